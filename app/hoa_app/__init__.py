@@ -1,0 +1,1 @@
+"""The app: one process that serves every tenant behind the ingress."""

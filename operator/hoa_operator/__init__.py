@@ -1,0 +1,1 @@
+"""The operator: turns HOATenant resources into databases, migration Jobs, routes and limits."""
