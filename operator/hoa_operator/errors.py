@@ -1,0 +1,58 @@
+"""Who must act when something is wrong: a person (`UserError`), time (`WorldError`), or a successor (`Fenced`).
+
+Every error carries a CamelCase `reason` for a condition and a `message` a person can act on; neither ever holds a secret.
+"""
+
+from __future__ import annotations
+
+
+class OperatorError(Exception):
+    """Anything the operator can explain; `reason` is CamelCase, `message` says what is wrong, where, and what to do."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.message = message
+
+
+class UserError(OperatorError):
+    """A person must change something: no retry until the spec or an object it depends on changes."""
+
+
+class WorldError(OperatorError):
+    """Time may heal it: retried with backoff, or after `retry_after` seconds if the world told us how long."""
+
+    def __init__(self, reason: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(reason, message)
+        self.retry_after = retry_after
+
+
+class Fenced(OperatorError):
+    """Another instance leads now: stop at once, undo nothing, and let the process end."""
+
+    def __init__(self, message: str = "another operator instance has taken the lead") -> None:
+        super().__init__("Fenced", message)
+
+
+class SlugTaken(UserError):
+    """Another tenant, perhaps one being deleted, holds the slug."""
+
+    def __init__(self, slug: str, owner: str) -> None:
+        super().__init__(
+            "SlugTaken",
+            f"slug {slug!r} belongs to HOATenant {owner}; choose another spec.slug, or wait until that tenant is deleted",
+        )
+        self.slug = slug
+        self.owner = owner
+
+
+class HostTaken(UserError):
+    """Another tenant holds the host."""
+
+    def __init__(self, host: str, owner: str) -> None:
+        super().__init__(
+            "HostTaken",
+            f"host {host!r} belongs to HOATenant {owner}; remove it from spec.domains here, or from that tenant first",
+        )
+        self.host = host
+        self.owner = owner
