@@ -1,0 +1,50 @@
+"""The verbs: `python3 -m hack.cluster up|down|status|logs|env|load-image|tools`."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from hack.cluster import tools
+from hack.cluster.paths import Paths
+from hack.cluster.shell import ClusterError, say
+
+Verb = Callable[[Paths, argparse.Namespace], None]
+
+
+def _tools(paths: Paths, args: argparse.Namespace) -> None:
+    for name in args.names:
+        print(tools.ensure(name, paths))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python3 -m hack.cluster", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, run: Verb, text: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = verb("tools", _tools, "build the named tools where they are not built yet, and print the folders they are in")
+    sub.add_argument("names", nargs="+", choices=sorted(tools.TOOLS), metavar="TOOL")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one verb; an error a person can mend ends in 1 with what to do."""
+    args = _parser().parse_args(argv)
+    try:
+        args.run(Paths.from_env(), args)
+    except ClusterError as error:
+        say(f"error: {error}")
+        if error.hint:
+            say(f"hint:  {error.hint}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted; `make down` clears away what was begun")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
