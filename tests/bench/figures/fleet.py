@@ -1,0 +1,114 @@
+"""Tenants made, broken and removed on a live cluster, and how long each takes to come right."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pykube
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAMESPACE = "hoa-connect"
+GROUP_VERSION = "hoaconnect.com/v1alpha1"
+
+
+class HOATenant(pykube.objects.NamespacedAPIObject):  # type: ignore[misc]
+    """One management company, as the API server stores it."""
+
+    version = GROUP_VERSION
+    endpoint = "hoatenants"
+    kind = "HOATenant"
+
+
+@dataclass(frozen=True)
+class Wait:
+    """How long to wait for a condition before giving up, and how often to look; seconds."""
+
+    limit: float = 120.0
+    every: float = 0.05
+
+
+class Fleet:
+    """The tenants this run makes; everything it made is removed by `clear`."""
+
+    def __init__(self, api: pykube.HTTPClient, prefix: str) -> None:
+        self.api = api
+        self.prefix = prefix
+
+    def apply(self, suffix: str, **spec: Any) -> HOATenant:
+        """Create a tenant named after the run's prefix and `suffix`."""
+        name = f"{self.prefix}-{suffix}"
+        body = {
+            "apiVersion": GROUP_VERSION,
+            "kind": "HOATenant",
+            "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"hoaconnect.com/figures": self.prefix}},
+            "spec": {
+                "displayName": f"Figures {suffix}",
+                "admin": {"name": "Figures", "email": f"admin@{name}.example"},
+                "database": {"deletionPolicy": "Delete"},
+                **spec,
+            },
+        }
+        tenant = HOATenant(self.api, body)
+        tenant.create()
+        return tenant
+
+    def tenants(self) -> list[HOATenant]:
+        """Every tenant of this run that still exists."""
+        ours = {"hoaconnect.com/figures": self.prefix}
+        return list(HOATenant.objects(self.api).filter(namespace=NAMESPACE, selector=ours))
+
+    def clear(self) -> None:
+        """Delete every tenant of this run and wait until they are gone."""
+        for tenant in self.tenants():
+            tenant.delete()
+        until(lambda: not self.tenants(), "the run's tenants to be gone", Wait(limit=180, every=0.5))
+
+
+def until(check: Callable[[], bool], what: str, wait: Wait | None = None) -> float:
+    """Poll until `check` is true; the seconds it took. Raises TimeoutError naming what never came."""
+    wait = wait or Wait()
+    started = time.monotonic()
+    while not check():
+        if time.monotonic() - started > wait.limit:
+            raise TimeoutError(f"waited {wait.limit:g} s for {what}")
+        time.sleep(wait.every)
+    return time.monotonic() - started
+
+
+def is_ready(tenant: HOATenant) -> bool:
+    """Whether the Ready condition is True for the generation that is stored now."""
+    tenant.reload()
+    status = tenant.obj.get("status", {})
+    return bool(
+        status.get("observedGeneration") == tenant.obj["metadata"]["generation"]
+        and any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", []))
+    )
+
+
+def ready_after(tenant: HOATenant) -> float:
+    """Seconds until the tenant is Ready, by this process's clock (the API's timestamps have whole seconds only)."""
+    return until(lambda: is_ready(tenant), f"{tenant.name} to be Ready", Wait(limit=180))
+
+
+def repair_seconds(child: pykube.objects.APIObject, breakage: Callable[[pykube.objects.APIObject], None]) -> float:
+    """Break a child and wait until a child of that name stands again with what it stood for before."""
+    child.reload()
+    before = _essence(child.obj)
+    breakage(child)
+
+    def whole() -> bool:
+        found = type(child).objects(child.api).filter(namespace=NAMESPACE).get_or_none(name=child.name)
+        return found is not None and "deletionTimestamp" not in found.obj["metadata"] and _essence(found.obj) == before
+
+    return until(whole, f"{child.kind} {child.name} to be repaired", Wait(limit=60, every=0.02))
+
+
+def _essence(obj: dict[str, Any]) -> dict[str, Any]:
+    ours: dict[str, Any] = {key: obj[key] for key in ("spec", "data") if key in obj}
+    for key in ("clusterIP", "clusterIPs"):
+        ours.get("spec", {}).pop(key, None)
+    return {**ours, "labels": obj["metadata"].get("labels", {})}
