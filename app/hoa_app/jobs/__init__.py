@@ -1,0 +1,1 @@
+"""Work outside a request: the transactional outbox, its worker, and mail."""

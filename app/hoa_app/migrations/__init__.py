@@ -1,0 +1,1 @@
+"""The tenant schema's history: one line of four-digit revisions, applied by hoa_app.migrate."""

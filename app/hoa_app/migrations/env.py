@@ -1,0 +1,10 @@
+"""Alembic's entry: it runs on the connection that hoa_app.migrate has already opened, locked and given its role."""
+
+from __future__ import annotations
+
+from alembic import context
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=None, transaction_per_migration=False)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,60 @@
+"""What went wrong, said to whoever asked: one exception that becomes RFC 9457 JSON or a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+
+class Problem(Exception):
+    """An answer that is not a success. `title` and `detail` are read by people and hold no internals.
+
+    `errors` lists single faults of the input: `{"field": "email", "detail": "..."}` for forms,
+    `{"pointer": "/email", "detail": "..."}` for JSON bodies.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        title: str = "",
+        detail: str = "",
+        errors: Sequence[Mapping[str, object]] = (),
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{status} {title}")
+        self.status = status
+        self.title = title or HTTPStatus(status).phrase
+        self.detail = detail
+        self.errors = [dict(error) for error in errors]
+        self.headers = dict(headers or {})
+
+    def document(self, instance: str) -> dict[str, object]:
+        """The members of `application/problem+json`; `instance` is the request's id."""
+        body: dict[str, object] = {"type": "about:blank", "title": self.title, "status": self.status}
+        if self.detail:
+            body["detail"] = self.detail
+        if self.errors:
+            body["errors"] = self.errors
+        body["instance"] = f"urn:hoaconnect:request:{instance}"
+        return body
+
+
+def not_found(what: str = "page") -> Problem:
+    """404 for what is not there and for what belongs to someone else: the two must look alike."""
+    return Problem(404, "Not found", f"There is no such {what} here, or you may not see it.")
+
+
+def unauthorized(detail: str = "Sign in, or send a valid token.") -> Problem:
+    """401: no valid session or token came with the request."""
+    return Problem(401, "Not signed in", detail, headers={"WWW-Authenticate": 'Bearer realm="hoa-connect"'})
+
+
+def forbidden(detail: str = "Your role does not allow this. Ask an owner of your company to change it.") -> Problem:
+    """403: known who asks, and the role does not allow it."""
+    return Problem(403, "Not allowed", detail)
+
+
+def unavailable(detail: str, retry_after: int = 5) -> Problem:
+    """503: something the request needs is away; trying again later makes sense."""
+    return Problem(503, "Try again shortly", detail, headers={"Retry-After": str(retry_after)})

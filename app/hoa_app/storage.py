@@ -1,0 +1,83 @@
+"""Files: one object store, and keys that always begin with the tenant they belong to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from obstore import delete_async, get_async, list_with_delimiter_async, put_async, sign_async
+from obstore.exceptions import NotSupportedError
+from obstore.store import LocalStore, from_url
+
+from hoa_app.problems import not_found
+from hoa_app.tenancy.tenant import Tenant
+
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+
+
+class Storage:
+    """The only door to files. Keys given here are relative to the tenant and can never leave its prefix."""
+
+    def __init__(self, url: str) -> None:
+        self._store: Any = _open(url)
+        self.local = isinstance(self._store, LocalStore)
+
+    async def put(self, tenant: Tenant, key: str, data: bytes) -> None:
+        """Write (or overwrite) one object."""
+        await put_async(self._store, tenant_key(tenant, key), data)
+
+    async def get(self, tenant: Tenant, key: str) -> bytes:
+        """Read one object; raises the 404 problem when it is not there."""
+        try:
+            result = await get_async(self._store, tenant_key(tenant, key))
+        except FileNotFoundError:
+            raise not_found("file") from None
+        return bytes(await result.bytes_async())
+
+    async def stream(self, tenant: Tenant, key: str, chunk: int = 256 * 1024) -> AsyncIterator[bytes]:
+        """Read one object piece by piece."""
+        try:
+            result = await get_async(self._store, tenant_key(tenant, key))
+        except FileNotFoundError:
+            raise not_found("file") from None
+        async for piece in result.stream(min_chunk_size=chunk):
+            yield bytes(piece)
+
+    async def delete(self, tenant: Tenant, key: str) -> None:
+        """Remove one object; one that is not there is no error."""
+        try:
+            await delete_async(self._store, tenant_key(tenant, key))
+        except FileNotFoundError:
+            return
+
+    async def sign(self, tenant: Tenant, key: str, expires: timedelta = timedelta(minutes=5)) -> str | None:
+        """A short-lived URL straight to the object store, or None where the store has none (a volume): stream instead."""
+        if self.local:
+            return None
+        try:
+            return str(await sign_async(self._store, "GET", tenant_key(tenant, key), expires))
+        except NotSupportedError:
+            return None
+
+    async def check(self) -> None:
+        """Raise unless the store answers."""
+        await list_with_delimiter_async(self._store, prefix="health")
+
+
+def tenant_key(tenant: Tenant, key: str) -> str:
+    """`tenants/<tenant id>/<key>`; refuses keys that are not plain relative paths."""
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"{key!r} is not a plain object key")
+    return f"tenants/{tenant.id_text}/{key}"
+
+
+def _open(url: str) -> Any:
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        Path(parts.path).mkdir(parents=True, exist_ok=True)
+        return LocalStore(prefix=parts.path, automatic_cleanup=False, mkdir=True)
+    return from_url(url)

@@ -1,0 +1,1 @@
+"""Which tenant a request belongs to, and what that tenant may use."""
