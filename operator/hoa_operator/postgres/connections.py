@@ -1,0 +1,132 @@
+"""Admin connections to one server: few, bounded, kept warm, and never trusted after an error.
+
+A connection that saw any exception is closed, which also frees its advisory locks; a stopped server costs a deadline, not a hang.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+
+from hoa_operator.postgres import names
+from hoa_operator.postgres.failures import explained
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from hoa_operator.postgres.model import AdminLogin
+
+Connection = psycopg.AsyncConnection[DictRow]
+
+_OPTIONS: Final = "-c statement_timeout=120s -c lock_timeout=15s -c idle_in_transaction_session_timeout=60s"
+_KEEPALIVE: Final[dict[str, Any]] = {
+    "keepalives": 1,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+
+def parameters(login: AdminLogin, identity: str, dbname: str) -> dict[str, Any]:
+    """Return libpq parameters of an admin connection to `dbname`."""
+    return {
+        "host": login.address.host,
+        "port": login.address.port,
+        "sslmode": login.address.sslmode,
+        "user": login.username,
+        "password": login.password,
+        "dbname": dbname,
+        "application_name": f"{names.APPLICATION_PREFIX}{identity}"[:63],
+        "connect_timeout": 5,
+        "options": _OPTIONS,
+        **_KEEPALIVE,
+    }
+
+
+class Connections:
+    """Sessions on one server. `limit` bounds maintenance sessions; each may hold one more inside a tenant's database."""
+
+    def __init__(self, login: AdminLogin, identity: str, limit: int = 4, deadline: float = 150.0) -> None:
+        self.login = login
+        self._identity = identity
+        self._deadline = deadline
+        self._slots = asyncio.Semaphore(limit)
+        self._idle: list[Connection] = []
+        self._closed = False
+
+    @asynccontextmanager
+    async def maintenance(self) -> AsyncIterator[Connection]:
+        """Lend an autocommit session on the maintenance database."""
+        dbname = self.login.maintenance_db
+        with explained(self.login.address, dbname):
+            async with self._slots, asyncio.timeout(self._deadline):
+                connection = self._warm() or await self._connect(dbname)
+                try:
+                    yield connection
+                except BaseException:
+                    await connection.close()
+                    raise
+                await self._give_back(connection)
+
+    @asynccontextmanager
+    async def within(self, dbname: str) -> AsyncIterator[Connection]:
+        """Lend an autocommit session inside `dbname`, closed afterwards: an idle one would block renames and drops."""
+        with explained(self.login.address, dbname):
+            async with asyncio.timeout(self._deadline):
+                connection = await self._connect(dbname)
+                try:
+                    yield connection
+                finally:
+                    await connection.close()
+
+    @asynccontextmanager
+    async def locked(self, scope: str, name: str) -> AsyncIterator[Connection]:
+        """Lend a maintenance session that holds the advisory lock of (`scope`, `name`): steps of two leaders never interleave."""
+        key = names.lock_key(scope, name)
+        async with self.maintenance() as connection:
+            await connection.execute("SELECT pg_advisory_lock(%s)", [key])
+            yield connection
+            await connection.execute("SELECT pg_advisory_unlock(%s)", [key])
+
+    async def close(self) -> None:
+        """Close idle sessions; those lent out close when they come back."""
+        self._closed = True
+        while self._idle:
+            await self._idle.pop().close()
+
+    async def _connect(self, dbname: str) -> Connection:
+        return await psycopg.AsyncConnection.connect(
+            **parameters(self.login, self._identity, dbname), autocommit=True, row_factory=dict_row
+        )
+
+    def _warm(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if _alive(connection):
+                return connection
+        return None
+
+    async def _give_back(self, connection: Connection) -> None:
+        if (
+            self._closed
+            or connection.broken
+            or connection.pgconn.transaction_status != psycopg.pq.TransactionStatus.IDLE
+        ):
+            await connection.close()
+        else:
+            self._idle.append(connection)
+
+
+def _alive(connection: Connection) -> bool:
+    """Notice, without a round trip, that the server closed an idle connection."""
+    try:
+        connection.pgconn.consume_input()
+    except psycopg.OperationalError:
+        connection.pgconn.finish()
+        return False
+    return connection.pgconn.status == psycopg.pq.ConnStatus.OK

@@ -1,0 +1,99 @@
+"""Pure: what a tenant's roles and settings shall be, and in which words the server differs from that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hoa_operator.postgres import names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hoa_operator.postgres.model import DatabaseSpec, ObservedDatabase, ObservedRole
+
+CURRENT_TENANT = "app.current_tenant"
+READ_ONLY = "default_transaction_read_only"
+
+
+def can_login(spec: DatabaseSpec, kind: str) -> bool:
+    """Say whether a role of that kind may log in."""
+    return kind == names.MIGRATOR or (kind == names.APP and not spec.suspended)
+
+
+def connection_limit(spec: DatabaseSpec, kind: str) -> int:
+    """Return the role's CONNECTION LIMIT."""
+    return {names.APP: spec.connection_limit, names.MIGRATOR: spec.migrator_connection_limit}.get(kind, 0)
+
+
+def inherits(kind: str) -> bool:
+    """Say whether the role has INHERIT: the migrator must SET ROLE to use what the owner may."""
+    return kind != names.MIGRATOR
+
+
+def settings(spec: DatabaseSpec, kind: str, *, custom: bool) -> Mapping[str, str]:
+    """Return the settings of a login role in its database; `custom` says whether the admin may set `app.*`."""
+    if kind == names.OWNER:
+        return {}
+    wanted = {
+        "search_path": "public",
+        "idle_in_transaction_session_timeout": str(spec.idle_in_transaction_timeout_ms),
+    }
+    if custom:
+        wanted[CURRENT_TENANT] = str(spec.tenant_id)
+    if kind == names.APP:
+        wanted["statement_timeout"] = str(spec.statement_timeout_ms)
+        if spec.read_only:
+            wanted[READ_ONLY] = "on"
+    return wanted
+
+
+def role_differs(spec: DatabaseSpec, kind: str, role: ObservedRole) -> bool:
+    """Say whether an existing role's attributes need ALTER ROLE."""
+    return bool(
+        role.can_login != can_login(spec, kind)
+        or role.connection_limit != connection_limit(spec, kind)
+        or role.inherits != inherits(kind)
+        or role.powers
+    )
+
+
+def differences(spec: DatabaseSpec, observed: ObservedDatabase) -> tuple[str, ...]:
+    """Return, in words for people, all that `PostgresServer.ensure` would change; empty when nothing.
+
+    Passwords are not seen from the catalogs: `PostgresServer.verify_login` tells.
+    """
+    return tuple(_differences(spec, observed))
+
+
+def _differences(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator[str]:
+    for kind, name in names.role_names(spec.tenant_id).items():
+        role = observed.role(kind)
+        if not role.exists:
+            yield f"role {name} is missing"
+            continue
+        if role_differs(spec, kind, role):
+            yield f"attributes of role {name}"
+        if observed.exists and role.settings != settings(spec, kind, custom=observed.custom_settings_allowed):
+            yield f"settings of role {name}"
+        if observed.exists and kind != names.OWNER and not role.can_connect:
+            yield f"CONNECT for role {name}"
+    owner = names.role_name(spec.tenant_id, names.OWNER)
+    if observed.role(names.MIGRATOR).exists and owner not in observed.role(names.MIGRATOR).member_of:
+        yield f"membership of the migrator in {owner}"
+    yield from _database_differences(spec, observed)
+
+
+def _database_differences(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator[str]:
+    if not observed.exists:
+        yield f"database {spec.database} is missing"
+        return
+    if observed.tombstone:
+        yield f"database is retained as {observed.name}"
+    if not observed.allow_connections:
+        yield f"database {observed.name} refuses connections"
+    if observed.public_connect:
+        yield f"database {observed.name} is open to PUBLIC"
+    if observed.foreign_objects:
+        yield f"database {observed.name} is a clone whose objects are not all handed over"
+    if observed.identity != spec.identity or not set(spec.extensions) <= set(observed.extensions):
+        yield f"comment or extensions of database {observed.name}"

@@ -1,0 +1,74 @@
+"""Passwords of the tenant's logins: sent as SCRAM verifiers, and proved by logging in rather than believed."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+from psycopg import sql
+
+from hoa_operator.errors import WorldError
+from hoa_operator.postgres import names
+from hoa_operator.postgres.failures import explained
+from hoa_operator.postgres.observe import observe
+from hoa_operator.postgres.provision import claim_roles, ident
+from hoa_operator.scram import verifier
+
+if TYPE_CHECKING:
+    from hoa_operator.postgres.connections import Connection
+    from hoa_operator.postgres.model import DatabaseSpec, ServerAddress
+
+_REFUSED: Final = re.compile(r"password authentication failed")
+# The server says these only after the password was right.
+_AFTER_PASSWORD: Final = re.compile(
+    r"not permitted to log in|database \".*\" does not exist|not currently accepting connections"
+    r"|permission denied for database|too many connections for (role|database)"
+)
+
+
+async def verify_login(address: ServerAddress, dbname: str, role: str, password: str) -> bool:
+    """Say whether `password` is the role's, also while the role may not log in or the database is closed."""
+    with explained(address, dbname):
+        try:
+            connection = await psycopg.AsyncConnection.connect(
+                host=address.host,
+                port=address.port,
+                sslmode=address.sslmode,
+                dbname=dbname,
+                user=role,
+                password=password,
+                connect_timeout=5,
+                application_name=f"{names.APPLICATION_PREFIX}verify",
+            )
+        except psycopg.OperationalError as error:
+            if _REFUSED.search(str(error)):
+                return False
+            if _AFTER_PASSWORD.search(str(error)):
+                return True
+            raise
+        asked = connection.pgconn.used_password
+        await connection.close()
+    if not asked:
+        raise WorldError(
+            "PasswordNotAsked",
+            f"Postgres at {address} let role {role} in without asking for a password; make pg_hba.conf require scram-sha-256",
+        )
+    return True
+
+
+async def set_passwords(connection: Connection, address: ServerAddress, spec: DatabaseSpec) -> tuple[str, ...]:
+    """Set those passwords that do not log in yet; returns the roles that changed."""
+    claim_roles(spec, await observe(connection, spec.tenant_id))
+    passwords = {names.APP: spec.app_password, names.MIGRATOR: spec.migrator_password}
+    wrong = {
+        names.role_name(spec.tenant_id, kind): password
+        for kind, password in passwords.items()
+        if password and not await verify_login(address, spec.database, names.role_name(spec.tenant_id, kind), password)
+    }
+    async with connection.transaction():
+        for role, password in wrong.items():
+            await connection.execute(
+                sql.SQL("ALTER ROLE {} PASSWORD {}").format(ident(role), sql.Literal(verifier(password)))
+            )
+    return tuple(wrong)

@@ -1,0 +1,70 @@
+"""Names of everything the operator makes in Postgres (contract section 3), and the keys of its advisory locks.
+
+Names hold the tenant id only: the catalogs show every name to everyone who can log in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OWNER: Final = "owner"
+MIGRATOR: Final = "migrator"
+APP: Final = "app"
+ROLE_KINDS: Final = (OWNER, MIGRATOR, APP)
+
+TENANT_PREFIX: Final = "hoa_connect_tenant_"
+TOMBSTONE_PREFIX: Final = "hoa_connect_deleted_"
+TEMPLATE_PREFIX: Final = "hoa_connect_template_"
+TEMPLATE_OWNER: Final = f"{TEMPLATE_PREFIX}owner"
+TEMPLATE_MIGRATOR: Final = f"{TEMPLATE_PREFIX}migrator"
+REGISTRY_DATABASE: Final = "hoa_connect_registry"
+REGISTRY_READER: Final = "hoa_connect_registry_reader"
+
+APPLICATION_PREFIX: Final = "hoa-operator/"
+
+
+def database_name(tenant_id: UUID) -> str:
+    """Name of a tenant's live database."""
+    return f"{TENANT_PREFIX}{tenant_id.hex}"
+
+
+def tombstone_name(tenant_id: UUID) -> str:
+    """Name of a tenant's retained database."""
+    return f"{TOMBSTONE_PREFIX}{tenant_id.hex}"
+
+
+def role_name(tenant_id: UUID, kind: str) -> str:
+    """Name of one of a tenant's roles; `kind` is `owner`, `migrator` or `app`."""
+    return f"{TENANT_PREFIX}{tenant_id.hex}_{kind}"
+
+
+def role_names(tenant_id: UUID) -> Mapping[str, str]:
+    """Role names of a tenant by kind."""
+    return {kind: role_name(tenant_id, kind) for kind in ROLE_KINDS}
+
+
+def template_name(revision: str) -> str:
+    """Name of the template database that holds the schema at `revision`."""
+    return f"{TEMPLATE_PREFIX}{revision}"
+
+
+def lock_key(scope: str, name: str) -> int:
+    """Signed 64-bit advisory lock key for `name` within `scope` (`tenant`, `template`, `registry`)."""
+    digest = hashlib.sha256(f"hoa-connect/{scope}/{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def tenant_id_of(name: str) -> UUID | None:
+    """Return the tenant id in the name of a live or retained database, or None."""
+    for prefix in (TENANT_PREFIX, TOMBSTONE_PREFIX):
+        if name.startswith(prefix):
+            try:
+                return UUID(hex=name.removeprefix(prefix))
+            except ValueError:
+                return None
+    return None

@@ -1,0 +1,267 @@
+"""Makes a tenant's roles and database what they shall be; every step reads first and writes only what differs.
+
+Crash safety rests on one order: roles are made and commented in one transaction, so a database owned by a role that carries our
+comment is ours, even when its own comment was never written. A new database refuses connections until PUBLIC is locked out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from psycopg import errors, sql
+
+from hoa_operator.errors import WorldError
+from hoa_operator.postgres import comments, desired, names
+from hoa_operator.postgres.failures import not_ours
+from hoa_operator.postgres.observe import observe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hoa_operator.postgres.connections import Connection, Connections
+    from hoa_operator.postgres.model import Created, DatabaseSpec, ObservedDatabase, ObservedRole
+
+_BUSY_ATTEMPTS: Final = 5
+_BUSY_PAUSE_SECONDS: Final = 0.3
+
+
+def ident(name: str) -> sql.Identifier:
+    """Return a quoted identifier."""
+    return sql.Identifier(name)
+
+
+async def admin_of(connection: Connection) -> tuple[bool, int]:
+    """Return whether the session's login is a superuser, and the server's version number."""
+    cursor = await connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+    row = await cursor.fetchone()
+    return bool(row and row["rolsuper"]), connection.info.server_version
+
+
+async def join(connection: Connection, role: str) -> None:
+    """Make the admin a member of `role`, which a login without superuser needs to act for it."""
+    superuser, version = await admin_of(connection)
+    if superuser:
+        return
+    cursor = await connection.execute(
+        "SELECT pg_has_role(%s, 'USAGE') AND pg_has_role(%s, 'MEMBER') AS joined", [role, role]
+    )
+    row = await cursor.fetchone()
+    if row and row["joined"]:
+        return
+    options = " WITH INHERIT TRUE, SET TRUE" if version >= 160000 else ""
+    await connection.execute(sql.SQL("GRANT {} TO CURRENT_USER" + options).format(ident(role)))
+
+
+def claim_roles(spec: DatabaseSpec, observed: ObservedDatabase) -> None:
+    """Raise unless every existing role carries exactly the spec's identity."""
+    for kind, name in names.role_names(spec.tenant_id).items():
+        role = observed.role(kind)
+        if role.exists and role.identity != spec.identity:
+            raise not_ours(f"role {name}", "it exists and its comment does not carry this tenant's identity")
+
+
+def claim_database(spec: DatabaseSpec, observed: ObservedDatabase) -> None:
+    """Raise unless the existing database is the spec's: by its comment, or uncommented and owned by our commented role."""
+    claim_roles(spec, observed)
+    owner = names.role_name(spec.tenant_id, names.OWNER)
+    if observed.tombstone:
+        raise not_ours(f"database {observed.name}", "it is retained from a deleted tenant; restore it first")
+    ours = observed.identity == spec.identity or observed.identity is None
+    if not ours or observed.owner != owner or not observed.role(names.OWNER).exists:
+        raise not_ours(
+            f"database {observed.name}", "it exists and its owner or comment does not carry this tenant's identity"
+        )
+
+
+async def ensure_roles(connection: Connection, spec: DatabaseSpec) -> None:
+    """Make the three roles, their attributes, comments and membership; one transaction."""
+    observed = await observe(connection, spec.tenant_id)
+    claim_roles(spec, observed)
+    statements = list(_role_statements(spec, observed))
+    async with connection.transaction():
+        for statement in statements:
+            await connection.execute(statement)
+        for name in names.role_names(spec.tenant_id).values():
+            await join(connection, name)
+
+
+def _role_statements(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator[sql.Composed]:
+    for kind, name in names.role_names(spec.tenant_id).items():
+        role = observed.role(kind)
+        if not role.exists:
+            yield sql.SQL("CREATE ROLE {} {}").format(ident(name), _attributes(spec, kind, role))
+            yield sql.SQL("COMMENT ON ROLE {} IS {}").format(ident(name), sql.Literal(comments.render(spec.identity)))
+        elif desired.role_differs(spec, kind, role):
+            yield sql.SQL("ALTER ROLE {} {}").format(ident(name), _attributes(spec, kind, role))
+    owner, migrator = (names.role_name(spec.tenant_id, kind) for kind in (names.OWNER, names.MIGRATOR))
+    if owner not in observed.role(names.MIGRATOR).member_of:
+        yield sql.SQL("GRANT {} TO {}").format(ident(owner), ident(migrator))
+    for kind, name in names.role_names(spec.tenant_id).items():
+        for group in observed.role(kind).member_of:
+            if (kind, group) != (names.MIGRATOR, owner):
+                yield sql.SQL("REVOKE {} FROM {}").format(ident(group), ident(name))
+
+
+def _attributes(spec: DatabaseSpec, kind: str, role: ObservedRole) -> sql.Composed:
+    words = [
+        "LOGIN" if desired.can_login(spec, kind) else "NOLOGIN",
+        "INHERIT" if desired.inherits(kind) else "NOINHERIT",
+        *(f"NO{power}" for power in role.powers),
+    ]
+    limit = sql.SQL("CONNECTION LIMIT {}").format(sql.Literal(desired.connection_limit(spec, kind)))
+    return sql.SQL(" ").join([*(sql.SQL(word) for word in words), limit])
+
+
+async def ensure_database(connection: Connection, spec: DatabaseSpec) -> Created:
+    """Create the database closed, comment it, lock PUBLIC out, then open it; or finish what a killed run began."""
+    observed = await observe(connection, spec.tenant_id)
+    created: Created = "Exists"
+    if not observed.exists:
+        if observed.role(names.OWNER).identity != spec.identity:
+            raise not_ours(
+                f"role {names.role_name(spec.tenant_id, names.OWNER)}", "it is missing or carries another identity"
+            )
+        created = await create_database(connection, _create(spec), template=spec.template)
+        observed = await observe(connection, spec.tenant_id)
+    claim_database(spec, observed)
+    await _open_database(connection, spec, observed)
+    return created
+
+
+def _create(spec: DatabaseSpec) -> sql.Composed:
+    return sql.SQL("CREATE DATABASE {} OWNER {} ALLOW_CONNECTIONS false").format(
+        ident(spec.database), ident(names.role_name(spec.tenant_id, names.OWNER))
+    )
+
+
+async def create_database(connection: Connection, create: sql.Composed, *, template: str | None) -> Created:
+    """Run CREATE DATABASE from a template of ours or from template0; waits a little when the template is busy."""
+    if template is None:
+        source = sql.SQL(" TEMPLATE template0") + await _encoding(connection)
+    else:
+        source = sql.SQL(" TEMPLATE {} STRATEGY WAL_LOG").format(ident(names.template_name(template)))
+    for attempt in range(_BUSY_ATTEMPTS):
+        try:
+            await connection.execute(create + source)
+        except (errors.DuplicateDatabase, errors.UniqueViolation):
+            return "Exists"
+        except errors.InvalidCatalogName as error:
+            raise WorldError(
+                "TemplateMissing", f"template {template} is not on {connection.info.host}; it is made first"
+            ) from error
+        except errors.ObjectInUse as error:
+            if attempt == _BUSY_ATTEMPTS - 1:
+                raise WorldError(
+                    "TemplateBusy", f"sessions are connected to template {template}; it is tried again"
+                ) from error
+            await asyncio.sleep(_BUSY_PAUSE_SECONDS * (attempt + 1))
+        else:
+            break
+    return "Created"
+
+
+async def _encoding(connection: Connection) -> sql.Composable:
+    cursor = await connection.execute(
+        "SELECT pg_encoding_to_char(encoding) AS encoding FROM pg_database WHERE datname = 'template0'"
+    )
+    row = await cursor.fetchone()
+    if row and row["encoding"] == "UTF8":
+        return sql.SQL("")
+    return sql.SQL(" ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
+
+
+async def _open_database(connection: Connection, spec: DatabaseSpec, observed: ObservedDatabase) -> None:
+    database = ident(observed.name)
+    async with connection.transaction():
+        if observed.identity != spec.identity:
+            await connection.execute(
+                sql.SQL("COMMENT ON DATABASE {} IS {}").format(database, sql.Literal(comments.render(spec.identity)))
+            )
+        if observed.public_connect:
+            await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
+        if not observed.allow_connections:
+            await connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(database))
+
+
+async def ensure_grants(connection: Connection, connections: Connections, spec: DatabaseSpec) -> None:
+    """Hand a clone's objects to the tenant's owner, install extensions, and let the tenant's logins in."""
+    observed = await observe(connection, spec.tenant_id)
+    if not observed.exists:
+        raise WorldError("DatabaseMissing", f"database {spec.database} is missing; it is made first")
+    claim_database(spec, observed)
+    if observed.foreign_objects:
+        await join_if_present(connection, names.TEMPLATE_OWNER)
+        await _hand_over(connections, spec)
+    if not set(spec.extensions) <= set(observed.extensions):
+        await _install(connections, spec, set(spec.extensions) | set(observed.extensions))
+    await _let_in(connection, spec, observed)
+
+
+async def join_if_present(connection: Connection, role: str) -> None:
+    """Join `role` if it exists."""
+    cursor = await connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
+    if await cursor.fetchone():
+        await join(connection, role)
+
+
+async def _hand_over(connections: Connections, spec: DatabaseSpec) -> None:
+    owner = ident(names.role_name(spec.tenant_id, names.OWNER))
+    template_owner = ident(names.TEMPLATE_OWNER)
+    async with connections.within(spec.database) as inside, inside.transaction():
+        await inside.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(template_owner, owner))
+        # Nothing is owned any more: this revokes leftovers and drops default privileges, in this database only.
+        await inside.execute(sql.SQL("DROP OWNED BY {}").format(template_owner))
+
+
+async def _install(connections: Connections, spec: DatabaseSpec, extensions: set[str]) -> None:
+    async with connections.within(spec.database) as inside, inside.transaction():
+        for extension in sorted(extensions):
+            await inside.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(ident(extension)))
+        comment = comments.render(spec.identity, extensions=sorted(extensions))
+        await inside.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(ident(spec.database), sql.Literal(comment)))
+
+
+async def _let_in(connection: Connection, spec: DatabaseSpec, observed: ObservedDatabase) -> None:
+    database = ident(observed.name)
+    async with connection.transaction():
+        if observed.public_connect:
+            await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
+        for kind in (names.MIGRATOR, names.APP):
+            if not observed.role(kind).can_connect:
+                role = ident(names.role_name(spec.tenant_id, kind))
+                await connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, role))
+
+
+async def ensure_settings(connection: Connection, spec: DatabaseSpec) -> None:
+    """Set the login roles' settings in the database; end the app's sessions where a new state must hold at once."""
+    observed = await observe(connection, spec.tenant_id)
+    if not observed.exists:
+        raise WorldError("DatabaseMissing", f"database {spec.database} is missing; it is made first")
+    claim_database(spec, observed)
+    async with connection.transaction():
+        for statement in _setting_statements(spec, observed):
+            await connection.execute(statement)
+    newly_read_only = spec.read_only and desired.READ_ONLY not in observed.role(names.APP).settings
+    if observed.app_sessions and (spec.suspended or newly_read_only):
+        await terminate(connection, names.role_name(spec.tenant_id, names.APP))
+
+
+def _setting_statements(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator[sql.Composed]:
+    for kind, name in names.role_names(spec.tenant_id).items():
+        wanted = desired.settings(spec, kind, custom=observed.custom_settings_allowed)
+        has = observed.role(kind).settings
+        head = sql.SQL("ALTER ROLE {} IN DATABASE {} ").format(ident(name), ident(observed.name))
+        for setting in sorted(set(has) - set(wanted)):
+            yield head + sql.SQL("RESET {}").format(sql.Identifier(*setting.split(".")))
+        for setting, value in wanted.items():
+            if has.get(setting) != value:
+                yield head + sql.SQL("SET {} = {}").format(sql.Identifier(*setting.split(".")), sql.Literal(value))
+
+
+async def terminate(connection: Connection, role: str) -> None:
+    """End every session of `role` and wait, up to 5 s each, until it is gone."""
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s AND pid <> pg_backend_pid()",
+        [role],
+    )

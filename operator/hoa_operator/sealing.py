@@ -1,0 +1,117 @@
+"""Seals what the registry may not hold in the clear (contract section 2): MultiFernet over the keys of one mounted file."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from hoa_operator.errors import UserError, WorldError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+_KEY_BYTES = 32
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """A tenant's key for signing tokens: `k` is 32 random bytes, `created_at` has a time zone."""
+
+    kid: str
+    k: bytes = field(repr=False)
+    created_at: datetime
+
+    @classmethod
+    def generate(cls, now: datetime) -> Self:
+        """Make a new key with a random id."""
+        return cls(kid=secrets.token_hex(8), k=secrets.token_bytes(_KEY_BYTES), created_at=now)
+
+
+def encode_signing_keys(keys: Sequence[SigningKey]) -> bytes:
+    """Return the JSON of contract section 1, in the order given: newest first."""
+    return json.dumps(
+        [
+            {
+                "kid": key.kid,
+                "k": base64.urlsafe_b64encode(key.k).rstrip(b"=").decode("ascii"),
+                "createdAt": key.created_at.isoformat(),
+            }
+            for key in keys
+        ],
+        separators=(",", ":"),
+    ).encode()
+
+
+class Sealer:
+    """Seals with the first key of the file and unseals with any; follows the file when a rotation rewrites it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._text = ""
+        self._primary: Fernet
+        self._all: MultiFernet
+        self._refresh()
+
+    @classmethod
+    def from_file(cls, path: Path) -> Self:
+        """Read the keys of `path`; raises UserError `SealingKeysInvalid` or WorldError `SealingKeysUnreadable`."""
+        return cls(path)
+
+    def seal(self, plain: bytes) -> bytes:
+        """Return a token over `plain`, made with the newest key."""
+        self._refresh()
+        return self._primary.encrypt(plain)
+
+    def unseal(self, sealed: bytes) -> bytes:
+        """Return what `sealed` holds; raises UserError `UnsealFailed` when no key opens it."""
+        self._refresh()
+        try:
+            return self._all.decrypt(sealed)
+        except InvalidToken as error:
+            raise UserError(
+                "UnsealFailed",
+                "no sealing key opens a stored secret; put the key it was sealed with back into the sealing-keys Secret",
+            ) from error
+
+    def keep_or_seal(self, stored: bytes | None, plain: bytes) -> bytes:
+        """Return `stored` if the newest key sealed just `plain` in it, else a new token: so an unchanged row stays unchanged."""
+        self._refresh()
+        if stored is not None:
+            try:
+                if secrets.compare_digest(self._primary.decrypt(stored), plain):
+                    return stored
+            except InvalidToken:
+                pass
+        return self.seal(plain)
+
+    def _refresh(self) -> None:
+        try:
+            text = self._path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise WorldError(
+                "SealingKeysUnreadable", f"cannot read the sealing keys in {self._path}: {error}"
+            ) from error
+        if text == self._text:
+            return
+        keys = _parse(text, self._path)
+        self._primary, self._all, self._text = keys[0], MultiFernet(keys), text
+
+
+def _parse(text: str, path: Path) -> list[Fernet]:
+    try:
+        keys = [Fernet(part.strip()) for part in text.split(",") if part.strip()]
+    except (ValueError, binascii.Error) as error:
+        raise UserError(
+            "SealingKeysInvalid", f"{path} must hold comma-separated url-safe base64 keys of 32 bytes each"
+        ) from error
+    if not keys:
+        raise UserError("SealingKeysInvalid", f"{path} holds no sealing key")
+    return keys
