@@ -1,0 +1,37 @@
+"""CSV that leaves the app: opened by spreadsheets, so that no cell of it may run as a formula."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+
+BOM = "\ufeff"  # without it Excel reads UTF-8 as the machine's old code page
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def neutral(value: object) -> str:
+    """A cell's text, with an apostrophe before anything a spreadsheet would calculate."""
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def plain(text: str) -> str:
+    """What ``neutral`` was given: takes the apostrophe away again, so that an exported file can be imported."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA_STARTS) else text
+
+
+def csv_lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[bytes]:
+    """UTF-8 chunks of a CSV file, one per line, formulas neutralised."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(header)
+    yield (BOM + _taken(buffer)).encode()
+    for row in rows:
+        writer.writerow([neutral(cell) for cell in row])
+        yield _taken(buffer).encode()
+
+
+def _taken(buffer: io.StringIO) -> str:
+    text = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
+    return text
