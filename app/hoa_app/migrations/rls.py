@@ -24,7 +24,9 @@ def tenant_table(op: Executes, name: str) -> None:
     only, the table's owner included. Call it right after CREATE TABLE, then add unique indexes that begin with tenant_id.
     """
     _check(name)
-    op.execute(f"ALTER TABLE {name} ADD COLUMN tenant_id uuid NOT NULL DEFAULT current_tenant()")
+    # In two steps: with the default at once, Postgres would evaluate it now, when no tenant is set.
+    op.execute(f"ALTER TABLE {name} ADD COLUMN tenant_id uuid NOT NULL")
+    op.execute(f"ALTER TABLE {name} ALTER COLUMN tenant_id SET DEFAULT current_tenant()")
     op.execute(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
     op.execute(f"ALTER TABLE {name} FORCE ROW LEVEL SECURITY")
     op.execute(
