@@ -6,6 +6,7 @@ A connection that saw any exception is closed, which also frees its advisory loc
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from hoa_operator.postgres.model import AdminLogin
 
 Connection = psycopg.AsyncConnection[DictRow]
+Guard = Callable[[], Awaitable[None]]
 
 _OPTIONS: Final = "-c statement_timeout=120s -c lock_timeout=15s -c idle_in_transaction_session_timeout=60s"
 _KEEPALIVE: Final[dict[str, Any]] = {
@@ -51,8 +53,11 @@ def parameters(login: AdminLogin, identity: str, dbname: str) -> dict[str, Any]:
 class Connections:
     """Sessions on one server. `limit` bounds maintenance sessions; each may hold one more inside a tenant's database."""
 
-    def __init__(self, login: AdminLogin, identity: str, limit: int = 4, deadline: float = 150.0) -> None:
+    def __init__(
+        self, login: AdminLogin, identity: str, *, limit: int = 4, deadline: float = 150.0, guard: Guard | None = None
+    ) -> None:
         self.login = login
+        self._guard = guard
         self._identity = identity
         self._deadline = deadline
         self._slots = asyncio.Semaphore(limit)
@@ -90,6 +95,8 @@ class Connections:
         key = names.lock_key(scope, name)
         async with self.maintenance() as connection:
             await connection.execute("SELECT pg_advisory_lock(%s)", [key])
+            if self._guard is not None:
+                await self._guard()
             yield connection
             await connection.execute("SELECT pg_advisory_unlock(%s)", [key])
 

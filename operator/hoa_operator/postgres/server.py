@@ -8,7 +8,7 @@ from psycopg import errors, sql
 
 from hoa_operator.errors import WorldError
 from hoa_operator.postgres import logins, names, observe, provision, teardown, templates
-from hoa_operator.postgres.connections import Connection, Connections
+from hoa_operator.postgres.connections import Connection, Connections, Guard
 from hoa_operator.postgres.model import ServerFacts, Usage
 
 if TYPE_CHECKING:
@@ -46,16 +46,23 @@ SELECT tenant_id, homeowners, storage_bytes, emails_sent, sms_sent, active_users
     pg_database_size(current_database()) AS database_bytes
 FROM public.hoa_usage
 """
+_EVICT: Final = """
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+WHERE usename = current_user AND starts_with(application_name, %s)
+    AND application_name <> current_setting('application_name')
+"""
 MINIMUM_VERSION: Final = 150000
 
 
 class PostgresServer:
     """One server, one admin login. `identity` names this operator instance; `installation` the HOA Connect it serves."""
 
-    def __init__(self, login: AdminLogin, *, identity: str, installation: str, max_sessions: int = 4) -> None:
+    def __init__(
+        self, login: AdminLogin, *, identity: str, installation: str, guard: Guard | None = None, max_sessions: int = 4
+    ) -> None:
         self.login = login
         self.installation = installation
-        self._connections = Connections(login, identity, limit=max_sessions)
+        self._connections = Connections(login, identity, limit=max_sessions, guard=guard)
 
     async def close(self) -> None:
         """Close idle sessions."""
@@ -72,6 +79,11 @@ class PostgresServer:
                 "ServerTooOld", f"Postgres at {self.login.address} is {facts.version}; 15 or newer is needed"
             )
         return facts
+
+    async def evict_others(self) -> None:
+        """End the sessions of other operator instances with this admin login: a new leader does so on every server."""
+        async with self._connections.maintenance() as connection:
+            await connection.execute(_EVICT, [names.APPLICATION_PREFIX])
 
     async def lock_front_doors(self) -> tuple[str, ...]:
         """Revoke CONNECT from PUBLIC on `postgres`, `template1` and the maintenance database; returns those still open to PUBLIC."""

@@ -1,0 +1,346 @@
+"""The operator's door to the registry (contract section 1): the only writer, and fenced, so that a stale leader cannot write."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from psycopg import errors
+from psycopg.types.json import Jsonb
+
+from hoa_operator import registry_setup
+from hoa_operator.errors import Fenced, HostTaken, SlugTaken, UserError
+from hoa_operator.postgres import names
+from hoa_operator.postgres.connections import Connections
+from hoa_operator.postgres.model import OwnershipProof
+from hoa_operator.registry_setup import ConnectionDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from datetime import datetime
+    from pathlib import Path
+    from uuid import UUID
+
+    from hoa_operator.postgres.connections import Connection
+
+SERVED_STATES: Final = frozenset({"Active", "ReadOnly", "Suspended"})
+
+
+@dataclass(frozen=True)
+class RegistryRow:
+    """One row of `tenants`; the columns and their shapes are the contract's. `updated_at` is the database's to write."""
+
+    tenant_id: UUID
+    uid: UUID
+    namespace: str
+    name: str
+    slug: str
+    hosts: tuple[str, ...]
+    display_name: str
+    state: str
+    placement: str
+    tier: str
+    limits: Mapping[str, Any]
+    branding: Mapping[str, Any] = MappingProxyType({})
+    database: Mapping[str, Any] = MappingProxyType({})
+    sealed_password: bytes | None = field(default=None, repr=False)
+    sealed_signing_keys: bytes | None = field(default=None, repr=False)
+    schema_revision: str | None = None
+    updated_at: datetime | None = field(default=None, compare=False)
+
+    @property
+    def owner(self) -> str:
+        """`namespace/name` of the HOATenant."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a tenant's data lies, and what proves it: for the operator's eyes only."""
+
+    tenant_id: UUID
+    server_name: str
+    system_identifier: str
+    database_oid: int | None = None
+    deleted_at: datetime | None = None
+
+    def proof(self, uid: UUID) -> OwnershipProof:
+        """Return the proof that teardown asks for."""
+        return OwnershipProof(self.tenant_id, uid, self.database_oid, self.system_identifier)
+
+
+_COLUMNS: Final = tuple(f.name for f in fields(RegistryRow) if f.name != "updated_at")
+_SELECT: Final = f"SELECT {', '.join(_COLUMNS)}, updated_at FROM tenants "  # noqa: S608 - our own column names
+_UPSERT: Final = f"""
+INSERT INTO tenants ({", ".join(_COLUMNS)}) VALUES ({", ".join(f"%({c})s" for c in _COLUMNS)})
+ON CONFLICT (tenant_id) DO UPDATE SET {", ".join(f"{c} = excluded.{c}" for c in _COLUMNS if c != "tenant_id")}
+WHERE tenants.uid = excluded.uid
+    AND ({", ".join(f"tenants.{c}" for c in _COLUMNS)}) IS DISTINCT FROM ({", ".join(f"excluded.{c}" for c in _COLUMNS)})
+"""  # noqa: S608 - our own column names
+_LEADER: Final = "SELECT epoch, holder FROM operator_epoch"
+_PLACEMENT_COLUMNS: Final = "tenant_id, server_name, system_identifier, database_oid, deleted_at"
+
+
+class Registry:
+    """The registry of one installation; `identity` names this operator instance in the server's session list."""
+
+    def __init__(
+        self,
+        directory: Path,
+        reader_directory: Path,
+        *,
+        identity: str,
+        installation: str,
+        maintenance_db: str = "postgres",
+    ) -> None:
+        self._directory = directory
+        self._reader_directory = reader_directory
+        self._maintenance_db = maintenance_db
+        self.identity = identity
+        self.installation = installation
+        self._connections: Connections | None = None
+
+    async def start(self) -> None:
+        """Create the database and the reader's role where missing, migrate to the head; raises OperatorError."""
+        directory = ConnectionDirectory.read(self._directory, self._maintenance_db)
+        reader = ConnectionDirectory.read(self._reader_directory)
+        await registry_setup.set_up(directory, reader, self.identity, self.installation)
+        await self.close()
+        self._connections = Connections(directory.inside(), self.identity)
+
+    async def close(self) -> None:
+        """Close idle sessions."""
+        if self._connections is not None:
+            await self._connections.close()
+
+    async def acquire_epoch(self) -> int:
+        """Take the lead: later writes with an older epoch raise Fenced, and other instances' sessions here end."""
+        async with self._session() as connection:
+            await _evict(connection)
+            cursor = await connection.execute(
+                "UPDATE operator_epoch SET epoch = epoch + 1, holder = %s, since = now() RETURNING epoch",
+                [self.identity],
+            )
+            row = await cursor.fetchone()
+            await _evict(connection)
+        return int(row["epoch"]) if row else 0
+
+    async def check_epoch(self, epoch: int) -> None:
+        """Raise Fenced unless `epoch` is the newest."""
+        async with self._session() as connection:
+            _check(await (await connection.execute(_LEADER)).fetchone(), epoch)
+
+    def guard(self, epoch: int) -> Callable[[], Awaitable[None]]:
+        """Return what `PostgresServer` awaits under each tenant's lock, so that a stale leader stops before its next step."""
+
+        async def guard() -> None:
+            await self.check_epoch(epoch)
+
+        return guard
+
+    async def observe(self, uid: UUID) -> RegistryRow | None:
+        """Return the row that a HOATenant owns."""
+        return await self._one("WHERE uid = %s", uid)
+
+    async def by_tenant_id(self, tenant_id: UUID) -> RegistryRow | None:
+        """Return a tenant's row."""
+        return await self._one("WHERE tenant_id = %s", tenant_id)
+
+    async def by_slug(self, slug: str) -> RegistryRow | None:
+        """Return the row that holds a slug now."""
+        return await self._one("WHERE state <> 'Deleted' AND slug = %s", slug)
+
+    async def by_host(self, host: str) -> RegistryRow | None:
+        """Return the row that holds a host now."""
+        return await self._one("WHERE tenant_id = (SELECT tenant_id FROM tenant_hosts WHERE host = %s)", host)
+
+    async def rows(self) -> list[RegistryRow]:
+        """Return every row, `Deleted` ones too."""
+        return await self._many("ORDER BY namespace, name, tenant_id")
+
+    async def tombstones(self) -> list[tuple[RegistryRow, Placement | None]]:
+        """Return retained tenants and where their data lies."""
+        placements = {placement.tenant_id: placement for placement in await self.placements()}
+        return [
+            (row, placements.get(row.tenant_id)) for row in await self._many("WHERE state = 'Deleted' ORDER BY name")
+        ]
+
+    async def placement(self, tenant_id: UUID) -> Placement | None:
+        """Return where a tenant's data lies."""
+        async with self._session() as connection:
+            cursor = await connection.execute(
+                f"SELECT {_PLACEMENT_COLUMNS} FROM placements WHERE tenant_id = %s",  # noqa: S608
+                [tenant_id],
+            )
+            row = await cursor.fetchone()
+        return Placement(**row) if row else None
+
+    async def placements(self) -> list[Placement]:
+        """Return where everyone's data lies."""
+        async with self._session() as connection:
+            cursor = await connection.execute(f"SELECT {_PLACEMENT_COLUMNS} FROM placements ORDER BY server_name")  # noqa: S608
+            return [Placement(**row) for row in await cursor.fetchall()]
+
+    async def upsert(self, row: RegistryRow, epoch: int) -> bool:
+        """Write the row and its claims on hosts; says whether anything changed. Raises SlugTaken, HostTaken or Fenced."""
+        async with self._session() as connection:
+            try:
+                async with _fenced(connection, epoch):
+                    return await _write(connection, row)
+            except errors.UniqueViolation as error:
+                constraint = error.diag.constraint_name or ""
+        raise await self._taken(row, constraint)
+
+    async def set_state(self, tenant_id: UUID, state: str, epoch: int) -> bool:
+        """Change only the state; says whether it changed."""
+        async with self._writing(epoch) as connection:
+            cursor = await connection.execute(
+                "UPDATE tenants SET state = %(state)s WHERE tenant_id = %(id)s AND state <> %(state)s",
+                {"state": state, "id": tenant_id},
+            )
+            return cursor.rowcount > 0
+
+    async def record_placement(self, placement: Placement, epoch: int) -> None:
+        """Remember where the data lies; the row must exist. A recorded server or oid never changes by this."""
+        async with self._writing(epoch) as connection:
+            await connection.execute(
+                "INSERT INTO placements (tenant_id, server_name, system_identifier, database_oid) VALUES (%s, %s, %s, %s)"
+                " ON CONFLICT (tenant_id) DO UPDATE SET database_oid = excluded.database_oid"
+                " WHERE placements.database_oid IS NULL AND excluded.database_oid IS NOT NULL"
+                " AND placements.system_identifier = excluded.system_identifier",
+                [placement.tenant_id, placement.server_name, placement.system_identifier, placement.database_oid],
+            )
+
+    async def retire(self, tenant_id: UUID, deleted_at: datetime, epoch: int) -> None:
+        """Keep the row as a tombstone: state `Deleted`, no host, no secret; the slug is free again."""
+        async with self._writing(epoch) as connection:
+            await connection.execute(
+                "UPDATE tenants SET state = 'Deleted', sealed_password = NULL, sealed_signing_keys = NULL"
+                " WHERE tenant_id = %s AND state <> 'Deleted'",
+                [tenant_id],
+            )
+            await connection.execute("DELETE FROM tenant_hosts WHERE tenant_id = %s", [tenant_id])
+            await connection.execute(
+                "UPDATE placements SET deleted_at = %s WHERE tenant_id = %s AND deleted_at IS NULL",
+                [deleted_at, tenant_id],
+            )
+
+    async def adopt(self, tenant_id: UUID, uid: UUID, new_uid: UUID, epoch: int) -> bool:
+        """Give a retained tenant to another HOATenant; says whether the row was still `uid`'s and retained."""
+        async with self._writing(epoch) as connection:
+            cursor = await connection.execute(
+                "UPDATE tenants SET uid = %s, state = 'Provisioning' WHERE tenant_id = %s AND uid = %s AND state = 'Deleted'",
+                [new_uid, tenant_id, uid],
+            )
+            adopted = cursor.rowcount > 0
+            if adopted:
+                await connection.execute("UPDATE placements SET deleted_at = NULL WHERE tenant_id = %s", [tenant_id])
+            return adopted
+
+    async def forget(self, tenant_id: UUID, epoch: int) -> bool:
+        """Remove every trace of a tenant whose data is gone; says whether there was one."""
+        async with self._writing(epoch) as connection:
+            cursor = await connection.execute("DELETE FROM tenants WHERE tenant_id = %s", [tenant_id])
+            return cursor.rowcount > 0
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[Connection]:
+        if self._connections is None:
+            raise RuntimeError("Registry.start() comes first")
+        async with self._connections.maintenance() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _writing(self, epoch: int) -> AsyncIterator[Connection]:
+        async with self._session() as connection, _fenced(connection, epoch):
+            yield connection
+
+    async def _one(self, where: str, value: object) -> RegistryRow | None:
+        rows = await self._many(where, value)
+        return rows[0] if rows else None
+
+    async def _many(self, where: str, *values: object) -> list[RegistryRow]:
+        async with self._session() as connection:
+            cursor = await connection.execute(_SELECT + where, values)
+            return [_row(found) for found in await cursor.fetchall()]
+
+    async def _taken(self, row: RegistryRow, constraint: str) -> UserError:
+        if constraint == "tenants_slug":
+            holder = await self.by_slug(row.slug)
+            return SlugTaken(row.slug, holder.owner if holder else "unknown, gone meanwhile")
+        if constraint == "tenants_name":
+            return UserError(
+                "TenantRecordLeft",
+                f"the registry still holds an earlier HOATenant {row.owner} that was not torn down; run its teardown first",
+            )
+        return UserError("TenantRecordConflict", f"the registry refuses the row of {row.owner}: {constraint}")
+
+
+@asynccontextmanager
+async def _fenced(connection: Connection, epoch: int) -> AsyncIterator[None]:
+    """One transaction that holds off a new leader until it ends, or never begins."""
+    async with connection.transaction():
+        _check(await (await connection.execute(_LEADER + " FOR SHARE")).fetchone(), epoch)
+        yield
+
+
+def _check(leader: Mapping[str, Any] | None, epoch: int) -> None:
+    if leader is None or leader["epoch"] != epoch:
+        now = f"{leader['holder']} leads now, epoch {leader['epoch']}" if leader else "nobody leads"
+        raise Fenced(f"{now}; this instance had epoch {epoch}")
+
+
+async def _write(connection: Connection, row: RegistryRow) -> bool:
+    cursor = await connection.execute(_UPSERT, _values(row))
+    changed = cursor.rowcount > 0
+    if not changed:
+        await _same_owner(connection, row)
+    return await _claim_hosts(connection, row) or changed
+
+
+async def _evict(connection: Connection) -> None:
+    """End every other session that operator instances hold on this database."""
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND starts_with(application_name, %s) AND pid <> pg_backend_pid()",
+        [names.APPLICATION_PREFIX],
+    )
+
+
+async def _same_owner(connection: Connection, row: RegistryRow) -> None:
+    cursor = await connection.execute("SELECT uid FROM tenants WHERE tenant_id = %s", [row.tenant_id])
+    found = await cursor.fetchone()
+    if found is not None and found["uid"] != row.uid:
+        raise UserError("TenantIdTaken", f"tenant id {row.tenant_id} belongs to another HOATenant (uid {found['uid']})")
+
+
+async def _claim_hosts(connection: Connection, row: RegistryRow) -> bool:
+    hosts = [] if row.state == "Deleted" else list(row.hosts)
+    gone = await connection.execute(
+        "DELETE FROM tenant_hosts WHERE tenant_id = %s AND host <> ALL(%s)", [row.tenant_id, hosts]
+    )
+    added = await connection.execute(
+        "INSERT INTO tenant_hosts (host, tenant_id) SELECT h, %s FROM unnest(%s::text[]) h ORDER BY h ON CONFLICT DO NOTHING",
+        [row.tenant_id, hosts],
+    )
+    cursor = await connection.execute(
+        "SELECT h.host, t.namespace, t.name FROM tenant_hosts h JOIN tenants t USING (tenant_id)"
+        " WHERE h.host = ANY(%s) AND h.tenant_id <> %s ORDER BY h.host LIMIT 1",
+        [hosts, row.tenant_id],
+    )
+    taken = await cursor.fetchone()
+    if taken is not None:
+        raise HostTaken(taken["host"], f"{taken['namespace']}/{taken['name']}")
+    return gone.rowcount > 0 or added.rowcount > 0
+
+
+def _values(row: RegistryRow) -> dict[str, Any]:
+    values = {column: getattr(row, column) for column in _COLUMNS}
+    values["hosts"] = list(row.hosts)
+    return values | {name: Jsonb(dict(values[name])) for name in ("limits", "branding", "database")}
+
+
+def _row(found: Mapping[str, Any]) -> RegistryRow:
+    return RegistryRow(**{**found, "hosts": tuple(found["hosts"])})

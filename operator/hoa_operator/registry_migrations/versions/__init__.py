@@ -1,0 +1,1 @@
+"""Revisions of the registry: four digits, one line."""

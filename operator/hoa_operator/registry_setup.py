@@ -1,0 +1,167 @@
+"""Brings the registry up at start: its database, the reader's login as its connection directory says, and its schema."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from psycopg import sql
+
+from hoa_operator.errors import UserError, WorldError
+from hoa_operator.postgres import comments, names
+from hoa_operator.postgres.connections import Connections, parameters
+from hoa_operator.postgres.failures import explained, not_ours
+from hoa_operator.postgres.logins import verify_login
+from hoa_operator.postgres.model import AdminLogin, ServerAddress
+from hoa_operator.postgres.provision import create_database, ident
+from hoa_operator.scram import verifier
+
+if TYPE_CHECKING:
+    from hoa_operator.postgres.connections import Connection
+
+_MIGRATIONS = Path(__file__).parent / "registry_migrations"
+
+
+@dataclass(frozen=True)
+class ConnectionDirectory:
+    """A mounted Secret with one file per libpq parameter (contract, "Words")."""
+
+    login: AdminLogin
+    dbname: str
+
+    @classmethod
+    def read(cls, path: Path, maintenance_db: str = "postgres") -> ConnectionDirectory:
+        """Read it; raises UserError that names the file which is missing or malformed."""
+        try:
+            address = ServerAddress(
+                _value(path, "host"), int(_value(path, "port", "5432")), _value(path, "sslmode", "prefer")
+            )
+        except ValueError as error:
+            raise UserError("ConnectionDirectoryInvalid", f"{path / 'port'} must hold a number") from error
+        login = AdminLogin(address, _value(path, "username"), _value(path, "password"), maintenance_db)
+        return cls(login, _value(path, "dbname", names.REGISTRY_DATABASE))
+
+    def inside(self) -> AdminLogin:
+        """Return the login whose sessions work in the directory's database."""
+        return replace(self.login, maintenance_db=self.dbname)
+
+
+def _value(path: Path, name: str, default: str | None = None) -> str:
+    try:
+        text = (path / name).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        text = ""
+    except OSError as error:
+        raise WorldError("ConnectionDirectoryUnreadable", f"cannot read {path / name}: {error.strerror}") from error
+    if not text and default is None:
+        raise UserError(
+            "ConnectionDirectoryInvalid", f"{path / name} is missing or empty; the Secret mounted there must hold it"
+        )
+    return text or str(default)
+
+
+async def set_up(registry: ConnectionDirectory, reader: ConnectionDirectory, identity: str, installation: str) -> None:
+    """Create what is missing and migrate to the head; safe to run from several instances at once."""
+    connections = Connections(registry.login, identity, limit=1)
+    try:
+        async with connections.locked("registry", registry.dbname) as connection:
+            await _ensure_database(connection, registry.dbname, installation)
+            await _ensure_reader(connection, registry, reader, installation)
+    finally:
+        await connections.close()
+    with explained(registry.login.address, registry.dbname):
+        await asyncio.to_thread(_migrate, registry, reader.login.username, identity)
+
+
+async def _ensure_database(connection: Connection, dbname: str, installation: str) -> None:
+    if await _comment_of(connection, dbname) is None:
+        create = sql.SQL("CREATE DATABASE {} ALLOW_CONNECTIONS false").format(ident(dbname))
+        await create_database(connection, create, template=None)
+    found = await _comment_of(connection, dbname)
+    if found is None:
+        raise WorldError("DatabaseMissing", f"database {dbname} disappeared; it is made again")
+    holder = found["comment"].get(comments.INSTALLATION, installation)
+    if holder != installation:
+        raise not_ours(f"database {dbname}", f"it is the registry of installation {holder}; name another dbname")
+    async with connection.transaction():
+        if comments.INSTALLATION not in found["comment"]:
+            text = sql.Literal(comments.render_template(installation, None))
+            await connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(ident(dbname), text))
+        if found["public"]:
+            await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(ident(dbname)))
+        if not found["open"]:
+            await connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(ident(dbname)))
+
+
+async def _comment_of(connection: Connection, dbname: str) -> dict[str, Any] | None:
+    cursor = await connection.execute(
+        "SELECT shobj_description(d.oid, 'pg_database') AS comment, d.datallowconn AS open, EXISTS (SELECT FROM"
+        " aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a WHERE a.grantee = 0) AS public"
+        " FROM pg_database d WHERE d.datname = %s",
+        [dbname],
+    )
+    row = await cursor.fetchone()
+    return None if row is None else {**row, "comment": comments.parse(row["comment"])}
+
+
+async def _ensure_reader(
+    connection: Connection, registry: ConnectionDirectory, reader: ConnectionDirectory, installation: str
+) -> None:
+    name, password = reader.login.username, reader.login.password
+    cursor = await connection.execute(
+        "SELECT shobj_description(oid, 'pg_authid') AS comment,"
+        " has_database_privilege(oid, %s, 'CONNECT') AS connect, rolcanlogin FROM pg_roles WHERE rolname = %s",
+        [registry.dbname, name],
+    )
+    role = await cursor.fetchone()
+    ours = role is None or comments.parse(role["comment"]).get(comments.INSTALLATION) == installation
+    right = role is not None and await verify_login(registry.login.address, registry.dbname, name, password)
+    if not right and not ours:
+        raise UserError(
+            "ReaderLoginRefused",
+            f"role {name} on {registry.login.address} was not made by this installation and refuses the reader's password;"
+            " correct the reader's Secret, or drop the role",
+        )
+    async with connection.transaction():
+        if role is None:
+            await connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(ident(name)))
+            text = sql.Literal(comments.render_template(installation, None))
+            await connection.execute(sql.SQL("COMMENT ON ROLE {} IS {}").format(ident(name), text))
+        if not right:
+            await connection.execute(
+                sql.SQL("ALTER ROLE {} PASSWORD {}").format(ident(name), sql.Literal(verifier(password)))
+            )
+        if role is None or not role["connect"]:
+            await connection.execute(
+                sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(ident(registry.dbname), ident(name))
+            )
+
+
+def _migrate(registry: ConnectionDirectory, reader: str, identity: str) -> None:
+    """Upgrade to the head on one connection that holds the lock; alembic is synchronous, hence the thread."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["reader"] = reader
+    given = parameters(registry.login, identity, registry.dbname)
+    engine = sqlalchemy.create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(**given), poolclass=sqlalchemy.NullPool
+    )
+    try:
+        with engine.connect() as connection:
+            key = names.lock_key("registry", "migrations")
+            connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": key})
+            connection.commit()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except sqlalchemy.exc.DBAPIError as error:
+        if isinstance(error.orig, psycopg.Error):
+            raise error.orig from error
+        raise
+    finally:
+        engine.dispose()
