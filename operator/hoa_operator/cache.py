@@ -1,0 +1,112 @@
+"""What the operator knows of the cluster: the last state of every watched object, fed by watches and by its own writes.
+
+Its own writes go in as well, so that the next decision sees them although the watch has not yet; an older version never replaces a
+newer one, whatever order they arrive in. Readers get the stored objects themselves and must not change them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hoa_operator import names
+from hoa_operator.kinds import Kind, Object, labels_of
+
+_REMEMBERED_DELETIONS: Final = 10_000
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an observation changed: `before` None for a new object, `after` None for a deleted one."""
+
+    kind: Kind
+    name: str
+    before: Object | None
+    after: Object | None
+
+    @property
+    def latest(self) -> Object:
+        """Return the state there is, else the last one there was."""
+        found = self.after if self.after is not None else self.before
+        assert found is not None  # noqa: S101 - a change has at least one side
+        return found
+
+
+def version_of(item: Object) -> int:
+    """Return the resource version, which grows with every write of any object of a kind."""
+    return int(item["metadata"]["resourceVersion"])
+
+
+class Cache:
+    """Objects by kind and name, and an index by tenant."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Kind, dict[str, Object]] = {}
+        self._of_tenant: dict[tuple[Kind, str], set[str]] = {}
+        self._gone: OrderedDict[str, None] = OrderedDict()
+
+    def observe(self, kind: Kind, item: Object) -> Change | None:
+        """Take in an object; return what changed, or None when it is no news."""
+        meta = item["metadata"]
+        if meta["uid"] in self._gone:
+            return None
+        before = self._objects.get(kind, {}).get(meta["name"])
+        if before is not None and version_of(before) >= version_of(item):
+            return None
+        after = _lean(item)
+        self._put(kind, meta["name"], before, after)
+        return Change(kind, meta["name"], before, after)
+
+    def forget(self, kind: Kind, item: Object) -> Change | None:
+        """Take in that this very object is gone; return what changed, or None when it was known."""
+        return self.forget_uid(kind, item["metadata"]["name"], item["metadata"]["uid"])
+
+    def forget_uid(self, kind: Kind, name: str, uid: str) -> Change | None:
+        """Take in that the object of that name and uid is gone."""
+        self._gone[uid] = None
+        if len(self._gone) > _REMEMBERED_DELETIONS:
+            self._gone.popitem(last=False)
+        before = self._objects.get(kind, {}).get(name)
+        if before is None or before["metadata"]["uid"] != uid:
+            return None
+        self._put(kind, name, before, None)
+        return Change(kind, name, before, None)
+
+    def get(self, kind: Kind, name: str) -> Object | None:
+        """Return the object, or None."""
+        return self._objects.get(kind, {}).get(name)
+
+    def all(self, kind: Kind) -> list[Object]:
+        """Return every object of the kind."""
+        return list(self._objects.get(kind, {}).values())
+
+    def of_tenant(self, kind: Kind, tenant: str) -> list[Object]:
+        """Return the objects that carry the tenant's label, by name."""
+        found = self._objects.get(kind, {})
+        return [found[name] for name in sorted(self._of_tenant.get((kind, names.bounded(tenant)), ()))]
+
+    def items(self, kinds: Iterable[Kind]) -> Iterator[tuple[Kind, Object]]:
+        """Walk over all objects of the kinds."""
+        for kind in kinds:
+            for item in self.all(kind):
+                yield kind, item
+
+    def _put(self, kind: Kind, name: str, before: Object | None, after: Object | None) -> None:
+        for item, keep in ((before, False), (after, True)):
+            tenant = labels_of(item).get(names.LABEL_TENANT) if item else None
+            if tenant:
+                members = self._of_tenant.setdefault((kind, tenant), set())
+                members.add(name) if keep else members.discard(name)
+                if not members:
+                    del self._of_tenant[(kind, tenant)]
+        if after is None:
+            del self._objects[kind][name]
+        else:
+            self._objects.setdefault(kind, {})[name] = after
+
+
+def _lean(item: Object) -> dict[str, Any]:
+    """Drop what nobody reads and what weighs most."""
+    return {**item, "metadata": {key: value for key, value in item["metadata"].items() if key != "managedFields"}}

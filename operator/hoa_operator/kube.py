@@ -1,0 +1,219 @@
+"""The only door to the Kubernetes API: plain objects in and out, and errors that say who must act.
+
+Everything is in one namespace. What the operator's Role must allow (nothing cluster-wide, no pods/exec):
+
+    hoaconnect.com              hoatenants                               get list watch patch
+    hoaconnect.com              hoatenants/status                        patch
+    hoaconnect.com              hoatiers                                 get list watch
+    hoaconnect.com              hoadatabaseservers                       get list watch
+    hoaconnect.com              hoadatabaseservers/status                patch
+    ""                          secrets, services                        get list watch create patch delete
+    ""                          pods                                     get list watch
+    ""                          events                                   create
+    batch                       jobs                                     get list watch create patch delete
+    networking.k8s.io           ingresses                                get list watch create patch delete
+    apps                        deployments                              get list watch create patch delete
+    policy                      poddisruptionbudgets                     get list watch create patch delete
+    autoscaling                 horizontalpodautoscalers                 get list watch create patch delete
+    coordination.k8s.io         leases                                   get create patch
+    hoaconnect.com              hoatenants/finalizers, hoadatabaseservers/finalizers   update
+    apps                        deployments/finalizers                   update
+
+The last two rows are for clusters that enforce OwnerReferencesPermissionEnforcement. Server-side apply needs `create` and `patch`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol
+
+import aiohttp
+from kubernetes.aio import client as kubernetes_client
+from kubernetes.aio import config as kubernetes_config
+
+from hoa_operator import names
+from hoa_operator.errors import UserError, WorldError
+from hoa_operator.kinds import SECRET, Kind, kind_of, name_of
+
+JsonObject = dict[str, Any]
+
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=30, connect=10)
+_APPLY: Final = "application/apply-patch+yaml"
+_MERGE: Final = "application/merge-patch+json"
+_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class Conflict(WorldError):
+    """The object changed since it was read, or exists already: read again and decide again, at once."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("Conflict", message, retry_after=0.0)
+
+
+class Meter(Protocol):
+    """Counts requests."""
+
+    def request(self, verb: str, kind: str) -> None:
+        """Count one request that is about to be sent."""
+
+
+class Kube:
+    """Requests to one namespace. `gate` raises `Fenced` when this process may no longer write."""
+
+    def __init__(
+        self, client: kubernetes_client.ApiClient, namespace: str, gate: Callable[[], None], meter: Meter
+    ) -> None:
+        self._client = client
+        self.namespace = namespace
+        self._gate = gate
+        self._meter = meter
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def get(self, kind: Kind, name: str) -> JsonObject | None:
+        """Return the live object, or None."""
+        try:
+            return await self._request("get", "GET", kind, name)
+        except _NotFound:
+            return None
+
+    async def list(
+        self, kind: Kind, selector: str = "", *, metadata_only: bool = False
+    ) -> tuple[list[JsonObject], int]:
+        """Return the objects that match, and the version of the list; with `metadata_only` without spec and status."""
+        query = [("labelSelector", selector)] if selector else []
+        accept = _METADATA_ONLY if metadata_only else "application/json"
+        found = await self._request("list", "GET", kind, query=query, accept=accept)
+        items = [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in found["items"]]
+        return items, int(found["metadata"]["resourceVersion"])
+
+    async def apply(self, manifest: Mapping[str, Any]) -> JsonObject:
+        """Server-side apply as field manager `hoa-operator`; fields that others wrote over become ours again."""
+        query = [("fieldManager", names.FIELD_MANAGER), ("force", "true")]
+        kind, name = kind_of(manifest), name_of(manifest)
+        return await self._write("apply", "PATCH", kind, name, body=manifest, content=_APPLY, query=query)
+
+    async def create(self, manifest: Mapping[str, Any]) -> JsonObject:
+        """Create; raise `Conflict` if the name is taken, so that what is there is never overwritten."""
+        query = [("fieldManager", names.FIELD_MANAGER)]
+        return await self._write("create", "POST", kind_of(manifest), "", body=manifest, query=query)
+
+    async def patch(self, kind: Kind, name: str, body: Mapping[str, Any], subresource: str = "") -> JsonObject:
+        """Merge-patch; with `metadata.resourceVersion` in `body`, raise `Conflict` if the object changed since."""
+        query = [("fieldManager", names.FIELD_MANAGER)]
+        return await self._write(
+            "patch", "PATCH", kind, name, subresource=subresource, body=body, content=_MERGE, query=query
+        )
+
+    async def delete(self, kind: Kind, name: str, uid: str) -> bool:
+        """Delete that very object, its dependents in the background; tell whether it was there."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": "Background",
+        }
+        try:
+            await self._write("delete", "DELETE", kind, name, body=body)
+        except (_NotFound, Conflict):
+            return False
+        return True
+
+    async def _write(self, verb: str, method: str, kind: Kind, name: str, **options: Any) -> JsonObject:
+        self._gate()
+        return await self._request(verb, method, kind, name, **options)
+
+    async def _request(
+        self,
+        verb: str,
+        method: str,
+        kind: Kind,
+        name: str = "",
+        *,
+        subresource: str = "",
+        body: Mapping[str, Any] | None = None,
+        content: str = "application/json",
+        accept: str = "application/json",
+        query: list[tuple[str, str]] | None = None,
+    ) -> JsonObject:
+        what = f"{verb} {kind.kind} {self.namespace}/{name or '*'}"
+        self._meter.request(verb, kind.kind)
+        method, url, headers, payload, post = await self._client.param_serialize(
+            method,
+            kind.path(self.namespace, name, subresource),
+            query_params=query or [],
+            header_params={"Accept": accept, "Content-Type": content},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        status, reason, text, retry_after = await _send(
+            what, lambda: self._client.call_api(method, url, headers, payload, post, _request_timeout=_TIMEOUT)
+        )
+        if 200 <= status < 300:
+            return dict(json.loads(text))
+        raise _refusal(what, kind, _Refusal(status, reason, text, retry_after))
+
+
+class _NotFound(WorldError):
+    """There is no such object."""
+
+
+class _Refusal:
+    """What the API server answered instead."""
+
+    def __init__(self, status: int, reason: str, text: bytes, retry_after: float | None) -> None:
+        self.status = status
+        self.retry_after = retry_after
+        try:
+            said = json.loads(text)
+            self.reason, self.message = said.get("reason") or reason, said.get("message") or reason
+        except (ValueError, AttributeError):
+            self.reason, self.message = reason, reason
+
+
+async def _send(what: str, call: Callable[[], Awaitable[Any]]) -> tuple[int, str, bytes, float | None]:
+    try:
+        response = await call()
+        text = await response.read()
+    except (TimeoutError, aiohttp.ServerTimeoutError) as error:
+        raise WorldError("ApiServerSilent", f"{what}: the API server did not answer within {_TIMEOUT.total:.0f} s") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise WorldError("ApiServerUnreachable", f"{what}: {type(error).__name__}: {error}") from error
+    raw = response.headers.get("Retry-After", "")
+    return response.status, response.reason or "", text, float(raw) if raw.isdigit() else None
+
+
+def _refusal(what: str, kind: Kind, said: _Refusal) -> UserError | WorldError:
+    # What the server says about a Secret may quote what the Secret holds.
+    words = said.reason if kind is SECRET else said.message
+    message = f"{what}: {words}"
+    if said.status == 404:
+        return _NotFound("NotFound", message)
+    if said.status == 409:
+        return Conflict(message)
+    if said.status in (400, 422):
+        return UserError("ApiServerRefused", f"{message}; correct the spec")
+    if said.status == 403:
+        return WorldError("Forbidden", f"{message}; check the operator's Role, quotas and admission policies")
+    return WorldError("ApiServerError", f"{message} (HTTP {said.status})", retry_after=said.retry_after)
+
+
+async def connect(environ: Mapping[str, str]) -> kubernetes_client.ApiClient:
+    """Return a client for the cluster this process runs in, or for the one that `KUBECONFIG` names."""
+    configuration = kubernetes_client.Configuration()
+    if in_cluster(environ):
+        kubernetes_config.load_incluster_config(client_configuration=configuration)
+    else:
+        await kubernetes_config.load_kube_config(
+            config_file=environ.get("KUBECONFIG"), client_configuration=configuration, persist_config=False
+        )
+    configuration.client_session_kwargs = {"trust_env": False}
+    return kubernetes_client.ApiClient(configuration)
+
+
+def in_cluster(environ: Mapping[str, str]) -> bool:
+    """Tell whether this process runs in a pod with a service account."""
+    return "KUBERNETES_SERVICE_HOST" in environ and "KUBECONFIG" not in environ

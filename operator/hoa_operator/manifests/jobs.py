@@ -1,0 +1,116 @@
+"""The Job that takes a database to a revision (contract section 4): small, restricted, bounded in time and tries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hoa_operator import names
+from hoa_operator.kinds import JOB
+from hoa_operator.manifests.meta import Family, Manifest, digest, stamped
+
+CONTAINER: Final = "migrate"
+EXIT_FINAL: Final = 2
+_USER: Final = 10001
+
+
+@dataclass(frozen=True)
+class JobImage:
+    """What runs, and for how long at most."""
+
+    image: str
+    pull_policy: str
+    pull_secrets: tuple[str, ...]
+    deadline_seconds: int
+    ttl_seconds: int
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One migration to run: its command's arguments, its environment, and the Secret with the connection."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    secret: str
+
+    def purpose(self) -> str:
+        """Return a digest of what the Job is for; the image is not part of it, so a rebuilt image reruns nothing."""
+        return digest([self.arguments, dict(self.environment)])
+
+
+def inputs(migration: Migration, image: JobImage) -> str:
+    """Return a digest of everything a Job is started with: another digest means a running Job is out of date."""
+    return digest([migration.purpose(), migration.secret, vars(image)])
+
+
+def migration_job(family: Family, name: str, migration: Migration, image: JobImage) -> Manifest:
+    """Build the Job. Exit code 2 fails it at once; an evicted pod does not count as a try."""
+    annotations = {names.ANNOTATION_INPUTS: inputs(migration, image), names.ANNOTATION_PURPOSE: migration.purpose()}
+    return stamped(
+        {
+            "apiVersion": JOB.api_version,
+            "kind": JOB.kind,
+            "metadata": family.metadata(name, "migration", annotations),
+            "spec": {
+                "backoffLimit": 3,
+                "activeDeadlineSeconds": image.deadline_seconds,
+                "ttlSecondsAfterFinished": image.ttl_seconds,
+                "podFailurePolicy": {
+                    "rules": [
+                        {
+                            "action": "FailJob",
+                            "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [EXIT_FINAL]},
+                        },
+                        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                    ]
+                },
+                "template": {
+                    "metadata": {"labels": family.all_labels("migration")},
+                    "spec": _pod(migration, image),
+                },
+            },
+        }
+    )
+
+
+def _pod(migration: Migration, image: JobImage) -> dict[str, Any]:
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "runAsGroup": _USER,
+            "fsGroup": _USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(migration, image)],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
+    }
+    if image.pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in image.pull_secrets]
+    return pod
+
+
+def _container(migration: Migration, image: JobImage) -> dict[str, Any]:
+    return {
+        "name": CONTAINER,
+        "image": image.image,
+        "imagePullPolicy": image.pull_policy,
+        "command": ["python", "-m", "hoa_app.migrate", *migration.arguments],
+        "envFrom": [{"secretRef": {"name": migration.secret}}],
+        "env": [{"name": name, "value": value} for name, value in sorted(migration.environment.items())],
+        "resources": {
+            "requests": {"cpu": "50m", "memory": "96Mi"},
+            "limits": {"cpu": "1", "memory": "256Mi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePolicy": "File",
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - a volume of the pod's own
+    }

@@ -1,0 +1,123 @@
+"""Where a tenant's database can lie: HOADatabaseServer parsed, and the choice among several, as pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hoa_operator.errors import UserError, WorldError
+
+
+@dataclass(frozen=True)
+class DatabaseServer:
+    """One HOADatabaseServer and what its status says."""
+
+    name: str
+    uid: str
+    generation: int
+    host: str
+    port: int
+    sslmode: str
+    admin_secret: str
+    region: str | None
+    max_tenants: int
+    max_connections: int | None
+    schedulable: bool
+    ready: bool | None
+    not_ready_message: str
+    system_identifier: str | None
+    template_revision: str | None
+
+
+def parse_server(body: Mapping[str, Any]) -> DatabaseServer:
+    """Read a HOADatabaseServer, whose schema the API server has checked."""
+    spec, status = body["spec"], body.get("status") or {}
+    capacity = spec.get("capacity") or {}
+    ready = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), None)
+    return DatabaseServer(
+        name=body["metadata"]["name"],
+        uid=body["metadata"]["uid"],
+        generation=body["metadata"].get("generation", 1),
+        host=spec["endpoint"]["host"],
+        port=spec["endpoint"].get("port", 5432),
+        sslmode=spec["endpoint"].get("sslMode", "require"),
+        admin_secret=spec["adminSecretName"],
+        region=spec.get("region"),
+        max_tenants=capacity.get("maxTenants", 500),
+        max_connections=capacity.get("maxConnections"),
+        schedulable=spec.get("scheduling", "Schedulable") == "Schedulable",
+        ready=None if ready is None else ready["status"] == "True",
+        not_ready_message="" if ready is None else ready.get("message", ""),
+        system_identifier=status.get("systemIdentifier"),
+        template_revision=status.get("templateRevision"),
+    )
+
+
+@dataclass(frozen=True)
+class PlacementRequest:
+    """What decides where a tenant goes: `held` is where its data already lies, `wanted` what the spec names."""
+
+    held: str | None
+    wanted: str | None
+    region: str | None
+
+
+def choose(request: PlacementRequest, servers: Iterable[DatabaseServer], load: Mapping[str, int]) -> DatabaseServer:
+    """Return the server for the tenant; `load` counts tenants per server. Data that lies somewhere stays there."""
+    by_name = {server.name: server for server in servers}
+    if request.held:
+        return _existing(request.held, by_name, "holds the tenant's database")
+    if request.wanted:
+        return _wanted(request, by_name, load)
+    return _roomiest(request, by_name, load)
+
+
+def _existing(name: str, by_name: Mapping[str, DatabaseServer], why: str) -> DatabaseServer:
+    if name in by_name:
+        return by_name[name]
+    known = ", ".join(sorted(by_name)) or "none"
+    raise UserError(
+        "DatabaseServerMissing",
+        f"HOADatabaseServer {name!r} {why}, but does not exist (there are: {known}); create it again or correct the name",
+    )
+
+
+def _wanted(
+    request: PlacementRequest, by_name: Mapping[str, DatabaseServer], load: Mapping[str, int]
+) -> DatabaseServer:
+    assert request.wanted is not None  # noqa: S101 - the caller checked; for the type checker
+    server = _existing(request.wanted, by_name, "is named by spec.database.serverName")
+    if request.region and server.region != request.region:
+        raise UserError(
+            "RegionMismatch",
+            f"HOADatabaseServer {server.name!r} lies in region {server.region or 'none'}, but spec.region is {request.region}; "
+            "name a server of that region",
+        )
+    if load.get(server.name, 0) >= server.max_tenants:
+        raise _full(server.name, server.max_tenants)
+    return server
+
+
+def _roomiest(
+    request: PlacementRequest, by_name: Mapping[str, DatabaseServer], load: Mapping[str, int]
+) -> DatabaseServer:
+    where = f" in region {request.region}" if request.region else ""
+    fitting = [s for s in by_name.values() if s.schedulable and (request.region is None or s.region == request.region)]
+    if not fitting:
+        raise UserError(
+            "NoDatabaseServer",
+            f"no schedulable HOADatabaseServer{where}; add one, or set spec.scheduling of one to Schedulable",
+        )
+    room = [s for s in fitting if load.get(s.name, 0) < s.max_tenants]
+    if not room:
+        raise _full(", ".join(sorted(s.name for s in fitting)), sum(s.max_tenants for s in fitting))
+    # Ready ones first, then the one filled least; the name breaks ties so that the choice is stable.
+    return min(room, key=lambda s: (s.ready is False, load.get(s.name, 0) / s.max_tenants, s.name))
+
+
+def _full(name: str, room: int) -> WorldError:
+    return WorldError(
+        "DatabaseServerFull",
+        f"HOADatabaseServer {name} has its {room} tenants; add a server or raise spec.capacity.maxTenants",
+    )

@@ -1,0 +1,227 @@
+"""What a person asked for: HOATenant parsed once into frozen dataclasses, so that nobody further in reads a raw dict.
+
+The CRD's schema has checked almost everything; what it cannot check raises `UserError` here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from hoa_operator import names, quantities
+from hoa_operator.errors import UserError
+
+State = Literal["Active", "ReadOnly", "Suspended"]
+ManagementPolicy = Literal["Managed", "Paused", "ObserveOnly"]
+Placement = Literal["Shared", "Dedicated"]
+DeletionPolicy = Literal["Retain", "Delete"]
+AUTO_TIER = "Auto"
+
+
+@dataclass(frozen=True)
+class Admin:
+    """The first owner, who is invited."""
+
+    email: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """A cert-manager issuer."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A further host of the tenant; without secret and issuer the ingress controller's certificate serves it."""
+
+    host: str
+    secret_name: str | None = None
+    issuer: Issuer | None = None
+
+
+@dataclass(frozen=True)
+class Branding:
+    """Looks; None leaves the app's own."""
+
+    primary_color: str | None = None
+    logo_url: str | None = None
+    support_email: str | None = None
+
+    def to_json(self) -> dict[str, str]:
+        """Return the registry's column `branding` (contract section 1)."""
+        pairs = (("primaryColor", self.primary_color), ("logoURL", self.logo_url), ("supportEmail", self.support_email))
+        return {key: value for key, value in pairs if value is not None}
+
+
+@dataclass(frozen=True)
+class DatabaseWish:
+    """Where the data shall lie and what becomes of it; `server_name` None lets the operator choose."""
+
+    server_name: str | None
+    deletion_policy: DeletionPolicy
+    extensions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LimitOverrides:
+    """What the tenant has instead of its tier's limit; None takes the tier's. cpu in millicores, sizes in bytes."""
+
+    requests_per_second: int | None = None
+    concurrent_requests: int | None = None
+    database_connections: int | None = None
+    statement_timeout_ms: int | None = None
+    storage_bytes: int | None = None
+    cpu_millicores: int | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class TenantSpec:
+    """`spec`, with every default applied."""
+
+    slug: str
+    display_name: str
+    admin: Admin
+    homeowners: int
+    tier: str
+    state: State
+    policy: ManagementPolicy
+    region: str | None
+    placement: Placement
+    time_zone: str
+    database: DatabaseWish
+    domains: tuple[Domain, ...]
+    branding: Branding
+    limits: LimitOverrides
+
+    def hosts(self, base_domain: str) -> tuple[str, ...]:
+        """Return every host that reaches the tenant, the canonical one first."""
+        own = f"{self.slug}.{base_domain}"
+        return (own, *(domain.host for domain in self.domains if domain.host != own))
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which object this is."""
+
+    namespace: str
+    name: str
+    uid: UUID
+    generation: int
+    resource_version: str
+    created_at: datetime
+    deleting: bool
+    has_finalizer: bool
+    retry_requested: bool
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+def parse_identity(body: Mapping[str, Any]) -> Identity:
+    """Read `metadata`, which is always well formed."""
+    meta = body["metadata"]
+    return Identity(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=UUID(meta["uid"]),
+        generation=meta.get("generation", 1),
+        resource_version=meta["resourceVersion"],
+        created_at=parse_time(meta["creationTimestamp"]),
+        deleting="deletionTimestamp" in meta,
+        has_finalizer=names.FINALIZER in meta.get("finalizers", ()),
+        retry_requested=names.ANNOTATION_RETRY in (meta.get("annotations") or {}),
+    )
+
+
+def parse_spec(body: Mapping[str, Any]) -> TenantSpec:
+    """Read `spec`; raise `UserError` for what only code can check."""
+    spec = body["spec"]
+    try:
+        return TenantSpec(
+            slug=spec.get("slug") or body["metadata"]["name"],
+            display_name=spec["displayName"],
+            admin=Admin(email=spec["admin"]["email"], name=spec["admin"]["name"]),
+            homeowners=int(spec.get("homeowners", 0)),
+            tier=spec.get("tier", AUTO_TIER),
+            state=spec.get("state", "Active"),
+            policy=spec.get("managementPolicy", "Managed"),
+            region=spec.get("region"),
+            placement=spec.get("placement", "Shared"),
+            time_zone=_time_zone(spec.get("timeZone", "America/New_York")),
+            database=_database(spec.get("database") or {}),
+            domains=tuple(_domain(entry) for entry in spec.get("domains") or ()),
+            branding=_branding(spec.get("branding") or {}),
+            limits=_limits(spec.get("limits") or {}),
+        )
+    except KeyError as missing:
+        raise UserError("SpecInvalid", f"spec lacks {missing.args[0]}; add it") from missing
+
+
+def parse_time(text: str) -> datetime:
+    """Read an RFC 3339 time as the API server writes it."""
+    return datetime.fromisoformat(text)
+
+
+def format_time(moment: datetime) -> str:
+    """Write a time as the API server does: UTC, whole seconds."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError) as unknown:  # ZoneInfoNotFoundError is a KeyError
+        raise UserError(
+            "TimeZoneUnknown", f"spec.timeZone {name!r} is not an IANA time zone; use one such as America/New_York or UTC"
+        ) from unknown
+    return name
+
+
+def _database(raw: Mapping[str, Any]) -> DatabaseWish:
+    return DatabaseWish(
+        server_name=raw.get("serverName"),
+        deletion_policy=raw.get("deletionPolicy", "Retain"),
+        extensions=tuple(sorted(raw.get("extensions") or ())),
+    )
+
+
+def _domain(raw: Mapping[str, Any]) -> Domain:
+    tls = raw.get("tls") or {}
+    issuer = tls.get("issuerRef")
+    return Domain(
+        host=raw["host"].lower(),
+        secret_name=tls.get("secretName"),
+        issuer=Issuer(issuer["name"], issuer.get("kind", "ClusterIssuer")) if issuer else None,
+    )
+
+
+def _branding(raw: Mapping[str, Any]) -> Branding:
+    return Branding(raw.get("primaryColor"), raw.get("logoURL"), raw.get("supportEmail"))
+
+
+def _limits(raw: Mapping[str, Any]) -> LimitOverrides:
+    try:
+        return LimitOverrides(
+            requests_per_second=raw.get("requestsPerSecond"),
+            concurrent_requests=raw.get("concurrentRequests"),
+            database_connections=raw.get("databaseConnections"),
+            statement_timeout_ms=_optional(raw.get("statementTimeout"), quantities.milliseconds),
+            storage_bytes=_optional(raw.get("storage"), quantities.count_bytes),
+            cpu_millicores=_optional(raw.get("cpu"), quantities.millicores),
+            memory_bytes=_optional(raw.get("memory"), quantities.count_bytes),
+        )
+    except ValueError as error:
+        raise UserError("LimitInvalid", f"spec.limits: {error}") from error
+
+
+def _optional(value: Any, parse: Any) -> int | None:
+    return None if value is None else int(parse(value))
