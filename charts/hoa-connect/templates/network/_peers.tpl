@@ -16,9 +16,15 @@
 {{- end }}
 {{- end }}
 
+{{/* TCP ports of a rule, each once. Call with a list. */}}
 {{- define "hoa.tcp" -}}
+{{- $seen := dict }}
 {{- range . }}
-- {protocol: TCP, port: {{ . | int }}}
+{{- $port := . | int | toString }}
+{{- if not (hasKey $seen $port) }}
+{{- $_ := set $seen $port true }}
+- {protocol: TCP, port: {{ $port }}}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -33,17 +39,17 @@
 {{- end }}
 {{- if or (not .Values.postgres.enabled) .Values.networkPolicies.postgresCIDRs }}
 - to:
-    {{- include "hoa.cidrs" .Values.networkPolicies.postgresCIDRs | nindent 4 }}
+    {{- include "hoa.cidrs" .Values.networkPolicies.postgresCIDRs | trim | nindent 4 }}
   ports:
-    {{- include "hoa.tcp" (append .Values.networkPolicies.postgresPorts (include "hoa.postgresPort" . | int) | uniq) | nindent 4 }}
+    {{- include "hoa.tcp" (append .Values.networkPolicies.postgresPorts (include "hoa.postgresPort" .)) | trim | nindent 4 }}
 {{- end }}
 {{- end }}
 
 {{- define "hoa.egressKubernetes" -}}
 - to:
-    {{- include "hoa.cidrs" .Values.networkPolicies.kubernetesApi.cidrs | nindent 4 }}
+    {{- include "hoa.cidrs" .Values.networkPolicies.kubernetesApi.cidrs | trim | nindent 4 }}
   ports:
-    {{- include "hoa.tcp" .Values.networkPolicies.kubernetesApi.ports | nindent 4 }}
+    {{- include "hoa.tcp" .Values.networkPolicies.kubernetesApi.ports | trim | nindent 4 }}
 {{- end }}
 
 {{- define "hoa.mailPort" -}}
@@ -56,16 +62,16 @@
 {{- define "hoa.egressServices" -}}
 {{- if .Values.mail.smtpUrl }}
 - to:
-    {{- include "hoa.cidrs" .Values.networkPolicies.mailCIDRs | nindent 4 }}
+    {{- include "hoa.cidrs" .Values.networkPolicies.mailCIDRs | trim | nindent 4 }}
     {{- if not .Values.networkPolicies.mailCIDRs }}
     - namespaceSelector: {}
     {{- end }}
   ports:
-    {{- include "hoa.tcp" (list (include "hoa.mailPort" .)) | nindent 4 }}
+    {{- include "hoa.tcp" (list (include "hoa.mailPort" .)) | trim | nindent 4 }}
 {{- end }}
 {{- if not (hasPrefix "file://" .Values.files.url) }}
 - to:
-    {{- include "hoa.cidrs" .Values.networkPolicies.storageCIDRs | nindent 4 }}
+    {{- include "hoa.cidrs" .Values.networkPolicies.storageCIDRs | trim | nindent 4 }}
   ports:
     - {protocol: TCP, port: 443}
 {{- end }}

@@ -12,7 +12,9 @@ serviceAccountName: {{ .root.Release.Name }}-{{ .name }}
 enableServiceLinks: false
 securityContext:
   {{- include "hoa.podSecurity" .root | nindent 2 }}
-{{- include "hoa.pullSecrets" .root }}
+{{- with include "hoa.pullSecrets" .root }}
+{{- . | nindent 0 }}
+{{- end }}
 containers:
   - name: setup
     image: {{ include "hoa.operatorImage" .root }}
