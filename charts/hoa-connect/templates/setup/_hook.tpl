@@ -13,7 +13,7 @@ enableServiceLinks: false
 securityContext:
   {{- include "hoa.podSecurity" .root | nindent 2 }}
 {{- with include "hoa.pullSecrets" .root }}
-{{- . | nindent 0 }}
+{{- . | trim | nindent 0 }}
 {{- end }}
 containers:
   - name: setup
