@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 import ssl
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
@@ -20,10 +18,11 @@ import yaml
 
 from tests.cluster.certificates import Authority
 from tests.processes import Process, free_port
+from tests.programs import MissingProgramError
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 ADMIN_TOKEN = "admin-token-of-this-test-run"  # valid only on a loopback port, for one run
 CONTROLLERS_TOKEN = "controllers-token-of-this-test-run"
+RUNNER_TOKEN = "runner-token-of-this-test-run"
 JOB_CONTROLLERS = "job-controller,garbage-collector-controller,namespace-controller,serviceaccount-controller"
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -35,29 +34,6 @@ AUDIT_POLICY = {
         {"level": "Metadata"},
     ],
 }
-
-
-class MissingProgramError(Exception):
-    """A program that the tests need is not installed."""
-
-
-def kubernetes_bin(configured: str | None) -> Path:
-    """Return the folder of the Kubernetes programs: the configured one, PATH's, or the one that hack/ builds."""
-    if configured:
-        return Path(configured)
-    if found := shutil.which("kube-apiserver"):
-        return Path(found).parent
-    asked = subprocess.run(
-        [sys.executable, "-m", "hack.cluster", "tools", "kubernetes"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    lines = asked.stdout.strip().splitlines()
-    if asked.returncode or not lines:
-        raise MissingProgramError(f"kube-apiserver is missing; `make tools` builds it. {asked.stderr.strip()}")
-    return Path(lines[-1])
 
 
 @dataclass
@@ -74,6 +50,16 @@ class ControlPlane:
     def url(self) -> str:
         """Where the API listens."""
         return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def admin_token(self) -> str:
+        """Bearer token of a cluster administrator."""
+        return ADMIN_TOKEN
+
+    @property
+    def runner_token(self) -> str:
+        """Bearer token of whatever runs pods."""
+        return RUNNER_TOKEN
 
     @property
     def audit_log(self) -> Path:
@@ -187,7 +173,10 @@ class ControlPlane:
         pki = self.folder / "pki"
         serving = self.authority.issue("kube-apiserver", hosts=["127.0.0.1", "localhost", "kubernetes.default.svc"])
         keys = self.authority.key_pair("service-accounts")
-        (pki / "tokens.csv").write_text(f"{ADMIN_TOKEN},admin,admin,system:masters\n{CONTROLLERS_TOKEN},controllers,controllers,system:masters\n")
+        tokens = {"admin": ADMIN_TOKEN, "controllers": CONTROLLERS_TOKEN, "job-runner": RUNNER_TOKEN}
+        (pki / "tokens.csv").write_text(
+            "".join(f"{token},{user},{user},system:masters\n" for user, token in tokens.items())
+        )
         (self.folder / "audit-policy.yaml").write_text(yaml.safe_dump(AUDIT_POLICY))
         process = self._run(
             "kube-apiserver",

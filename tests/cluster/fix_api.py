@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cluster.controlplane import REPOSITORY, ControlPlane, kubernetes_bin
+from tests.cluster.controlplane import ControlPlane
 from tests.cluster.kubectl import Kubectl
+from tests.programs import REPOSITORY, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,12 +18,10 @@ CRDS = ("hoatenants", "hoatiers", "hoadatabaseservers")
 
 
 @pytest.fixture(scope="session")
-def control_plane(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ControlPlane]:
+def control_plane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A real API server with Jobs and garbage collection, without our CRDs."""
-    configured = request.config.getoption("--kubernetes-bin")
-    plane = ControlPlane(tmp_path_factory.mktemp("control-plane"), kubernetes_bin(configured)).start()
+    server = program("kube-apiserver", "kubernetes", request.config.getoption("--kubernetes-bin"))
+    plane = ControlPlane(tmp_path_factory.mktemp("control-plane"), server.parent).start()
     yield plane
     plane.stop()
 

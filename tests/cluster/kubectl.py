@@ -79,15 +79,21 @@ class Kubectl:
         """Delete one object and wait until it is gone unless told otherwise."""
         return self("delete", kind, name, *arguments)
 
-    def wait_for(
-        self, kind: str, name: str, holds: Callable[[JSON | None], bool], timeout: float = 30.0
-    ) -> JSON | None:
-        """Wait until ``holds`` says yes of the object (None when absent) and return it."""
+    def wait_for(self, kind: str, name: str, holds: Callable[[JSON], bool], timeout: float = 30.0) -> JSON:
+        """Wait until there is such an object and ``holds`` says yes of it; return it."""
         deadline = time.monotonic() + timeout
         while True:
             found = self.find(kind, name)
-            if holds(found):
+            if found is not None and holds(found):
                 return found
             if time.monotonic() > deadline:
                 raise AssertionError(f"{kind}/{name} did not come to what was awaited in {timeout:.0f} s: {found}")
+            time.sleep(0.1)
+
+    def wait_gone(self, kind: str, name: str, timeout: float = 30.0) -> None:
+        """Wait until there is no such object."""
+        deadline = time.monotonic() + timeout
+        while (found := self.find(kind, name)) is not None:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{kind}/{name} is still there after {timeout:.0f} s: {found}")
             time.sleep(0.1)

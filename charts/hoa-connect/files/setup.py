@@ -1,4 +1,4 @@
-"""What Helm cannot do by itself: make Secrets once and never again, upgrade CRDs, and let go of tenants before an uninstall.
+"""What Helm cannot do by itself: make Secrets once, upgrade CRDs, and let go of tenants before an uninstall.
 
 Runs in a Job with the operator's image, before each installation and upgrade (``prepare``) and before an uninstall
 (``release-tenants``). Safe to repeat: what is already as it should be is not written.
@@ -155,7 +155,7 @@ def make_certificate(hosts: list[str], held: dict[str, str]) -> dict[str, str]:
         return {key: held[key] for key in ("tls.crt", "tls.key")}
     private = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, hosts[0][:64])])
-    now = dt.datetime.now(dt.timezone.utc)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -213,17 +213,21 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def main(arguments: list[str]) -> int:
+def run(api: Api, arguments: list[str]) -> None:
     """Run one verb."""
-    api = Api.from_pod()
+    match arguments:
+        case ["prepare", folder]:
+            prepare(api, Path(folder))
+        case ["release-tenants", namespace, operator]:
+            release_tenants(api, namespace, operator)
+        case _:
+            raise SetupError("usage: setup.py prepare FOLDER | release-tenants NAMESPACE DEPLOYMENT")
+
+
+def main(arguments: list[str]) -> int:
+    """Run one verb and say what went wrong in words."""
     try:
-        match arguments:
-            case ["prepare", folder]:
-                prepare(api, Path(folder))
-            case ["release-tenants", namespace, operator]:
-                release_tenants(api, namespace, operator)
-            case _:
-                raise SetupError("usage: setup.py prepare FOLDER | release-tenants NAMESPACE DEPLOYMENT")
+        run(Api.from_pod(), arguments)
     except SetupError as error:
         say(f"error: {error}")
         return 1

@@ -1,0 +1,71 @@
+"""Fixtures: Helm, the runner of Jobs, and whole installations for the operator's tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster.api import Api
+from tests.cluster.helm import Helm
+from tests.cluster.jobs import JobRunner
+from tests.cluster.platform import Platform
+from tests.programs import program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.controlplane import ControlPlane
+    from tests.cluster.kubectl import Kubectl
+    from tests.fix_postgres import PostgresAccess, PostgresServer
+
+
+@pytest.fixture(scope="session")
+def helm(request: pytest.FixtureRequest, control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """Helm against the run's API server."""
+    found = program("helm", "helm", request.config.getoption("--kubernetes-bin"))
+    return Helm(found, tmp_path_factory.mktemp("helm"), control_plane.admin_kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def job_runner(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobRunner]:
+    """Runs the Jobs of every namespace for real."""
+    plane = control_plane
+    api = Api(plane.port, plane.authority.certificate, plane.runner_token, "job-runner")
+    runner = JobRunner(api, tmp_path_factory.mktemp("jobs")).start()
+    yield runner
+    runner.stop()
+
+
+@pytest.fixture
+def platform(
+    kubectl: Kubectl,
+    control_plane: ControlPlane,
+    postgres: PostgresAccess,
+    helm: Helm,
+    job_runner: JobRunner,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Platform]:
+    """An installation on the run's Postgres, with no operator started yet and no faults."""
+    job_runner.heal()
+    folder = tmp_path_factory.mktemp(kubectl.namespace)
+    platform = Platform.install(kubectl, control_plane, postgres, helm, folder)
+    yield platform
+    platform.destroy()
+
+
+@pytest.fixture
+def own_platform(
+    kubectl: Kubectl,
+    control_plane: ControlPlane,
+    own_postgres: PostgresServer,
+    helm: Helm,
+    job_runner: JobRunner,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Platform]:
+    """An installation on a Postgres of its own, which the test may stop, fill or break (``own_postgres``)."""
+    job_runner.heal()
+    folder = tmp_path_factory.mktemp(kubectl.namespace)
+    platform = Platform.install(kubectl, control_plane, own_postgres.access, helm, folder)
+    yield platform
+    platform.destroy()

@@ -1,0 +1,237 @@
+"""The kubelet's part for Jobs: runs the command of every Job's pod as a real process and writes the pod's status.
+
+The job controller makes the pods and judges them. Faults can be put in: failures, hangs, images that cannot be pulled.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime as dt
+import os
+import sys
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.cluster.api import MERGE_PATCH, Api, ApiError, Json
+from tests.processes import Process
+from tests.programs import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+POLL_SECONDS = 0.1
+MESSAGE_LIMIT = 4096
+
+
+@dataclass
+class Fault:
+    """What goes wrong with pods whose Job's name contains ``job`` (in one namespace, or in all), ``times`` times."""
+
+    job: str = ""
+    namespace: str = ""
+    times: int = 1
+    exit_code: int = 1
+    message: str = ""
+    hang: bool = False
+    image_pull_error: bool = False
+
+    def matches(self, pod: Json) -> bool:
+        """Whether it is this pod's turn to fail."""
+        metadata = pod["metadata"]
+        named = self.job in metadata["labels"].get("batch.kubernetes.io/job-name", "")
+        return self.times > 0 and named and self.namespace in ("", metadata["namespace"])
+
+
+@dataclass
+class Running:
+    """A pod whose process runs."""
+
+    pod: Json
+    process: Process
+    termination_log: Path
+    started: str
+
+
+@dataclass
+class JobRunner:
+    """Follows the pods of Jobs in all namespaces, in a thread of its own."""
+
+    api: Api
+    folder: Path
+    faults: list[Fault] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
+    _running: dict[str, Running] = field(default_factory=dict)
+    _refused: set[str] = field(default_factory=set)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+    _error: BaseException | None = None
+
+    def start(self) -> JobRunner:
+        """Begin to follow pods."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._thread = threading.Thread(target=self._loop, name="job-runner", daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """End, with every process it started; raise what went wrong in the thread."""
+        self._stop.set()
+        if self._thread:
+            self._thread.join()
+        for running in self._running.values():
+            running.process.kill()
+        if self._error:
+            raise self._error
+
+    def inject(self, fault: Fault) -> Fault:
+        """Let something go wrong from now on."""
+        self.faults.append(fault)
+        return fault
+
+    def heal(self) -> None:
+        """Take out every fault; pods whose image could not be pulled get it now, and what hangs stays hung."""
+        self.faults.clear()
+        self._refused.clear()
+
+    def runs_in(self, namespace: str) -> list[str]:
+        """Return ``namespace/job`` of every process started, in order."""
+        return [run for run in self.runs if run.startswith(f"{namespace}/")]
+
+    def _loop(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self._round()
+                self._stop.wait(POLL_SECONDS)
+        except BaseException as error:  # raised again by stop(), in the test's own thread
+            self._error = error
+        finally:
+            self.api.close()
+
+    def _round(self) -> None:
+        answer = self.api.call("GET", "/api/v1/pods?labelSelector=batch.kubernetes.io%2Fjob-name")
+        pods = {pod["metadata"]["uid"]: pod for pod in answer["items"]}
+        for uid, pod in pods.items():
+            if uid in self._running or pod["status"].get("phase") not in (None, "Pending"):
+                continue
+            if "deletionTimestamp" in pod["metadata"]:
+                self._finish(pod, None, 137, "")
+            else:
+                self._take(pod)
+        for uid, running in list(self._running.items()):
+            self._follow(uid, running, pods.get(uid))
+
+    def _take(self, pod: Json) -> None:
+        fault = next((fault for fault in self.faults if fault.matches(pod)), None)
+        uid = pod["metadata"]["uid"]
+        if fault and fault.image_pull_error:
+            if uid not in self._refused:
+                self._refused.add(uid)
+                self._wait(pod, "ErrImagePull", f"image {pod['spec']['containers'][0]['image']} cannot be pulled")
+            return
+        try:
+            env = self._environment(pod)
+        except ApiError as error:
+            self._wait(pod, "CreateContainerConfigError", str(error))
+            return
+        if fault:
+            fault.times -= 1
+        self._run(pod, env, _command(pod) if fault is None else _faulty(fault))
+
+    def _run(self, pod: Json, env: dict[str, str], command: Sequence[str]) -> None:
+        metadata = pod["metadata"]
+        name = f"{metadata['namespace']}-{metadata['name']}"
+        message = self.folder / f"{name}.termination"
+        message.write_text("")
+        env["HOA_TERMINATION_LOG"] = str(message)
+        process = Process(name, command, self.folder / f"{name}.log", env=env, cwd=REPOSITORY).start()
+        running = Running(pod, process, message, _now())
+        self._running[metadata["uid"]] = running
+        self.runs.append(f"{metadata['namespace']}/{metadata['labels']['batch.kubernetes.io/job-name']}")
+        self._write(pod, "Running", {"running": {"startedAt": running.started}}, started=running.started)
+
+    def _follow(self, uid: str, running: Running, pod: Json | None) -> None:
+        if running.process.running:
+            if pod is None or "deletionTimestamp" in pod["metadata"]:
+                running.process.stop()
+            else:
+                return
+        del self._running[uid]
+        code = running.process.wait()
+        message = running.termination_log.read_text()[-MESSAGE_LIMIT:]
+        self._finish(running.pod, running.started, code if code >= 0 else 128 - code, message)
+
+    def _finish(self, pod: Json, started: str | None, code: int, message: str) -> None:
+        ended = {
+            "exitCode": code,
+            "reason": "Completed" if code == 0 else "Error",
+            "message": message,
+            "startedAt": started or _now(),
+            "finishedAt": _now(),
+        }
+        self._write(pod, "Failed" if code else "Succeeded", {"terminated": ended}, started=started)
+
+    def _wait(self, pod: Json, reason: str, message: str) -> None:
+        self._write(pod, "Pending", {"waiting": {"reason": reason, "message": message}})
+
+    def _write(self, pod: Json, phase: str, state: Json, started: str | None = None) -> None:
+        container, metadata = pod["spec"]["containers"][0], pod["metadata"]
+        ready = "running" in state
+        status: Json = {
+            "phase": phase,
+            "startTime": started,
+            "conditions": [{"type": "Ready", "status": str(ready), "lastTransitionTime": _now()}],
+            "containerStatuses": [
+                {
+                    "name": container["name"],
+                    "image": container["image"],
+                    "imageID": "",
+                    "ready": ready,
+                    "started": ready,
+                    "restartCount": 0,
+                    "state": {"waiting": None, "running": None, "terminated": None, **state},
+                }
+            ],
+        }
+        path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/status"
+        with contextlib.suppress(ApiError):  # the pod may have gone meanwhile
+            self.api.call("PATCH", path, {"status": status}, MERGE_PATCH)
+
+    def _environment(self, pod: Json) -> dict[str, str]:
+        container, namespace = pod["spec"]["containers"][0], pod["metadata"]["namespace"]
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "PYTHONPATH": f"{REPOSITORY / 'app'}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        for source in container.get("envFrom", []):
+            env |= self._secret(namespace, source["secretRef"]["name"])
+        for entry in container.get("env", []):
+            reference = entry.get("valueFrom", {}).get("secretKeyRef")
+            value = self._secret(namespace, reference["name"])[reference["key"]] if reference else entry.get("value")
+            env[entry["name"]] = value or ""
+        return env
+
+    def _secret(self, namespace: str, name: str) -> dict[str, str]:
+        found = self.api.call("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")
+        return {key: base64.b64decode(value).decode() for key, value in found.get("data", {}).items()}
+
+
+def _command(pod: Json) -> list[str]:
+    container = pod["spec"]["containers"][0]
+    words: list[str] = [*container["command"], *container.get("args", [])]
+    return [sys.executable if words[0] in ("python", "python3") else words[0], *words[1:]]
+
+
+def _faulty(fault: Fault) -> list[str]:
+    if fault.hang:
+        return [sys.executable, "-c", "import signal; signal.pause()"]
+    script = "import os, pathlib, sys; pathlib.Path(os.environ['HOA_TERMINATION_LOG']).write_text(sys.argv[2])"
+    return [sys.executable, "-c", f"{script}; sys.exit(int(sys.argv[1]))", str(fault.exit_code), fault.message]
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

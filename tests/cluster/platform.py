@@ -1,0 +1,252 @@
+"""One installation without its pods: what the chart renders, and the operator as a process with the chart's environment.
+
+The operator logs in as the chart's ServiceAccount, so that a right missing in the chart's Role fails a test.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import os
+import signal
+import sys
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.cluster.helm import CHART, Helm, one
+from tests.processes import Process, free_port
+from tests.programs import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tests.cluster.controlplane import ControlPlane
+    from tests.cluster.kubectl import Kubectl
+    from tests.fix_postgres import PostgresAccess
+
+RELEASE = "hoa-connect"
+BASE_DOMAIN = "hoaconnect.test"
+ADMIN_SECRET = "postgres-admin"
+APPLIED = ("ServiceAccount", "Role", "RoleBinding", "HOATier", "HOADatabaseServer", "Deployment", "Service")
+MOUNTS = {
+    "HOA_REGISTRY_DIR": f"{RELEASE}-registry",
+    "HOA_REGISTRY_READER_DIR": f"{RELEASE}-registry-reader",
+    "HOA_SEALING_KEYS_FILE": f"{RELEASE}-sealing-keys",
+}
+Json = dict[str, Any]
+
+
+def chart_values(postgres: PostgresAccess, more: Mapping[str, Any]) -> Json:
+    """Return values of the chart for an installation on this Postgres."""
+    return {
+        "ingress": {"baseDomain": BASE_DOMAIN, "scheme": "http", "className": "traefik"},
+        "postgres": {
+            "enabled": False,
+            "external": {"host": postgres.host, "port": postgres.port, "sslMode": "disable"},
+            "existingSecret": ADMIN_SECRET,
+        },
+        **more,
+    }
+
+
+@dataclass
+class Operator:
+    """The operator as a process: started, stopped, killed, paused."""
+
+    process: Process
+    probe_port: int
+    metrics_port: int
+
+    def start(self) -> Operator:
+        """Start it and return when it says that it lives."""
+        self.process.start()
+        self.process.wait_until(lambda: self.answers("livez"))
+        return self
+
+    def answers(self, probe: str) -> bool:
+        """Whether a probe (livez or readyz) says yes."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.probe_port}/{probe}", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def stop(self) -> int:
+        """End it as the kubelet does, and return its exit code."""
+        self.process.send(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self.process.kill()
+
+    def pause(self) -> None:
+        """Make it stand still, as a frozen machine does."""
+        self.process.send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self.process.send(signal.SIGCONT)
+
+    def metrics(self) -> dict[str, float]:
+        """Return its metrics by name and labels, as ``name{key="value"}``."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        found = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                labels = ",".join(f'{key}="{value}"' for key, value in sorted(sample.labels.items()))
+                found[sample.name + (f"{{{labels}}}" if labels else "")] = sample.value
+        return found
+
+    @property
+    def log(self) -> Path:
+        """What it wrote."""
+        return self.process.log
+
+
+@dataclass
+class Platform:
+    """One installation in one namespace, on one Postgres."""
+
+    kubectl: Kubectl
+    plane: ControlPlane
+    postgres: PostgresAccess
+    folder: Path
+    rendered: list[Json]
+    operators: list[Operator] = field(default_factory=list)
+
+    @classmethod
+    def install(
+        cls,
+        kubectl: Kubectl,
+        plane: ControlPlane,
+        postgres: PostgresAccess,
+        helm: Helm,
+        folder: Path,
+        values: Mapping[str, Any] | None = None,
+    ) -> Platform:
+        """Apply what the chart renders, and make its Secrets as the chart's own Job does."""
+        folder.mkdir(parents=True, exist_ok=True)
+        rendered = helm.render(chart_values(postgres, values or {}), RELEASE, kubectl.namespace)
+        platform = cls(kubectl, plane, postgres, folder, rendered)
+        login = {"username": postgres.username, "password": postgres.password}
+        kubectl.apply(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": ADMIN_SECRET}, "stringData": login},
+            *(item for item in rendered if item["kind"] in APPLIED and not _is_hook(item)),
+        )
+        platform._prepare()
+        return platform
+
+    @property
+    def namespace(self) -> str:
+        """The installation's namespace."""
+        return self.kubectl.namespace
+
+    def secret(self, name: str) -> dict[str, str]:
+        """Return a Secret's content."""
+        data = self.kubectl.get("secret", name).get("data", {})
+        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+    def operator(self, name: str = "operator-0", **settings: str) -> Operator:
+        """Return an operator that is not started yet; keyword arguments are further environment variables."""
+        operator = Operator(
+            Process(
+                name,
+                [sys.executable, "-m", "hoa_operator"],
+                self.folder / f"{name}.log",
+                env={},
+                cwd=self.folder,
+            ),
+            probe_port=free_port(),
+            metrics_port=free_port(),
+        )
+        operator.process.env = self._environment(name, operator) | settings
+        self.operators.append(operator)
+        return operator
+
+    def operator_writes(self) -> list[dict[str, str]]:
+        """Return the operator's writes to the API so far, leases left out."""
+        account = f"system:serviceaccount:{self.namespace}:{RELEASE}-operator"
+        return self.plane.writes(user_contains=account)
+
+    def destroy(self) -> None:
+        """End every operator."""
+        for operator in self.operators:
+            operator.process.stop()
+
+    def _prepare(self) -> None:
+        setup = load_setup()
+        folder = self.folder / "setup"
+        folder.mkdir()
+        data = one(self.rendered, "ConfigMap", f"{RELEASE}-setup")["data"]
+        (folder / "secrets.json").write_text(data["secrets.json"])
+        (folder / "crds.json").write_text("[]")
+        token = self.folder / "admin.token"
+        token.write_text(self.plane.admin_token)
+        setup.prepare(setup.Api(self.plane.url, token, self.plane.authority.certificate), folder)
+
+    def _environment(self, pod: str, operator: Operator) -> dict[str, str]:
+        account = f"{RELEASE}-operator"
+        token = self.kubectl("create", "token", account, "--duration=2h").strip()
+        kubeconfig = self.plane.kubeconfig(f"{self.namespace}-operator", token, self.namespace)
+        fields = {"metadata.namespace": self.namespace, "metadata.name": pod}
+        env = {}
+        for entry in one(self.rendered, "Deployment", account)["spec"]["template"]["spec"]["containers"][0]["env"]:
+            reference = entry.get("valueFrom", {}).get("fieldRef")
+            env[entry["name"]] = fields[reference["fieldPath"]] if reference else str(entry["value"])
+        local = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "PYTHONPATH": str(REPOSITORY / "operator"),
+            "PYTHONUNBUFFERED": "1",
+            "KUBECONFIG": str(kubeconfig),
+            "HOA_BIND_ADDRESS": "127.0.0.1",
+            "HOA_PROBE_PORT": str(operator.probe_port),
+            "HOA_METRICS_PORT": str(operator.metrics_port),
+        }
+        return env | self._mounts() | local
+
+    def _mounts(self) -> dict[str, str]:
+        """Write Secrets to files as the kubelet mounts them."""
+        found = {}
+        for variable, name in MOUNTS.items():
+            folder = self.folder / name
+            folder.mkdir(exist_ok=True)
+            for key, value in self.secret(name).items():
+                (folder / key).write_text(value)
+            found[variable] = str(folder / "keys" if variable.endswith("_FILE") else folder)
+        return found
+
+
+def load_setup() -> Any:
+    """Return the chart's setup program as a module."""
+    spec = importlib.util.spec_from_file_location("hoa_connect_chart_setup", CHART / "files" / "setup.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def tenant(name: str, **spec: Any) -> Json:
+    """Return a HOATenant that is accepted as it is; keyword arguments replace fields of its spec."""
+    given = {
+        "displayName": f"{name.capitalize()} Management",
+        "admin": {"name": "Maria Alvarez", "email": f"maria@{name}.example"},
+        "homeowners": 80,
+    }
+    body = {"apiVersion": "hoaconnect.com/v1alpha1", "kind": "HOATenant", "metadata": {"name": name}}
+    merged: Json = json.loads(json.dumps({**body, "spec": {**given, **spec}}))
+    return merged
+
+
+def _is_hook(item: Json) -> bool:
+    return "helm.sh/hook" in (item["metadata"].get("annotations") or {})
