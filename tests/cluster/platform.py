@@ -1,4 +1,4 @@
-"""One installation without its pods: what the chart renders, and the operator as a process with the chart's environment.
+"""One installation without its pods: what the chart renders, and the operator as a process with its environment.
 
 The operator logs in as the chart's ServiceAccount, so that a right missing in the chart's Role fails a test.
 """
