@@ -1,4 +1,4 @@
-"""What every level shares: the run's options and the real Postgres."""
+"""What more than one level uses: the run's options, the real Postgres and the real Kubernetes API."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
-pytest_plugins = ["tests.fix_postgres"]
+pytest_plugins = ["tests.fix_postgres", "tests.cluster.fix_api", "tests.cluster.fix_platform"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,7 +5,6 @@ The job controller makes the pods and judges them. Faults can be put in: failure
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import datetime as dt
 import os
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.cluster.api import MERGE_PATCH, Api, ApiError, Json
+from tests.cluster.mounts import Mounts
 from tests.processes import Process
 from tests.programs import REPOSITORY
 
@@ -68,6 +68,11 @@ class JobRunner:
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _error: BaseException | None = None
+
+    @property
+    def mounts(self) -> Mounts:
+        """Writes the volumes of pods."""
+        return Mounts(self.api)
 
     def start(self) -> JobRunner:
         """Begin to follow pods."""
@@ -132,13 +137,16 @@ class JobRunner:
                 self._wait(pod, "ErrImagePull", f"image {pod['spec']['containers'][0]['image']} cannot be pulled")
             return
         try:
-            env = self._environment(pod)
+            places = self.mounts.write(pod, self.folder / f"{pod['metadata']['namespace']}-{pod['metadata']['name']}")
+            env = {name: _moved(value, places) for name, value in self._environment(pod).items()}
         except ApiError as error:
             self._wait(pod, "CreateContainerConfigError", str(error))
             return
         if fault:
             fault.times -= 1
-        self._run(pod, env, _command(pod) if fault is None else _faulty(fault))
+            self._run(pod, env, _faulty(fault))
+        else:
+            self._run(pod, env, [_moved(word, places) for word in _command(pod)])
 
     def _run(self, pod: Json, env: dict[str, str], command: Sequence[str]) -> None:
         metadata = pod["metadata"]
@@ -206,18 +214,25 @@ class JobRunner:
             "HOME": str(self.folder),
             "PYTHONPATH": f"{REPOSITORY / 'app'}",
             "PYTHONDONTWRITEBYTECODE": "1",
+            "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            "KUBERNETES_SERVICE_PORT": str(self.api.port),
         }
         for source in container.get("envFrom", []):
-            env |= self._secret(namespace, source["secretRef"]["name"])
+            env |= self.mounts.secret(namespace, source["secretRef"]["name"])
         for entry in container.get("env", []):
             reference = entry.get("valueFrom", {}).get("secretKeyRef")
-            value = self._secret(namespace, reference["name"])[reference["key"]] if reference else entry.get("value")
+            held = self.mounts.secret(namespace, reference["name"]) if reference else {}
+            value = held[reference["key"]] if reference else entry.get("value")
             env[entry["name"]] = value or ""
         return env
 
-    def _secret(self, namespace: str, name: str) -> dict[str, str]:
-        found = self.api.call("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")
-        return {key: base64.b64decode(value).decode() for key, value in found.get("data", {}).items()}
+
+def _moved(text: str, places: dict[str, Path]) -> str:
+    """Replace a path within the pod by where its volume lies here."""
+    for inside, outside in places.items():
+        if text == inside or text.startswith(f"{inside}/"):
+            return str(outside) + text.removeprefix(inside)
+    return text
 
 
 def _command(pod: Json) -> list[str]:

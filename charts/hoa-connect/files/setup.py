@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 FINALIZER = "hoaconnect.com/teardown"
 MERGE_PATCH = "application/merge-patch+json"
@@ -41,12 +40,12 @@ class Api:
     authority: Path
 
     @classmethod
-    def from_pod(cls) -> Api:
-        """Reach the API the way every pod does."""
+    def from_pod(cls, account: Path) -> Api:
+        """Reach the API the way every pod does; ``account`` is where its service account is mounted."""
         host = os.environ["KUBERNETES_SERVICE_HOST"]
         host = f"[{host}]" if ":" in host else host
         port = os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-        return cls(f"https://{host}:{port}", ACCOUNT / "token", ACCOUNT / "ca.crt")
+        return cls(f"https://{host}:{port}", account / "token", account / "ca.crt")
 
     def find(self, path: str) -> Json | None:
         """Return an object, or None if there is none."""
@@ -213,21 +212,21 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def run(api: Api, arguments: list[str]) -> None:
+def run(arguments: list[str]) -> None:
     """Run one verb."""
     match arguments:
-        case ["prepare", folder]:
-            prepare(api, Path(folder))
-        case ["release-tenants", namespace, operator]:
-            release_tenants(api, namespace, operator)
+        case ["prepare", account, folder]:
+            prepare(Api.from_pod(Path(account)), Path(folder))
+        case ["release-tenants", account, namespace, operator]:
+            release_tenants(Api.from_pod(Path(account)), namespace, operator)
         case _:
-            raise SetupError("usage: setup.py prepare FOLDER | release-tenants NAMESPACE DEPLOYMENT")
+            raise SetupError("usage: setup.py prepare ACCOUNT FOLDER | release-tenants ACCOUNT NAMESPACE DEPLOYMENT")
 
 
 def main(arguments: list[str]) -> int:
     """Run one verb and say what went wrong in words."""
     try:
-        run(Api.from_pod(), arguments)
+        run(arguments)
     except SetupError as error:
         say(f"error: {error}")
         return 1
