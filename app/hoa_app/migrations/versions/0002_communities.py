@@ -250,6 +250,8 @@ TABLES = {**COMMUNITIES, **PEOPLE, **IMPORTS, **REQUESTS}
 
 HOMEOWNERS = """SELECT count(DISTINCT person_id) FROM ownerships
     WHERE valid_from <= current_date AND (valid_to IS NULL OR valid_to > current_date)"""
+STORAGE = "SELECT coalesce(sum(bytes), 0)::bigint FROM request_photos"
+STORAGE_BEFORE = "SELECT coalesce((SELECT value FROM usage_counters WHERE name = 'storage_bytes'), 0)"
 HOMEOWNERS_BEFORE = "SELECT count(*) FROM users WHERE role = 'homeowner' AND disabled_at IS NULL"
 
 
@@ -262,11 +264,13 @@ def upgrade() -> None:
         for statement in rest:
             op.execute(statement)
     usage_figure(op, "homeowners", HOMEOWNERS)
+    usage_figure(op, "storage_bytes", STORAGE)
 
 
 def downgrade() -> None:
     """Back to the foundation; what the tables held is gone."""
     usage_figure(op, "homeowners", HOMEOWNERS_BEFORE)
+    usage_figure(op, "storage_bytes", STORAGE_BEFORE)
     op.execute("ALTER TABLE invitations DROP CONSTRAINT invitations_tenant_id_person_id_fkey")
     op.execute("DROP INDEX invitations_person")
     for name in reversed(TABLES):
