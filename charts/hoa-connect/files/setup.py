@@ -24,6 +24,7 @@ CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 FINALIZER = "hoaconnect.com/teardown"
 MERGE_PATCH = "application/merge-patch+json"
 DEADLINE_SECONDS = 120
+EXIT_FINAL = 2  # the Job's podFailurePolicy does not try again
 Json = dict[str, Any]
 
 
@@ -229,7 +230,7 @@ def main(arguments: list[str]) -> int:
         run(arguments)
     except SetupError as error:
         say(f"error: {error}")
-        return 1
+        return EXIT_FINAL
     except urllib.error.HTTPError as error:
         say(f"error: {error.url}: {error.code} {error.read().decode(errors='replace')}")
         return 1
