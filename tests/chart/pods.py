@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,3 +57,10 @@ def selects(selector: Json, labels: dict[str, str]) -> bool:
 def of_kind(objects: list[Json], kind: str) -> list[Json]:
     """Return the objects of a kind."""
     return [item for item in objects if item["kind"] == kind]
+
+
+def moved(objects: list[Json], namespace: str) -> list[Json]:
+    """Return the objects as they are for another namespace."""
+    text = json.dumps(objects).replace('"namespace": "hoa-connect"', f'"namespace": "{namespace}"')
+    found: list[Json] = json.loads(text)
+    return found

@@ -77,16 +77,10 @@ def test_the_api_server_accepts_all_of_it(combinations: dict[str, Rendered], kub
         json.dumps(combinations[name]).replace('"namespace": "hoa-connect"', f'"namespace": "{kubectl.namespace}"')
     )
     listed = {"apiVersion": "v1", "kind": "List", "items": objects}
-    text = kubectl("create", "--dry-run=server", "--validate=strict", "-f", "-", stdin=json.dumps(listed))
+    how = ("--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict")
+    text = kubectl("apply", *how, "-f", "-", stdin=json.dumps(listed))
     assert len(text.splitlines()) == len(objects)
     assert "Warning" not in text
-
-
-def moved(objects: Rendered, namespace: str) -> Rendered:
-    """Return the objects as they are for another namespace."""
-    text = json.dumps(objects).replace('"namespace": "hoa-connect"', f'"namespace": "{namespace}"')
-    found: Rendered = json.loads(text)
-    return found
 
 
 def test_pods_pass_the_restricted_standard(combinations: dict[str, Rendered], kubectl: Kubectl) -> None:
