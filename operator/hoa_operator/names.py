@@ -33,6 +33,7 @@ ANNOTATION_APPLIED: Final = f"{GROUP}/applied"
 ANNOTATION_INPUTS: Final = f"{GROUP}/inputs"
 #: Digest of what a migration Job is for, and on the migrator Secret, of what the last successful one was for.
 ANNOTATION_PURPOSE: Final = f"{GROUP}/purpose"
+ANNOTATION_ATTEMPT: Final = f"{GROUP}/attempt"
 ANNOTATION_MIGRATED: Final = f"{GROUP}/migrated"
 
 APP_NAME: Final = "hoa-connect"

@@ -64,6 +64,7 @@ class Timing:
     provisioning_deadline: float
     job_deadline: int
     job_ttl: int
+    job_concurrency: int
     resync: float
     concurrency: int
 
@@ -87,6 +88,11 @@ class Settings:
     metrics_port: int
     probe_port: int
     bind_address: str
+
+    @property
+    def installation(self) -> str:
+        """Name this installation where several may share a Postgres server."""
+        return f"{self.namespace}/{self.release}"
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -145,6 +151,7 @@ def _timing(read: _Reader) -> Timing:
         provisioning_deadline=read.value("HOA_PROVISIONING_DEADLINE_SECONDS", _positive_float, 600.0),
         job_deadline=read.value("HOA_JOB_DEADLINE_SECONDS", _positive, 300),
         job_ttl=read.value("HOA_JOB_TTL_SECONDS", _positive, 3600),
+        job_concurrency=read.value("HOA_JOB_CONCURRENCY", _positive, 12),
         resync=read.value("HOA_RESYNC_SECONDS", _positive_float, 300.0),
         concurrency=read.value("HOA_CONCURRENCY", _positive, 16),
     )

@@ -28,30 +28,37 @@ class JobImage:
 
 @dataclass(frozen=True)
 class Migration:
-    """One migration to run: its command's arguments, its environment, and the Secret with the connection."""
+    """One migration to run: its command's arguments, its environment, and the Secret with the connection.
 
+    `purpose` is a digest of why it is run at all. A rebuilt image or another display name reruns nothing.
+    """
+
+    revision: str
+    purpose: str
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
     secret: str
 
-    def purpose(self) -> str:
-        """Return a digest of what the Job is for; the image is not part of it, so a rebuilt image reruns nothing."""
-        return digest([self.arguments, dict(self.environment)])
-
 
 def inputs(migration: Migration, image: JobImage) -> str:
     """Return a digest of everything a Job is started with: another digest means a running Job is out of date."""
-    return digest([migration.purpose(), migration.secret, vars(image)])
+    return digest([vars(migration) | {"environment": dict(migration.environment)}, vars(image)])
 
 
-def migration_job(family: Family, name: str, migration: Migration, image: JobImage) -> Manifest:
+def migration_job(family: Family, name: str, migration: Migration, image: JobImage, attempt: int = 1) -> Manifest:
     """Build the Job. Exit code 2 fails it at once; an evicted pod does not count as a try."""
-    annotations = {names.ANNOTATION_INPUTS: inputs(migration, image), names.ANNOTATION_PURPOSE: migration.purpose()}
+    annotations = {
+        names.ANNOTATION_INPUTS: inputs(migration, image),
+        names.ANNOTATION_PURPOSE: migration.purpose,
+        names.ANNOTATION_ATTEMPT: str(attempt),
+    }
+    labels = {**family.all_labels("migration"), names.LABEL_REVISION: migration.revision}
+    metadata = family.metadata(name, "migration", annotations)
     return stamped(
         {
             "apiVersion": JOB.api_version,
             "kind": JOB.kind,
-            "metadata": family.metadata(name, "migration", annotations),
+            "metadata": {**metadata, "labels": labels},
             "spec": {
                 "backoffLimit": 3,
                 "activeDeadlineSeconds": image.deadline_seconds,
@@ -66,7 +73,7 @@ def migration_job(family: Family, name: str, migration: Migration, image: JobIma
                     ]
                 },
                 "template": {
-                    "metadata": {"labels": family.all_labels("migration")},
+                    "metadata": {"labels": labels},
                     "spec": _pod(migration, image),
                 },
             },

@@ -1,0 +1,303 @@
+"""Decides what to do for a tenant that shall live: pure. Reconcile carries the steps out, looks again, and asks again until none are left.
+
+The order is what makes a kill at any instant harmless: the finalizer before anything is made; the claim on slug and hosts before the
+database; where the database lies, before it is made; its oid as soon as it is known; passwords set before they are registered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hoa_operator import desire, migration, names
+from hoa_operator.errors import UserError, WorldError
+from hoa_operator.kinds import INGRESS, JOB, POD, SECRET, is_owned_by, kind_of, name_of
+from hoa_operator.manifests.jobs import inputs
+from hoa_operator.manifests.meta import is_current
+from hoa_operator.manifests.secrets import Credentials
+from hoa_operator.postgres import names as postgres_names
+from hoa_operator.postgres.desired import differences
+from hoa_operator.registry import Placement, RegistryRow
+from hoa_operator.steps import (
+    CAPACITY_READY,
+    CREDENTIALS_READY,
+    ROUTE_READY,
+    SCHEMA_CURRENT,
+    AddFinalizer,
+    ApplyObject,
+    DeleteObject,
+    EnsureDatabase,
+    MintCredentials,
+    Plan,
+    RecordPlacement,
+    Register,
+    SetPasswords,
+    Step,
+)
+from hoa_operator.world import RowSecrets
+
+if TYPE_CHECKING:
+    from hoa_operator.kinds import Object
+    from hoa_operator.manifests.meta import Manifest
+    from hoa_operator.migration import JobState
+    from hoa_operator.world import World
+
+#: Seconds between looks while a turn for a migration Job is awaited.
+_TURN = 5.0
+
+
+def plan(world: World) -> Plan:
+    """Return the steps that can be taken on what is known now."""
+    first: list[Step] = [] if world.target.identity.has_finalizer else [AddFinalizer()]
+    steps = [*first, *_claim(world)]
+    if world.row is None:
+        return Plan((*steps, Register(_row(world))))
+    check_data_is_there(world)
+    credentials = world.credentials
+    if credentials is None:
+        return Plan((*steps, _mint(world)))
+    steps += _database(world, credentials)
+    if steps:
+        return Plan(tuple(steps))
+    steps += _credentials(world, credentials)
+    turn = _migrate(world, credentials)
+    steps += [*turn.steps, *_capacity(world), *_route(world)]
+    if not steps:
+        steps += _serve(world)
+    return replace(turn, steps=tuple(steps))
+
+
+def _claim(world: World) -> list[Step]:
+    """Keep the row's public part as the spec says; state and secrets change later."""
+    steps: list[Step] = []
+    row = world.row
+    if row is not None:
+        claim = replace(_row(world), state=row.state, database=row.database)
+        if claim != row:
+            steps.append(Register(claim))
+    if world.record.placement is None and row is not None:
+        steps.append(RecordPlacement(_placement(world, None)))
+    return steps
+
+
+def _row(world: World) -> RegistryRow:
+    """Return the whole row as it shall be; its tokens stay what they are."""
+    target, row = world.target, world.row
+    return RegistryRow(
+        tenant_id=target.tenant_id,
+        uid=target.identity.uid,
+        namespace=target.identity.namespace,
+        name=target.identity.name,
+        slug=target.spec.slug,
+        hosts=target.hosts,
+        display_name=target.spec.display_name,
+        state=target.spec.state if row and row.schema_revision else "Provisioning",
+        placement=target.spec.placement,
+        tier=target.tier.name,
+        limits=target.limits.to_json(),
+        branding=target.spec.branding.to_json(),
+        database=_app_connection(world),
+        sealed_password=row.sealed_password if row else None,
+        sealed_signing_keys=row.sealed_signing_keys if row else None,
+        schema_revision=row.schema_revision if row else None,
+    )
+
+
+def _app_connection(world: World) -> dict[str, str | int]:
+    server, tenant_id = world.target.server, world.target.tenant_id
+    return {
+        "host": server.host,
+        "port": server.port,
+        "dbname": postgres_names.database_name(tenant_id),
+        "username": postgres_names.role_name(tenant_id, postgres_names.APP),
+        "sslmode": server.sslmode,
+    }
+
+
+def _placement(world: World, oid: int | None) -> Placement:
+    return Placement(world.target.tenant_id, world.target.server.name, world.database.system_identifier, oid)
+
+
+def check_data_is_there(world: World) -> None:
+    """Refuse to put an empty database where recorded data should be, or to work on another server under the same address."""
+    placement, database = world.record.placement, world.database
+    if placement is None:
+        return
+    if placement.system_identifier != database.system_identifier:
+        raise WorldError(
+            "WrongServer",
+            f"HOADatabaseServer {placement.server_name} now answers as Postgres {database.system_identifier}, but the tenant's data "
+            f"lies on {placement.system_identifier}; correct spec.endpoint of the server",
+        )
+    if placement.database_oid is None or (database.exists and database.oid == placement.database_oid):
+        return
+    found = f"has oid {database.oid} now" if database.exists else "is gone"
+    raise UserError(
+        "DatabaseLost",
+        f"database {postgres_names.database_name(placement.tenant_id)} (oid {placement.database_oid}) on {placement.server_name} {found}; "
+        "nothing was put in its place. Restore it, or delete the HOATenant",
+    )
+
+
+def _mint(world: World) -> MintCredentials:
+    unreadable = world.children.get(SECRET, names.credentials_secret(world.name))
+    return MintCredentials(world.record.secrets, unreadable["metadata"]["uid"] if unreadable else None)
+
+
+def _database(world: World, credentials: Credentials) -> list[Step]:
+    steps: list[Step] = []
+    server, spec = world.target.server.name, world.database_spec(credentials)
+    placement = world.record.placement
+    differs = differences(spec, world.database)
+    if differs:
+        steps.append(EnsureDatabase(server, spec, differs))
+    elif placement is not None and placement.database_oid is None:
+        steps.append(RecordPlacement(_placement(world, world.database.oid)))
+    if differs or not passwords_in_force(world, credentials):
+        steps.append(SetPasswords(server, spec, credentials))
+        steps.append(ApplyObject(desire.migrator_secret(world, credentials, desire.migrated(world)), CREDENTIALS_READY))
+        steps.append(Register(_row(world), _secrets(credentials)))
+    elif world.row is not None and world.row.database != _app_connection(world):
+        steps.append(Register(_row(world)))
+    return steps
+
+
+def _secrets(credentials: Credentials) -> RowSecrets:
+    return RowSecrets(credentials.app_password, credentials.signing_keys, newest_key=True)
+
+
+def passwords_in_force(world: World, credentials: Credentials) -> bool:
+    """Tell whether what the Secret holds was set and registered: the row and the migrator's Secret, written last, say the same."""
+    known, live = world.record.secrets, desire.live_migrator_secret(world)
+    if known is None or live is None:
+        return False
+    registered = (known.app_password, known.signing_keys) == (credentials.app_password, credentials.signing_keys)
+    wanted = desire.migrator_secret(world, credentials, None)
+    return registered and known.newest_key and (live.get("data") or {}) == wanted["data"]
+
+
+def _credentials(world: World, credentials: Credentials) -> list[Step]:
+    """Keep labels and owners of the Secrets; what they hold is settled by now."""
+    wanted = [desire.credentials_secret(world, credentials)]
+    if not _may_record(world):
+        wanted.append(desire.migrator_secret(world, credentials, desire.migrated(world)))
+    return _applied(world, wanted, CREDENTIALS_READY)
+
+
+def _applied(world: World, wanted: list[Manifest], condition: str) -> list[Step]:
+    steps: list[Step] = []
+    for manifest in wanted:
+        live = world.children.get(kind_of(manifest), name_of(manifest))
+        if live is not None and not is_owned_by(live, world.uid):
+            steps.append(_delete(live, condition))  # an earlier tenant of this name left it; another round applies
+        elif not is_current(live, manifest):
+            steps.append(ApplyObject(manifest, condition))
+    return steps
+
+
+def _delete(live: Object, condition: str) -> DeleteObject:
+    return DeleteObject(kind_of(live), name_of(live), live["metadata"]["uid"], condition)
+
+
+# Migration
+
+
+def jobs(world: World) -> list[JobState]:
+    """Return the tenant's own Jobs for the wanted revision, oldest attempt first."""
+    own = migration.for_revision(world.children.owned(JOB, world.uid), world.settings.app.schema_revision)
+    return migration.read_jobs(own, world.children.by_kind.get(POD, ()))
+
+
+def migration_needed(world: World) -> bool:
+    """Tell whether a migration has to run, or its result to be taken in."""
+    if is_newer(world):
+        return False
+    return world.revision != world.settings.app.schema_revision or desire.migrated(world) != desire.purpose(world)
+
+
+def is_newer(world: World) -> bool:
+    """Tell whether the database is ahead of the app that is deployed, so that migrating would be a step back."""
+    return world.revision is not None and world.revision > world.settings.app.schema_revision
+
+
+def _may_record(world: World) -> bool:
+    found = jobs(world)
+    return migration_needed(world) and bool(found) and found[-1].phase == "Complete"
+
+
+def _migrate(world: World, credentials: Credentials) -> Plan:
+    if not migration_needed(world):
+        return Plan()
+    known = jobs(world)
+    if not known:
+        return _start(world, 1)
+    last = known[-1]
+    if last.phase == "Deleting":
+        return Plan(wait=1.0)
+    if last.phase == "Complete" and last.purpose == desire.purpose(world):
+        return _record(world, credentials, last)
+    outdated = last.inputs != inputs(desire.migration(world), desire.job_image(world))
+    if last.phase == "Running":
+        stale = [DeleteObject(JOB, last.name, last.uid, SCHEMA_CURRENT)] if outdated else []
+        return Plan(tuple(stale))
+    if outdated or last.phase == "Complete" or world.target.identity.retry_requested:
+        return _start(world, last.attempt + 1)
+    return _after_failure(world, last)
+
+
+def _start(world: World, attempt: int) -> Plan:
+    if world.jobs_running >= world.settings.timing.job_concurrency:
+        return Plan(wait=_TURN)
+    return Plan((ApplyObject(desire.migration_job(world, attempt), SCHEMA_CURRENT),))
+
+
+def _after_failure(world: World, last: JobState) -> Plan:
+    reason, message = last.trouble or ("MigrationFailed", "the Job failed")
+    if last.final:
+        return Plan(
+            stop=(SCHEMA_CURRENT, last.result.reason if last.result else reason,
+                  f"{message}. It would fail again as it is; change the spec or the app, or annotate with {names.ANNOTATION_RETRY}=now")
+        )  # fmt: skip
+    finished = last.finished_at or world.now
+    remaining = last.retry_delay() - (world.now - finished).total_seconds()
+    return Plan(wait=remaining) if remaining > 0 else _start(world, last.attempt + 1)
+
+
+def _record(world: World, credentials: Credentials, last: JobState) -> Plan:
+    """Take in a success: the registry first, then the mark on the Secret that makes it final."""
+    reported = last.result.revision if last.result and last.result.revision else world.settings.app.schema_revision
+    steps: list[Step] = []
+    if world.row is not None and world.row.schema_revision != reported:
+        steps.append(Register(replace(_row(world), state=world.row.state, schema_revision=reported)))
+    steps.append(
+        ApplyObject(desire.migrator_secret(world, credentials, desire.purpose(world)), SCHEMA_CURRENT)
+    )
+    return Plan(tuple(steps))
+
+
+# Route and capacity
+
+
+def _route(world: World) -> list[Step]:
+    wanted = desire.routes(world)
+    keep = {name_of(manifest) for manifest in wanted}
+    extra = [live for live in world.children.owned(INGRESS, world.uid) if name_of(live) not in keep]
+    return [*_applied(world, wanted, ROUTE_READY), *(_delete(live, ROUTE_READY) for live in extra)]
+
+
+def _capacity(world: World) -> list[Step]:
+    """Apply the tenant's own capacity, or remove it once no host leads there any more."""
+    wanted = desire.own_capacity(world)
+    if wanted:
+        return _applied(world, wanted, CAPACITY_READY)
+    if world.target.spec.placement == "Dedicated" or _applied(world, desire.routes(world), ROUTE_READY):
+        return []
+    name = names.dedicated(world.name)
+    left = [live for kind in desire.DEDICATED_KINDS for live in world.children.owned(kind, world.uid)]
+    return [_delete(live, CAPACITY_READY) for live in left if name_of(live) == name]
+
+
+def _serve(world: World) -> list[Step]:
+    """Open the tenant to people, last of all."""
+    wanted = _row(world)
+    return [] if wanted == world.row else [Register(wanted)]

@@ -1,0 +1,260 @@
+"""The steps a plan is made of: plain data that `apply` carries out, each safe to repeat after a kill at any point.
+
+`condition` is where a failure shows; `onboarding` which of the seven steps of the business process it is part of, if any.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from hoa_operator.kinds import kind_of, name_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from hoa_operator.kinds import Kind
+    from hoa_operator.manifests.meta import Manifest
+    from hoa_operator.manifests.secrets import Credentials
+    from hoa_operator.postgres.model import DatabaseSpec, OwnershipProof
+    from hoa_operator.registry import Placement, RegistryRow
+    from hoa_operator.world import RowSecrets
+
+READY: Final = "Ready"
+SPEC_ACCEPTED: Final = "SpecAccepted"
+DATABASE_READY: Final = "DatabaseReady"
+CREDENTIALS_READY: Final = "CredentialsReady"
+SCHEMA_CURRENT: Final = "SchemaCurrent"
+ROUTE_READY: Final = "RouteReady"
+CAPACITY_READY: Final = "CapacityReady"
+WELCOME_MAIL_SENT: Final = "WelcomeMailSent"
+STALLED: Final = "Stalled"
+IN_SYNC: Final = "InSync"
+
+CREATE_TENANT_RECORD: Final = "CreateTenantRecord"
+PROVISION_DATABASE: Final = "ProvisionDatabase"
+RUN_MIGRATIONS: Final = "RunMigrations"
+CREATE_ADMIN_USER: Final = "CreateAdminUser"
+CONFIGURE_ROUTE: Final = "ConfigureRoute"
+INITIALIZE_DEFAULTS: Final = "InitializeDefaults"
+SEND_WELCOME_EMAIL: Final = "SendWelcomeEmail"
+ONBOARDING: Final = (
+    CREATE_TENANT_RECORD,
+    PROVISION_DATABASE,
+    RUN_MIGRATIONS,
+    CREATE_ADMIN_USER,
+    CONFIGURE_ROUTE,
+    INITIALIZE_DEFAULTS,
+    SEND_WELCOME_EMAIL,
+)
+
+
+@dataclass(frozen=True)
+class AddFinalizer:
+    """Hold the HOATenant back from vanishing before anything is made for it."""
+
+    condition: ClassVar[str] = SPEC_ACCEPTED
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return "add the finalizer"
+
+
+@dataclass(frozen=True)
+class RemoveFinalizer:
+    """Let the HOATenant go."""
+
+    condition: ClassVar[str] = READY
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return "remove the finalizer"
+
+
+@dataclass(frozen=True)
+class Register:
+    """Write the registry row. With `secrets`, its tokens are sealed over them; else they stay as `row` has them."""
+
+    row: RegistryRow
+    secrets: RowSecrets | None = None
+    condition: ClassVar[str] = SPEC_ACCEPTED
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return f"write the registry row (state {self.row.state}, tier {self.row.tier})"
+
+
+@dataclass(frozen=True)
+class RecordPlacement:
+    """Remember server and oid, without which nothing is ever dropped."""
+
+    placement: Placement
+    condition: ClassVar[str] = DATABASE_READY
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return f"record the placement on server {self.placement.server_name}"
+
+
+@dataclass(frozen=True)
+class MintCredentials:
+    """Make the credentials Secret, from `known` secrets where there are any: what is lost is rebuilt, never replaced.
+
+    `replaces` is the uid of a Secret of that name that cannot be read any more.
+    """
+
+    known: RowSecrets | None
+    replaces: str | None
+    condition: ClassVar[str] = CREDENTIALS_READY
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return "rebuild the credentials Secret" if self.known else "make the credentials Secret"
+
+
+@dataclass(frozen=True)
+class EnsureDatabase:
+    """Make roles, database, grants and settings what they shall be."""
+
+    server: str
+    spec: DatabaseSpec
+    differences: tuple[str, ...]
+    condition: ClassVar[str] = DATABASE_READY
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return "correct the database: " + "; ".join(self.differences)
+
+
+@dataclass(frozen=True)
+class SetPasswords:
+    """Make the Secret's passwords the ones that log in."""
+
+    server: str
+    spec: DatabaseSpec
+    credentials: Credentials = field(repr=False)
+    condition: ClassVar[str] = CREDENTIALS_READY
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return "set the roles' passwords to the Secret's"
+
+
+@dataclass(frozen=True)
+class ApplyObject:
+    """Apply a child; refuse if an object of that name is there that is not ours."""
+
+    manifest: Manifest = field(repr=False)
+    condition: str
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return f"apply {kind_of(self.manifest).kind} {name_of(self.manifest)}"
+
+
+@dataclass(frozen=True)
+class DeleteObject:
+    """Delete that very object."""
+
+    kind: Kind
+    name: str
+    uid: str
+    condition: str
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return f"delete {self.kind.kind} {self.name}"
+
+
+@dataclass(frozen=True)
+class Tombstone:
+    """Close and keep the database."""
+
+    server: str
+    proof: OwnershipProof
+    deleted_at: datetime
+    condition: ClassVar[str] = DATABASE_READY
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return "close and retain the database"
+
+
+@dataclass(frozen=True)
+class DropDatabase:
+    """Drop database and roles, if the proof holds."""
+
+    server: str
+    proof: OwnershipProof
+    condition: ClassVar[str] = DATABASE_READY
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return "drop the database and its roles"
+
+
+@dataclass(frozen=True)
+class Retire:
+    """Keep the registry row as a tombstone: slug and hosts are free again."""
+
+    tenant_id: Any
+    deleted_at: datetime
+    condition: ClassVar[str] = SPEC_ACCEPTED
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return "retire the registry row"
+
+
+@dataclass(frozen=True)
+class StopServing:
+    """Set the row's state to `Deleting`: the app forgets the tenant."""
+
+    tenant_id: Any
+    condition: ClassVar[str] = SPEC_ACCEPTED
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return "stop serving the tenant"
+
+
+@dataclass(frozen=True)
+class Forget:
+    """Remove the registry row of a tenant whose data is gone."""
+
+    tenant_id: Any
+    condition: ClassVar[str] = SPEC_ACCEPTED
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return "remove the registry row"
+
+
+Step = (
+    AddFinalizer
+    | RemoveFinalizer
+    | Register
+    | RecordPlacement
+    | MintCredentials
+    | EnsureDatabase
+    | SetPasswords
+    | ApplyObject
+    | DeleteObject
+    | Tombstone
+    | DropDatabase
+    | Retire
+    | StopServing
+    | Forget
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do now; when to look again at the latest; and why nothing more can be done without a person, if so.
+
+    `stop` is a condition, a reason and a message.
+    """
+
+    steps: tuple[Step, ...] = ()
+    wait: float | None = None
+    stop: tuple[str, str, str] | None = None

@@ -1,0 +1,69 @@
+"""What one tenant shall be, once its spec, the tiers and the servers are known: pure, and the ground every plan stands on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hoa_operator.errors import OperatorError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from hoa_operator.servers import DatabaseServer
+    from hoa_operator.tenant import Identity, TenantSpec
+    from hoa_operator.tiers import Limits, Tier
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What else there is in the namespace; `load` counts tenants per server."""
+
+    tiers: tuple[Tier, ...]
+    servers: tuple[DatabaseServer, ...]
+    load: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The tenant as it shall be."""
+
+    identity: Identity
+    spec: TenantSpec
+    tenant_id: UUID
+    server: DatabaseServer
+    tier: Tier
+    homeowners: int
+    hosts: tuple[str, ...]
+
+    @property
+    def limits(self) -> Limits:
+        """Return the tier's limits with the tenant's own."""
+        return self.tier.limits.overridden(self.spec.limits)
+
+
+def check_hosts(spec: TenantSpec, base_domain: str) -> tuple[str, ...]:
+    """Return all hosts of the tenant; refuse one under the platform's own domain, which another tenant's slug may claim."""
+    hosts = spec.hosts(base_domain)
+    for host in hosts[1:]:
+        if host == base_domain or host.endswith(f".{base_domain}"):
+            raise UserError(
+                "HostReserved",
+                f"spec.domains: {host} lies under the platform's own domain {base_domain}; "
+                "use a host of the tenant's own domain",
+            )
+    return hosts
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong, and which condition it belongs to."""
+
+    error: OperatorError
+    condition: str
+
+    @property
+    def for_people(self) -> bool:
+        """Tell whether a person must act, so that trying again is of no use."""
+        return isinstance(self.error, UserError)

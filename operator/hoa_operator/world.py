@@ -1,0 +1,115 @@
+"""The world of one tenant, read once and never changed: what `plan` decides on and `status` reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hoa_operator import names
+from hoa_operator.kinds import SECRET, is_owned_by, name_of
+from hoa_operator.manifests.secrets import Credentials, read_credentials
+from hoa_operator.postgres.model import DatabaseIdentity, DatabaseSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from hoa_operator.kinds import Kind, Object
+    from hoa_operator.postgres.model import ObservedDatabase, Usage
+    from hoa_operator.registry import Placement, RegistryRow
+    from hoa_operator.settings import Settings
+    from hoa_operator.target import Target
+
+
+@dataclass(frozen=True)
+class RowSecrets:
+    """What the registry row's tokens hold; `newest_key` tells whether the newest sealing key sealed them."""
+
+    app_password: str = field(repr=False)
+    signing_keys: str = field(repr=False)
+    newest_key: bool
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the registry says of the tenant."""
+
+    row: RegistryRow | None
+    placement: Placement | None
+    secrets: RowSecrets | None
+
+
+@dataclass(frozen=True)
+class Children:
+    """The live objects with the tenant's label, by kind."""
+
+    by_kind: Mapping[Kind, tuple[Object, ...]]
+
+    def get(self, kind: Kind, name: str) -> Object | None:
+        """Return the object of that name, whoever owns it."""
+        return next((item for item in self.by_kind.get(kind, ()) if name_of(item) == name), None)
+
+    def owned(self, kind: Kind, uid: str) -> tuple[Object, ...]:
+        """Return the tenant's own objects of the kind."""
+        return tuple(item for item in self.by_kind.get(kind, ()) if is_owned_by(item, uid))
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything one reconcile looks at."""
+
+    settings: Settings
+    body: Mapping[str, Any]
+    target: Target
+    record: Record
+    database: ObservedDatabase
+    usage: Usage | None
+    children: Children
+    shared_app: Object | None
+    usage_role: str
+    jobs_running: int
+    now: datetime
+
+    @property
+    def row(self) -> RegistryRow | None:
+        """Return the registry's row."""
+        return self.record.row
+
+    @property
+    def uid(self) -> str:
+        """Return the HOATenant's uid as Kubernetes writes it."""
+        return str(self.target.identity.uid)
+
+    @property
+    def name(self) -> str:
+        """Return the HOATenant's name."""
+        return self.target.identity.name
+
+    @property
+    def revision(self) -> str | None:
+        """Return the schema revision that the last successful migration reported."""
+        return self.row.schema_revision if self.row else None
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """Return what the credentials Secret holds; None when it is missing or unreadable."""
+        secret = self.children.get(SECRET, names.credentials_secret(self.name))
+        if secret is None or not is_owned_by(secret, self.uid):
+            return None
+        return read_credentials(secret.get("data") or {})
+
+    def database_spec(self, credentials: Credentials | None) -> DatabaseSpec:
+        """Return what the database shall be; without credentials, passwords stay as they are."""
+        target = self.target
+        wanted = self.settings.app.schema_revision
+        return DatabaseSpec(
+            identity=DatabaseIdentity(target.tenant_id, target.identity.uid, self.settings.installation),
+            connection_limit=target.limits.database_connections,
+            statement_timeout_ms=target.limits.statement_timeout_ms,
+            read_only=target.spec.state == "ReadOnly",
+            suspended=target.spec.state == "Suspended",
+            template=wanted if target.server.template_revision == wanted else None,
+            app_password=credentials.app_password if credentials else "",
+            migrator_password=credentials.migrator_password if credentials else "",
+            extensions=target.spec.database.extensions,
+        )
