@@ -177,7 +177,7 @@ def test_the_sample_tenants_are_accepted_and_of_three_sizes(kubectl: Kubectl) ->
 
 def test_applying_the_crds_again_changes_nothing(kubectl: Kubectl) -> None:
     before = [crd["metadata"]["generation"] for crd in ours(kubectl)]
-    kubectl("apply", "--server-side", "-f", str(REPOSITORY / "crds"))
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", str(REPOSITORY / "crds"))
     assert [crd["metadata"]["generation"] for crd in ours(kubectl)] == before
 
 
@@ -188,11 +188,11 @@ def test_tenants_survive_an_upgrade_of_their_crd(kubectl: Kubectl, tmp_path: Pat
     spec["properties"]["motto"] = {"type": "string", "maxLength": 80, "default": "none yet"}
     try:
         (tmp_path / "newer.yaml").write_text(yaml.safe_dump(newer))
-        kubectl("apply", "--server-side", "-f", str(tmp_path / "newer.yaml"))
+        kubectl("apply", "--server-side", "--force-conflicts", "-f", str(tmp_path / "newer.yaml"))
         found = kubectl.wait_for("hoat", "acme", lambda item: "motto" in item["spec"])
         assert found["spec"]["motto"] == "none yet"
     finally:
-        kubectl("apply", "--server-side", "-f", str(REPOSITORY / "crds"))
+        kubectl("apply", "--server-side", "--force-conflicts", "-f", str(REPOSITORY / "crds"))
     kubectl.wait_for("hoat", "acme", lambda item: "motto" not in item["spec"])
 
 

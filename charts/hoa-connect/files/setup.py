@@ -63,7 +63,11 @@ class Api:
             self.url + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {self.token.read_text().strip()}", "Content-Type": content},
+            headers={
+                "Authorization": f"Bearer {self.token.read_text().strip()}",
+                "Content-Type": content,
+                "User-Agent": "hoa-connect-setup",
+            },
         )
         context = ssl.create_default_context(cafile=str(self.authority))
         with urllib.request.urlopen(request, timeout=30, context=context) as response:  # noqa: S310 - as above
