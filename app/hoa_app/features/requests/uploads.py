@@ -1,0 +1,64 @@
+"""Photos on their way in: checked, stored under the request they belong to, and taken away again if the request fails."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from starlette.datastructures import UploadFile
+
+from hoa_app.features.kit.answers import Rejected
+from hoa_app.features.requests.model import PhotoInfo
+from hoa_app.features.requests.photos import MAX_PHOTO_BYTES, MAX_PHOTOS, Photo, PhotoRefusedError, checked_photo
+from hoa_app.problems import Problem
+from hoa_app.storage import Storage
+from hoa_app.tenancy.tenant import Tenant
+
+
+async def checked(files: Sequence[UploadFile]) -> list[Photo]:
+    """The uploads as photos; raises Rejected on the field ``photos``. An untouched file field sends one nameless file."""
+    chosen = [file for file in files if file.filename]
+    if len(chosen) > MAX_PHOTOS:
+        raise Rejected({"photos": f"Choose at most {MAX_PHOTOS} photos; you chose {len(chosen)}."})
+    try:
+        return [checked_photo(file.filename or "", await file.read(MAX_PHOTO_BYTES + 1)) for file in chosen]
+    except PhotoRefusedError as error:
+        raise Rejected({"photos": f"{error} Nothing was sent; please choose the photos again."}) from None
+
+
+def check_room(tenant: Tenant, used: int, photos: Sequence[Photo]) -> None:
+    """Raise unless the tenant's storage has room for the photos."""
+    if used + sum(len(photo.data) for photo in photos) > tenant.limits.storage_bytes:
+        raise Problem(
+            507, "No room for more photos", "The storage of this portal is full. Send the request without photos, and tell the management."
+        )
+
+
+@asynccontextmanager
+async def stored(
+    storage: Storage, tenant: Tenant, request_id: UUID, photos: Sequence[Photo]
+) -> AsyncIterator[list[PhotoInfo]]:
+    """Photos in the storage for as long as the block takes to remember them; if it raises, they are removed again."""
+    made: list[PhotoInfo] = []
+    try:
+        for photo in photos:
+            info = _info(request_id, photo)
+            made.append(info)
+            await storage.put(tenant, info.storage_key, photo.data)
+        yield made
+    except BaseException:
+        for info in made:
+            await storage.delete(tenant, info.storage_key)
+        raise
+
+
+def _info(request_id: UUID, photo: Photo) -> PhotoInfo:
+    photo_id = uuid4()
+    return PhotoInfo(
+        photo_id,
+        photo.filename,
+        photo.kind.media_type,
+        len(photo.data),
+        datetime.now(UTC),
+        f"requests/{request_id}/{photo_id}.{photo.kind.extension}",
+    )
