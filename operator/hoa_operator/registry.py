@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import errors
@@ -43,8 +42,8 @@ class RegistryRow:
     placement: str
     tier: str
     limits: Mapping[str, Any]
-    branding: Mapping[str, Any] = MappingProxyType({})
-    database: Mapping[str, Any] = MappingProxyType({})
+    branding: Mapping[str, Any] = field(default_factory=dict)
+    database: Mapping[str, Any] = field(default_factory=dict)
     sealed_password: bytes | None = field(default=None, repr=False)
     sealed_signing_keys: bytes | None = field(default=None, repr=False)
     schema_revision: str | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from hoa_operator.postgres import names
@@ -61,7 +60,7 @@ class ObservedRole:
     powers: tuple[str, ...] = ()
     member_of: tuple[str, ...] = ()
     can_connect: bool = False
-    settings: Mapping[str, str] = MappingProxyType({})
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class ObservedDatabase:
     sessions: int = 0
     app_sessions: int = 0
     custom_settings_allowed: bool = True
-    roles: Mapping[str, ObservedRole] = MappingProxyType({})
+    roles: Mapping[str, ObservedRole] = field(default_factory=dict)
 
     def role(self, kind: str) -> ObservedRole:
         """Return the role of that kind (`owner`, `migrator`, `app`), existing or not."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+import psycopg
 from psycopg import errors, sql
 
-from hoa_operator.errors import WorldError
+from hoa_operator.errors import UserError, WorldError
 from hoa_operator.postgres import comments, desired, names
 from hoa_operator.postgres.failures import not_ours
 from hoa_operator.postgres.observe import observe
@@ -217,9 +218,20 @@ async def _hand_over(connections: Connections, spec: DatabaseSpec) -> None:
 async def _install(connections: Connections, spec: DatabaseSpec, extensions: set[str]) -> None:
     async with connections.within(spec.database) as inside, inside.transaction():
         for extension in sorted(extensions):
-            await inside.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(ident(extension)))
+            try:
+                await inside.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(ident(extension)))
+            except (errors.FeatureNotSupported, errors.UndefinedFile, errors.InsufficientPrivilege) as error:
+                raise _unavailable(extension, error) from error
         comment = comments.render(spec.identity, extensions=sorted(extensions))
         await inside.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(ident(spec.database), sql.Literal(comment)))
+
+
+def _unavailable(extension: str, error: psycopg.Error) -> UserError:
+    return UserError(
+        "ExtensionUnavailable",
+        f"extension {extension!r} cannot be installed: {error.diag.message_primary};"
+        " take it out of spec.database.extensions, or have it installed on the server",
+    )
 
 
 async def _let_in(connection: Connection, spec: DatabaseSpec, observed: ObservedDatabase) -> None:
