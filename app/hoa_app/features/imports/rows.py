@@ -98,6 +98,7 @@ class Seen:
     pairs: dict[tuple[str, str], int] = field(default_factory=dict)
     names: dict[str, tuple[str, int]] = field(default_factory=dict)
     primaries: dict[str, int] = field(default_factory=dict)
+    facts: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
 
     def problems(self, row: HomeownerRow) -> list[RowError]:
         """What is wrong with a row in the light of the lines before it."""
@@ -115,7 +116,22 @@ class Seen:
             if first != row.line:
                 problem = f"Line {first} already names the primary contact of this unit."
                 errors.append(RowError(row.line, "primary_contact", "yes", problem, "Say yes on one line per unit."))
-        return errors
+        return errors + self._contradictions(row)
+
+    def _contradictions(self, row: HomeownerRow) -> list[RowError]:
+        """A phone, a mailing address or a unit's address that an earlier line gives differently."""
+        found = []
+        stated = (
+            ("phone", row.person_key, row.phone),
+            ("mailing_address", row.person_key, row.mailing_address),
+            ("unit_address", row.unit_key, row.unit_address),
+        )
+        for column, subject, value in stated:
+            first, line = self.facts.setdefault((column, subject), (value, row.line)) if value else (value, row.line)
+            if first != value:
+                problem = f"Line {line} says “{first}” instead."
+                found.append(RowError(row.line, column, value, problem, "Write the same on both lines, or leave one empty."))
+        return found
 
 
 def _missing(line: int, community: str, unit: str, name: str) -> list[RowError]:
