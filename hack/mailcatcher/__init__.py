@@ -1,0 +1,1 @@
+"""A mail server for the local cluster: takes every message, sends none, and shows them on a page."""
