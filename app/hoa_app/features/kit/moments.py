@@ -47,14 +47,15 @@ def age(instant: datetime, now: datetime) -> str:
 
 
 @cache
-def zone_names() -> tuple[str, ...]:
-    """Zones to choose from: the United States first, since that is where the communities are, then the world."""
+def zone_choices() -> tuple[tuple[str, str], ...]:
+    """Zones to choose from, with what to show: the United States first, where the communities are, then the world."""
     world = sorted(name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix/", "right/", "SystemV/")))
     first = [
         "America/New_York", "America/Chicago", "America/Denver", "America/Phoenix", "America/Los_Angeles",
         "America/Anchorage", "Pacific/Honolulu", "America/Puerto_Rico",
     ]
-    return (*first, *(name for name in world if name not in first))
+    names = (*first, *(name for name in world if name not in first))
+    return tuple((name, name.replace("_", " ")) for name in names)
 
 
 def _count(number: int, unit: str) -> str:
