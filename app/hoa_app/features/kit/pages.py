@@ -58,6 +58,14 @@ def path_id(request: Request, name: str = "id") -> UUID:
     return found
 
 
+def query_id(request: Request, name: str) -> UUID | None:
+    """An id in the query; anything that is not one reads as absent, as with any filter."""
+    try:
+        return UUID(request.query_params.get(name, ""))
+    except ValueError:
+        return None
+
+
 def page(
     request: Request, template: str, zone: str, context: Mapping[str, Any], rejected: Rejected | None = None, status: int = 200
 ) -> HTMLResponse:
