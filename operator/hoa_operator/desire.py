@@ -159,3 +159,8 @@ def own_capacity(world: World) -> list[Manifest]:
         autoscalers.autoscaler(kin, app.name, "tenant", replicas, scaling.target_cpu_percent),
     ]
 
+
+
+def database_name(world: World) -> str:
+    """Name the tenant's database."""
+    return postgres_names.database_name(world.target.tenant_id)

@@ -1,0 +1,198 @@
+"""Reads each condition and each onboarding step off a tenant's world: pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from hoa_operator import desire, names, steps
+from hoa_operator.kinds import INGRESS, is_owned_by, name_of
+from hoa_operator.manifests.meta import is_current
+from hoa_operator.plan import is_newer, jobs, migration_needed, passwords_in_force
+from hoa_operator.postgres.desired import differences
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hoa_operator.steps import Plan
+    from hoa_operator.target import Failure
+    from hoa_operator.world import World
+
+ORDER: Final = (
+    steps.READY,
+    steps.SPEC_ACCEPTED,
+    steps.CREDENTIALS_READY,
+    steps.DATABASE_READY,
+    steps.SCHEMA_CURRENT,
+    steps.ROUTE_READY,
+    steps.CAPACITY_READY,
+    steps.WELCOME_MAIL_SENT,
+    steps.STALLED,
+    steps.IN_SYNC,
+)
+#: What Ready needs. SchemaCurrent is not among them: a served tenant stays Ready while it is upgraded.
+NEEDED: Final = (
+    steps.SPEC_ACCEPTED,
+    steps.CREDENTIALS_READY,
+    steps.DATABASE_READY,
+    steps.SCHEMA_CURRENT,
+    steps.ROUTE_READY,
+    steps.CAPACITY_READY,
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A condition without its times."""
+
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class StepFinding:
+    """Whether a step of the onboarding is done, and what there is to say."""
+
+    done: bool
+    message: str
+
+
+PROGRESSING: Final = Finding("False", "Progressing", "nothing needs a person")
+
+
+def read(world: World, plan: Plan) -> dict[str, Finding]:
+    """Return every condition but Ready."""
+    findings = {name: reader(world) for name, reader in _READERS.items()}
+    findings[steps.SPEC_ACCEPTED] = Finding("True", "Accepted", f"tier {world.target.tier.name}, server {world.target.server.name}")
+    findings[steps.STALLED] = PROGRESSING
+    if plan.stop is not None:
+        name, reason, message = plan.stop
+        findings[name] = Finding("False", reason, message)
+        findings[steps.STALLED] = Finding("True", reason, message)
+    return findings
+
+
+def in_sync(plan: Plan) -> Finding:
+    """Return what a reconcile would change, for a tenant that is only observed."""
+    if not plan.steps:
+        return Finding("True", "NoDifference", "the tenant is as its spec says")
+    return Finding("False", "Differs", "would: " + "; ".join(step.describe() for step in plan.steps))
+
+
+def ready(world: World, findings: Mapping[str, Finding]) -> Finding:
+    """Return Ready of a tenant that has been taken into service."""
+    for name in NEEDED:
+        if name in (steps.SPEC_ACCEPTED, steps.SCHEMA_CURRENT):
+            continue  # a bad new spec or a running upgrade leaves what is served as it is
+        if findings[name].status != "True":
+            return Finding("False", findings[name].reason, findings[name].message)
+    state = world.row.state if world.row else "Provisioning"
+    if state == "Suspended":
+        return Finding("False", "Suspended", "people see a page that says the tenant is suspended")
+    if state not in ("Active", "ReadOnly"):
+        return Finding("False", "Provisioning", "the tenant is about to be opened")
+    return Finding("True", "Serving", world.settings.route.url(world.target.hosts[0]))
+
+
+def previous(before: Mapping[str, Any], name: str, failure: Failure | None) -> Finding:
+    """Return a condition as it was, when nothing new could be found out; a broken door makes it False."""
+    known = next((c for c in before.get("conditions") or () if c["type"] == name), None)
+    if failure is not None and failure.condition not in (steps.SPEC_ACCEPTED, steps.SCHEMA_CURRENT):
+        return Finding("False", failure.error.reason, failure.error.message)
+    if known is None:
+        return Finding("Unknown", "NotYetKnown", "the tenant was not looked at yet")
+    return Finding(known["status"], known["reason"], known["message"])
+
+
+def _credentials(world: World) -> Finding:
+    credentials = world.credentials
+    if credentials is None:
+        return Finding("False", "SecretMissing", f"Secret {names.credentials_secret(world.name)} is not there yet")
+    if not passwords_in_force(world, credentials):
+        return Finding("False", "NotInForce", "the Secret's passwords are not set in Postgres and in the registry yet")
+    return Finding("True", "InForce", f"Secret {names.credentials_secret(world.name)}")
+
+
+def _database(world: World) -> Finding:
+    if not world.database.exists:
+        return Finding("False", "NotProvisioned", "the database is not made yet")
+    differs = differences(world.database_spec(world.credentials), world.database)
+    if differs:
+        return Finding("False", "Differs", "; ".join(differs))
+    return Finding("True", "Provisioned", f"database {desire.database_name(world)} on {world.target.server.name}")
+
+
+def _schema(world: World) -> Finding:
+    wanted, has = world.settings.app.schema_revision, world.revision
+    if is_newer(world):
+        return Finding("False", "SchemaNewer", f"the database is at {has}, the app that is deployed at {wanted}; deploy the newer app")
+    if not migration_needed(world):
+        return Finding("True", "Current", f"at revision {has}")
+    known = jobs(world)
+    if known and known[-1].trouble is not None:
+        reason, message = known[-1].trouble
+        return Finding("False", reason, f"Job {known[-1].name}: {message}")
+    if known:
+        return Finding("False", "Migrating", f"Job {known[-1].name} takes the database from {has or 'empty'} to {wanted}")
+    return Finding("False", "MigrationPending", f"the database is at {has or 'no revision'}; {wanted} waits for its turn")
+
+
+def _route(world: World) -> Finding:
+    for manifest in desire.routes(world):
+        live = world.children.get(INGRESS, name_of(manifest))
+        if live is None or not is_current(live, manifest) or not is_owned_by(live, world.uid):
+            return Finding("False", "IngressNotCurrent", f"Ingress {name_of(manifest)} is not what it shall be yet")
+    return Finding("True", "Routed", ", ".join(world.target.hosts))
+
+
+def _capacity(world: World) -> Finding:
+    app = world.settings.app.deployment
+    if world.shared_app is None:
+        return Finding("False", "AppMissing", f"Deployment {app} is not in this namespace; install the app")
+    if world.target.spec.placement == "Dedicated":
+        if desire.available(world):
+            return Finding("True", "Dedicated", f"Deployment {names.dedicated(world.name)}")
+        return Finding("False", "DedicatedNotAvailable", f"no pod of Deployment {names.dedicated(world.name)} is available yet")
+    if int((world.shared_app.get("status") or {}).get("availableReplicas") or 0) > 0:
+        return Finding("True", "Shared", f"Deployment {app}")
+    return Finding("False", "AppNotAvailable", f"no pod of Deployment {app} is available; see kubectl describe deployment {app}")
+
+
+def _welcome(world: World) -> Finding:
+    said = world.usage.welcome_mail if world.usage else "None"
+    email = world.target.spec.admin.email
+    if said == "Sent":
+        return Finding("True", "Sent", f"the invitation went to {email}")
+    if said == "Failed":
+        return Finding("False", "MailRefused", f"the invitation to {email} was refused; check the address and the mail server")
+    if said == "Queued":
+        return Finding("False", "Queued", f"the invitation to {email} waits in the outbox")
+    return Finding("False", "NotQueued", "the invitation is written when the migration has run")
+
+
+_READERS: Final[Mapping[str, Callable[[World], Finding]]] = {
+    steps.CREDENTIALS_READY: _credentials,
+    steps.DATABASE_READY: _database,
+    steps.SCHEMA_CURRENT: _schema,
+    steps.ROUTE_READY: _route,
+    steps.CAPACITY_READY: _capacity,
+    steps.WELCOME_MAIL_SENT: _welcome,
+}
+
+
+def onboarding(world: World) -> dict[str, StepFinding]:
+    """Return how far the tenant's onboarding is."""
+    schema, mail, route = _schema(world), _welcome(world), _route(world)
+    migrated = world.revision is not None
+    after = "" if migrated else "after the migration"
+    database = _database(world)
+    return {
+        steps.CREATE_TENANT_RECORD: StepFinding(world.row is not None, f"tenant {world.target.tenant_id}"),
+        steps.PROVISION_DATABASE: StepFinding(database.status == "True", database.message),
+        steps.RUN_MIGRATIONS: StepFinding(migrated, schema.message),
+        steps.CREATE_ADMIN_USER: StepFinding(migrated, after or f"invitation for {world.target.spec.admin.email}"),
+        steps.CONFIGURE_ROUTE: StepFinding(route.status == "True", route.message),
+        steps.INITIALIZE_DEFAULTS: StepFinding(migrated, after or "defaults are in place"),
+        steps.SEND_WELCOME_EMAIL: StepFinding(mail.status == "True", mail.message),
+    }

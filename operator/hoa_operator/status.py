@@ -1,0 +1,257 @@
+"""Turns what is known into `status`: pure. Conditions are read off the world, not off what was tried, so they never lie after a restart.
+
+One failure is laid over the condition it belongs to. A condition keeps its transition time while its status stays the same, and a status
+that says nothing new equals the one before, so that nothing is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from hoa_operator import conditions as found
+from hoa_operator import desire, quantities, steps
+from hoa_operator.tenant import format_time, parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from hoa_operator.conditions import Finding
+    from hoa_operator.steps import Plan
+    from hoa_operator.target import Failure
+    from hoa_operator.tenant import Identity
+    from hoa_operator.world import World
+
+DEADLINE_EXCEEDED: Final = "ProvisioningDeadlineExceeded"
+Phase = Literal["Pending", "Provisioning", "Ready", "Updating", "Degraded", "Suspended", "Paused", "Failed", "Deleting"]
+Status = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Failed attempts in a row, and when the next one starts."""
+
+    attempts: int
+    next_time: datetime
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one reconcile found out. `world` is None when it could not be read at all."""
+
+    identity: Identity
+    before: Mapping[str, Any]
+    now: datetime
+    world: World | None = None
+    plan: Plan | None = None
+    failure: Failure | None = None
+    retry: Retry | None = None
+    restart: bool = False
+    policy: str = "Managed"
+
+
+def build(report: Report) -> Status:
+    """Return the whole status."""
+    world = report.world
+    status: Status = dict(report.before)
+    status["observedGeneration"] = report.identity.generation
+    status["onboarding"] = onboarding(report)
+    if world is not None:
+        status |= _facts(world)
+    _set(status, "retry", _retry(report.retry))
+    findings = dict(_previous(report.before))
+    if world is not None and report.plan is not None:
+        findings |= found.read(world, report.plan)
+    if report.failure is not None:
+        findings |= _laid_over(report.failure)
+    findings[steps.READY] = _ready(report, findings)
+    status["conditions"] = _conditions(report, findings)
+    status["phase"] = phase(report, findings, served=_served(report))
+    return {key: value for key, value in status.items() if value is not None}
+
+
+def rolled_back(report: Report, hung: Mapping[str, Any], left: str | None) -> Status:
+    """Return the status of a provisioning that passed its deadline; `left` says what could not be removed yet."""
+    base = build(report)
+    step = next((entry for entry in hung.get("onboarding") or () if "finishedAt" not in entry), {"step": "onboarding"})
+    why = _reason_of_hanging(hung)
+    message = (
+        f"{step['step']} was not done in time: {why}. What was made for this tenant "
+        f"{'is being removed (' + left + ')' if left else 'was removed'}; correct the cause, then change the spec or annotate "
+        "the HOATenant with hoaconnect.com/retry=now"
+    )
+    findings = dict(_previous(base))
+    findings[steps.STALLED] = found.Finding("True", DEADLINE_EXCEEDED, message)
+    findings[steps.READY] = found.Finding("False", DEADLINE_EXCEEDED, message)
+    for name in (steps.DATABASE_READY, steps.CREDENTIALS_READY, steps.SCHEMA_CURRENT, steps.ROUTE_READY):
+        findings[name] = found.Finding("False", "RolledBack", "provisioning passed its deadline")
+    base["conditions"] = _conditions(report, findings)
+    base["phase"] = "Failed"
+    base["onboarding"] = list(hung.get("onboarding") or ())
+    for key in ("retry", "database", "schemaRevision", "url", "tenantID"):
+        base.pop(key, None)
+    return base
+
+
+def is_rolled_back(before: Mapping[str, Any], identity: Identity) -> bool:
+    """Tell whether this very spec passed its deadline and nobody has asked to try again."""
+    stalled = condition(before, steps.STALLED)
+    if stalled is None or stalled["status"] != "True" or stalled["reason"] != DEADLINE_EXCEEDED:
+        return False
+    return stalled.get("observedGeneration") == identity.generation and not identity.retry_requested
+
+
+def starts_over(before: Mapping[str, Any], identity: Identity) -> bool:
+    """Tell whether onboarding begins anew: after a rollback, or because a person asked for it."""
+    stalled = condition(before, steps.STALLED)
+    was = stalled is not None and stalled["status"] == "True" and stalled["reason"] == DEADLINE_EXCEEDED
+    return (was and not is_rolled_back(before, identity)) or (identity.retry_requested and not is_onboarded(before))
+
+
+def is_onboarded(before: Mapping[str, Any]) -> bool:
+    """Tell whether the tenant was taken into service once."""
+    return any(e["step"] == steps.RUN_MIGRATIONS and "finishedAt" in e for e in before.get("onboarding") or ())
+
+
+def started_at(before: Mapping[str, Any], identity: Identity) -> datetime:
+    """Return when provisioning began."""
+    first: Mapping[str, Any] = next(iter(before.get("onboarding") or ()), {})
+    return parse_time(first["startedAt"]) if "startedAt" in first else identity.created_at
+
+
+def condition(status: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    """Return a condition of a status."""
+    return next((c for c in status.get("conditions") or () if c["type"] == name), None)
+
+
+def onboarding(report: Report) -> list[dict[str, str]]:
+    """Return the seven steps: each starts when the one before is done, and once finished stays finished."""
+    before = {} if report.restart else {entry["step"]: entry for entry in report.before.get("onboarding") or ()}
+    done = found.onboarding(report.world) if report.world is not None else {}
+    now = format_time(report.now)
+    entries: list[dict[str, str]] = []
+    start: str | None = now
+    for name in steps.ONBOARDING:
+        entry = dict(before.get(name, {"step": name}))
+        if "finishedAt" not in entry:
+            finding = done.get(name)
+            if start is not None or finding is not None:
+                entry.setdefault("startedAt", start or now)
+            if finding is not None and finding.done:
+                entry["finishedAt"] = now
+            _set(entry, "message", finding.message if finding is not None else entry.get("message"))
+        entries.append(entry)
+        start = entry.get("finishedAt")
+    return entries
+
+
+def phase(report: Report, findings: Mapping[str, Finding], *, served: bool) -> Phase:
+    """Return one word for people, derived from the conditions."""
+    if report.identity.deleting:
+        return "Deleting"
+    if report.policy != "Managed":
+        return "Paused"
+    stalled = findings[steps.STALLED].status == "True"
+    if not served:
+        return "Failed" if stalled else ("Provisioning" if report.world else "Pending")
+    if findings[steps.READY].reason == "Suspended":
+        return "Suspended"
+    if stalled or findings[steps.READY].status != "True":
+        return "Degraded"
+    schema = findings.get(steps.SCHEMA_CURRENT)
+    return "Updating" if schema is not None and schema.status == "False" else "Ready"
+
+
+def _facts(world: World) -> Status:
+    target = world.target
+    placed = world.record.placement is not None
+    return {
+        "url": world.settings.route.url(target.hosts[0]),
+        "tenantID": str(target.tenant_id) if world.row else None,
+        "tier": target.tier.name,
+        "homeowners": target.homeowners,
+        "storage": quantities.memory(world.usage.storage_bytes) if world.usage else None,
+        "schemaRevision": world.revision,
+        "appVersion": world.settings.app.version if world.revision else None,
+        "database": {"server": target.server.name, "name": desire.database_name(world)} if placed else None,
+    }
+
+
+def _served(report: Report) -> bool:
+    if report.world is not None:
+        return report.world.revision is not None
+    return is_onboarded(report.before)
+
+
+def _ready(report: Report, findings: Mapping[str, Finding]) -> Finding:
+    if report.identity.deleting:
+        return found.Finding("False", "Deleting", "the tenant is being deleted")
+    if not _served(report):
+        for name in (steps.STALLED, *found.NEEDED):
+            finding = findings.get(name)
+            bad = "True" if name == steps.STALLED else "False"
+            if finding is not None and finding.status == bad:
+                return found.Finding("False", finding.reason, finding.message)
+        return found.Finding("False", "Provisioning", "the tenant is being set up")
+    if report.world is None:
+        return found.previous(report.before, steps.READY, report.failure)
+    return found.ready(report.world, findings)
+
+
+def _laid_over(failure: Failure) -> dict[str, Finding]:
+    error = failure.error
+    findings = {failure.condition: found.Finding("False", error.reason, error.message)}
+    if failure.for_people:
+        findings[steps.STALLED] = found.Finding("True", error.reason, error.message)
+    else:
+        findings[steps.STALLED] = found.Finding("False", "Retrying", f"{error.reason}: it is tried again")
+    return findings
+
+
+def _previous(before: Mapping[str, Any]) -> dict[str, Finding]:
+    defaults = {steps.SPEC_ACCEPTED: found.Finding("True", "Accepted", ""), steps.STALLED: found.PROGRESSING}
+    known = {
+        c["type"]: found.Finding(c["status"], c["reason"], c["message"]) for c in before.get("conditions") or ()
+    }
+    return defaults | known
+
+
+def _conditions(report: Report, findings: Mapping[str, Finding]) -> list[dict[str, Any]]:
+    built = []
+    for name in found.ORDER:
+        finding = findings.get(name)
+        if finding is None:
+            continue
+        before = condition(report.before, name)
+        same = before is not None and before["status"] == finding.status
+        built.append(
+            {
+                "type": name,
+                "status": finding.status,
+                "observedGeneration": report.identity.generation,
+                "lastTransitionTime": before["lastTransitionTime"] if same and before else format_time(report.now),
+                "reason": finding.reason,
+                "message": finding.message[:2000],
+            }
+        )
+    return built
+
+
+def _retry(retry: Retry | None) -> dict[str, Any] | None:
+    return {"attempts": retry.attempts, "nextRetryTime": format_time(retry.next_time)} if retry else None
+
+
+def _reason_of_hanging(hung: Mapping[str, Any]) -> str:
+    for name in (steps.SCHEMA_CURRENT, steps.DATABASE_READY, steps.CREDENTIALS_READY, steps.ROUTE_READY, steps.SPEC_ACCEPTED):
+        known = condition(hung, name)
+        if known is not None and known["status"] == "False":
+            return f"{known['reason']}: {known['message']}".rstrip(".")
+    return "no cause was reported"
+
+
+def _set(mapping: dict[str, Any], key: str, value: Any) -> None:
+    if value is None:
+        mapping.pop(key, None)
+    else:
+        mapping[key] = value

@@ -1,0 +1,117 @@
+"""Decides how a tenant goes away, the mirror image of `plan`: pure. Also how a provisioning that passed its deadline is undone.
+
+Whatever cannot be proved to be this tenant's stays. Nothing is made here, so children are never recreated while deleting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hoa_operator.errors import WorldError
+from hoa_operator.kinds import CHILDREN, JOB, POD, SECRET, kind_of, name_of
+from hoa_operator.postgres.model import DatabaseIdentity
+from hoa_operator.steps import (
+    READY,
+    DeleteObject,
+    DropDatabase,
+    Forget,
+    Plan,
+    RecordPlacement,
+    RemoveFinalizer,
+    Retire,
+    Step,
+    StopServing,
+    Tombstone,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from hoa_operator.postgres.model import ObservedDatabase
+    from hoa_operator.tenant import Identity
+    from hoa_operator.world import Children, Record
+
+
+@dataclass(frozen=True)
+class Remains:
+    """What is left of a tenant. `database` is None while nobody asked its server, or no server was ever recorded."""
+
+    identity: Identity
+    record: Record
+    database: ObservedDatabase | None
+    children: Children
+    installation: str
+    now: datetime
+
+
+def plan_deletion(remains: Remains, deletion_policy: str) -> Plan:
+    """Return the next steps of deleting the HOATenant; the last removes the finalizer."""
+    steps = _removal(remains, retain=deletion_policy != "Delete")
+    if not steps and remains.identity.has_finalizer:
+        steps = [RemoveFinalizer()]
+    return Plan(tuple(steps))
+
+
+def plan_rollback(remains: Remains) -> Plan:
+    """Return the next steps of undoing a provisioning that never served anybody."""
+    row = remains.record.row
+    if row is not None and row.schema_revision is not None:
+        raise WorldError("RollbackRefused", "the database has been in use; nothing of it is removed")
+    return Plan(tuple(_removal(remains, retain=False)))
+
+
+def _removal(remains: Remains, *, retain: bool) -> list[Step]:
+    row = remains.record.row
+    if row is not None and row.state not in ("Deleting", "Deleted"):
+        return [StopServing(row.tenant_id)]
+    steps: list[Step] = [*_children(remains, secrets=False)]
+    if row is not None and row.state != "Deleted":
+        steps += _data(remains, retain=retain)
+    if not steps or row is None or row.state == "Deleted":
+        steps += _children(remains, secrets=True)
+    return steps
+
+
+def _children(remains: Remains, *, secrets: bool) -> list[Step]:
+    uid = str(remains.identity.uid)
+    kinds = (SECRET,) if secrets else tuple(kind for kind in CHILDREN if kind not in (SECRET, POD))
+    left = [item for kind in kinds for item in remains.children.owned(kind, uid)]
+    return [
+        DeleteObject(kind_of(item), name_of(item), item["metadata"]["uid"], READY)
+        for item in left
+        if "deletionTimestamp" not in item["metadata"] or kind_of(item) is not JOB
+    ]
+
+
+def _data(remains: Remains, *, retain: bool) -> list[Step]:
+    row, placement, database = remains.record.row, remains.record.placement, remains.database
+    assert row is not None  # noqa: S101 - the caller checked; for the type checker
+    if placement is None:
+        return [Forget(row.tenant_id)]
+    if database is None:
+        raise WorldError("ServerUnknown", f"HOADatabaseServer {placement.server_name} cannot be asked")
+    if placement.database_oid is None and _provably_ours(remains, database):
+        recorded = type(placement)(row.tenant_id, placement.server_name, database.system_identifier, database.oid)
+        return [RecordPlacement(recorded)]
+    proof = placement.proof(row.uid)
+    if retain and database.exists:
+        closed = database.tombstone and not database.allow_connections
+        kept: list[Step] = [] if closed else [Tombstone(placement.server_name, proof, remains.now)]
+        return [*kept, Retire(row.tenant_id, remains.now)]
+    dropped: list[Step] = [] if database.absent else [DropDatabase(placement.server_name, proof)]
+    return [*dropped, Forget(row.tenant_id)]
+
+
+def _provably_ours(remains: Remains, database: ObservedDatabase) -> bool:
+    """Tell whether a database whose oid was never recorded carries this tenant's identity: made just before a kill."""
+    row, placement = remains.record.row, remains.record.placement
+    if row is None or placement is None or not database.exists:
+        return False
+    same_server = database.system_identifier == placement.system_identifier
+    return same_server and database.identity == DatabaseIdentity(row.tenant_id, row.uid, remains.installation)
+
+
+def describe(plan: Plan) -> str:
+    """Return what is still to be removed, for people."""
+    return "; ".join(step.describe() for step in plan.steps) or "nothing"
