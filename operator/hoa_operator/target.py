@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hoa_operator.errors import OperatorError, UserError
+from hoa_operator.errors import Fenced, OperatorError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from uuid import UUID
 
     from hoa_operator.servers import DatabaseServer
@@ -67,3 +68,22 @@ class Failure:
     def for_people(self) -> bool:
         """Tell whether a person must act, so that trying again is of no use."""
         return isinstance(self.error, UserError)
+
+
+class StepFailed(Exception):  # noqa: N818 - it carries a failure, it is none of its own
+    """Carries a failure up to where the status is written."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(str(failure.error))
+        self.failure = failure
+
+
+@contextmanager
+def attributed(condition: str) -> Iterator[None]:
+    """Have errors of the block show in `condition`; `Fenced` goes through, because nobody may write it down."""
+    try:
+        yield
+    except Fenced:
+        raise
+    except OperatorError as error:
+        raise StepFailed(Failure(error, condition)) from error

@@ -1,0 +1,195 @@
+"""Carries steps out. It never decides: a step that cannot be taken as planned raises, and the world is looked at again."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, assert_never
+
+from hoa_operator import names, steps
+from hoa_operator.errors import UserError
+from hoa_operator.kinds import TENANT, Object, is_owned_by, kind_of, labels_of, name_of
+from hoa_operator.kube import Conflict
+from hoa_operator.manifests.secrets import Credentials, credentials_secret
+from hoa_operator.observe import server_named
+from hoa_operator.sealing import SigningKey, encode_signing_keys
+from hoa_operator.target import attributed
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from hoa_operator.kube import Kube
+    from hoa_operator.manifests.meta import Family, Manifest
+    from hoa_operator.observe import Sources
+    from hoa_operator.steps import Step
+    from hoa_operator.tenant import Identity
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Where steps act. `epoch` is this leader's term: the registry refuses older ones."""
+
+    sources: Sources
+    kube: Kube
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whom steps are about."""
+
+    identity: Identity
+    family: Family
+    now: datetime
+
+
+async def apply(doors: Doors, subject: Subject, step: Step) -> None:
+    """Carry out one step; raise `StepFailed` that names the step's condition."""
+    with attributed(step.condition):
+        await _apply(doors, subject, step)
+
+
+async def _apply(doors: Doors, subject: Subject, step: Step) -> None:
+    match step:
+        case steps.AddFinalizer() | steps.RemoveFinalizer():
+            await _finalizer(doors, subject, present=isinstance(step, steps.AddFinalizer))
+        case steps.ApplyObject(manifest):
+            await apply_object(doors, manifest)
+        case steps.DeleteObject():
+            await delete_object(doors, step)
+        case steps.MintCredentials():
+            await _mint(doors, subject, step)
+        case steps.EnsureDatabase() | steps.SetPasswords() | steps.Tombstone() | steps.DropDatabase():
+            await _database(doors, step)
+        case _:
+            await _registry(doors, step)
+
+
+async def _registry(
+    doors: Doors, step: steps.Register | steps.RecordPlacement | steps.Retire | steps.StopServing | steps.Forget
+) -> None:
+    registry, epoch = doors.sources.registry, doors.epoch
+    match step:
+        case steps.Register(row, known):
+            sealer = doors.sources.sealer
+            if known is not None:
+                row = replace(
+                    row,
+                    sealed_password=sealer.keep_or_seal(row.sealed_password, known.app_password.encode()),
+                    sealed_signing_keys=sealer.keep_or_seal(row.sealed_signing_keys, known.signing_keys.encode()),
+                )
+            await registry.upsert(row, epoch)
+        case steps.RecordPlacement(placement):
+            await registry.record_placement(placement, epoch)
+        case steps.Retire(tenant_id, deleted_at):
+            await registry.retire(tenant_id, deleted_at, epoch)
+        case steps.StopServing(tenant_id):
+            await registry.set_state(tenant_id, "Deleting", epoch)
+        case steps.Forget(tenant_id):
+            await registry.forget(tenant_id, epoch)
+            doors.sources.usage.forget(tenant_id)
+        case _:
+            assert_never(step)
+
+
+async def _database(
+    doors: Doors, step: steps.EnsureDatabase | steps.SetPasswords | steps.Tombstone | steps.DropDatabase
+) -> None:
+    server = server_named(doors.sources.cache, step.server)
+    async with doors.sources.fleet.door(server) as door:
+        match step:
+            case steps.EnsureDatabase(_, spec):
+                await door.ensure_roles(spec)
+                await door.ensure_database(spec)
+                await door.ensure_grants(spec)
+                await door.ensure_settings(spec)
+            case steps.SetPasswords(_, spec):
+                await door.set_passwords(spec)
+            case steps.Tombstone(_, proof, deleted_at):
+                await door.tombstone(proof, deleted_at)
+            case steps.DropDatabase(_, proof):
+                await door.drop(proof)
+            case _:
+                assert_never(step)
+
+
+async def _finalizer(doors: Doors, subject: Subject, *, present: bool) -> None:
+    body = doors.sources.cache.get(TENANT, subject.identity.name)
+    if body is None:
+        raise Conflict(f"HOATenant {subject.identity} is gone")
+    others = [name for name in body["metadata"].get("finalizers") or () if name != names.FINALIZER]
+    wanted = [*others, names.FINALIZER] if present else others
+    patch = {"metadata": {"finalizers": wanted, "resourceVersion": body["metadata"]["resourceVersion"]}}
+    after = await patch_source(doors, body, patch)
+    if "deletionTimestamp" in after["metadata"] and not after["metadata"].get("finalizers"):
+        doors.sources.cache.forget(TENANT, after)
+
+
+async def patch_source(doors: Doors, body: Object, patch: dict[str, object], subresource: str = "") -> Object:
+    """Patch an object that a person made, and remember what became of it; a stale view is read again."""
+    kind = kind_of(body)
+    try:
+        after = await doors.kube.patch(kind, name_of(body), patch, subresource)
+    except Conflict:
+        live = await doors.kube.get(kind, name_of(body))
+        if live is not None:
+            doors.sources.cache.observe(kind, live)
+        else:
+            doors.sources.cache.forget(kind, body)
+        raise
+    doors.sources.cache.observe(kind, after)
+    return after
+
+
+async def apply_object(doors: Doors, manifest: Manifest) -> None:
+    """Apply a child; an object of that name that is not the operator's stays untouched."""
+    kind, cache = kind_of(manifest), doors.sources.cache
+    if cache.get(kind, name_of(manifest)) is None:
+        await _adopt_or_refuse(doors, manifest)
+    cache.observe(kind, await doors.kube.apply(manifest))
+
+
+async def _adopt_or_refuse(doors: Doors, manifest: Manifest) -> None:
+    kind = kind_of(manifest)
+    live = await doors.kube.get(kind, name_of(manifest))
+    if live is None:
+        return
+    if labels_of(live).get(names.LABEL_MANAGED_BY) != names.MANAGED_BY:
+        raise UserError(
+            "NameTaken",
+            f"{kind.kind} {name_of(manifest)} exists and is not the operator's; rename or delete it, and annotate the "
+            f"HOATenant with {names.ANNOTATION_RETRY}=now",
+        )
+    doors.sources.cache.observe(kind, live)
+    raise Conflict(f"{kind.kind} {name_of(manifest)} was there already")
+
+
+async def delete_object(doors: Doors, step: steps.DeleteObject) -> None:
+    """Delete an object and forget it, or see that it only began to go."""
+    await doors.kube.delete(step.kind, step.name, step.uid)
+    live = await doors.kube.get(step.kind, step.name)
+    if live is not None and live["metadata"]["uid"] == step.uid:
+        doors.sources.cache.observe(step.kind, live)
+    else:
+        doors.sources.cache.forget_uid(step.kind, step.name, step.uid)
+
+
+async def _mint(doors: Doors, subject: Subject, step: steps.MintCredentials) -> None:
+    """Create, never overwrite: passwords that are in use must not be replaced by new ones."""
+    known = step.known
+    minted = Credentials(
+        app_password=known.app_password if known else secrets.token_urlsafe(32),
+        migrator_password=secrets.token_urlsafe(32),
+        signing_keys=known.signing_keys if known else encode_signing_keys([SigningKey.generate(subject.now)]).decode(),
+    )
+    manifest = credentials_secret(subject.family, names.credentials_secret(subject.identity.name), minted)
+    kind = kind_of(manifest)
+    if step.replaces is not None:
+        await doors.kube.delete(kind, name_of(manifest), step.replaces)
+        doors.sources.cache.forget_uid(kind, name_of(manifest), step.replaces)
+    live = await doors.kube.get(kind, name_of(manifest))
+    if live is None:
+        live = await doors.kube.create(manifest)
+    elif not is_owned_by(live, str(subject.identity.uid)):
+        raise UserError("NameTaken", f"Secret {name_of(manifest)} exists and is not this tenant's; rename or delete it")
+    doors.sources.cache.observe(kind, live)

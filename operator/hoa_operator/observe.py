@@ -1,0 +1,174 @@
+"""Reads the world of one tenant once: the cache for Kubernetes, one query each for the registry and the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hoa_operator import names, servers, tiers
+from hoa_operator.errors import WorldError
+from hoa_operator.kinds import CHILDREN, DEPLOYMENT, JOB, SERVER, TENANT, TIER, Object, labels_of
+from hoa_operator.steps import CREDENTIALS_READY, DATABASE_READY, SPEC_ACCEPTED
+from hoa_operator.target import Surroundings, Target, attributed, check_hosts
+from hoa_operator.teardown import Remains
+from hoa_operator.tenant import parse_identity, parse_spec
+from hoa_operator.world import Children, Record, RowSecrets, World
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from hoa_operator.cache import Cache
+    from hoa_operator.fleet import Fleet
+    from hoa_operator.postgres import ObservedDatabase, PostgresServer, Usage
+    from hoa_operator.registry import Registry, RegistryRow
+    from hoa_operator.sealing import Sealer
+    from hoa_operator.servers import DatabaseServer
+    from hoa_operator.settings import Settings
+    from hoa_operator.tenant import Identity
+    from hoa_operator.usage import UsageBook
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the world is read from."""
+
+    settings: Settings
+    cache: Cache
+    registry: Registry
+    sealer: Sealer
+    fleet: Fleet
+    usage: UsageBook
+
+
+async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World:
+    """Return the tenant's world; raise `StepFailed` that names the condition if part of it cannot be read."""
+    identity = parse_identity(body)
+    with attributed(SPEC_ACCEPTED):
+        spec = parse_spec(body)
+        hosts = check_hosts(spec, sources.settings.route.base_domain)
+        around = surroundings(sources.cache)
+        record = await read_record(sources, identity)
+        placed = record.placement.server_name if record.placement else None
+        request = servers.PlacementRequest(placed, spec.database.server_name, spec.region)
+        server = servers.choose(request, around.servers, around.load)
+    tenant_id = record.row.tenant_id if record.row else identity.uid
+    with attributed(DATABASE_READY):
+        async with sources.fleet.door(server) as door:
+            database = await door.observe(tenant_id)
+            usage = await _usage(sources, door, record.row, database)
+            usage_role = door.login.username
+    with attributed(SPEC_ACCEPTED):
+        homeowners = max(spec.homeowners, usage.homeowners if usage else 0)
+        held = record.row.tier if record.row else None
+        tier = tiers.resolve(spec.tier, homeowners, held, around.tiers)
+    return World(
+        settings=sources.settings,
+        body=body,
+        target=Target(identity, spec, tenant_id, server, tier, homeowners, hosts),
+        record=record,
+        database=database,
+        usage=usage,
+        children=children_of(sources.cache, identity.name),
+        shared_app=sources.cache.get(DEPLOYMENT, sources.settings.app.deployment),
+        usage_role=usage_role,
+        jobs_running=jobs_running(sources.cache),
+        now=now,
+    )
+
+
+async def observe_remains(sources: Sources, body: Object, now: datetime) -> Remains:
+    """Return what is left of a tenant that goes away."""
+    identity = parse_identity(body)
+    with attributed(SPEC_ACCEPTED):
+        record = await read_record(sources, identity, unseal=False)
+    database = None
+    if record.row is not None and record.placement is not None and record.row.state != "Deleted":
+        with attributed(DATABASE_READY):
+            server = server_named(sources.cache, record.placement.server_name)
+            async with sources.fleet.door(server) as door:
+                database = await door.observe(record.row.tenant_id)
+    return Remains(
+        identity=identity,
+        record=record,
+        database=database,
+        children=children_of(sources.cache, identity.name),
+        installation=sources.settings.installation,
+        now=now,
+    )
+
+
+def surroundings(cache: Cache) -> Surroundings:
+    """Return the tiers and servers of the namespace, and how many tenants each server has."""
+    load: dict[str, int] = {}
+    for body in cache.all(TENANT):
+        name = placed_on(body)
+        if name:
+            load[name] = load.get(name, 0) + 1
+    return Surroundings(
+        tiers=tuple(tiers.parse_tier(body) for body in cache.all(TIER)),
+        servers=tuple(servers.parse_server(body) for body in cache.all(SERVER)),
+        load=load,
+    )
+
+
+def placed_on(tenant: Object) -> str | None:
+    """Return the server that a HOATenant's status names."""
+    found = ((tenant.get("status") or {}).get("database") or {}).get("server")
+    return str(found) if found else None
+
+
+def server_named(cache: Cache, name: str) -> DatabaseServer:
+    """Return a server; raise if its HOADatabaseServer is gone, which time or a person may heal."""
+    body = cache.get(SERVER, name)
+    if body is None:
+        raise WorldError(
+            "DatabaseServerMissing",
+            f"HOADatabaseServer {name!r} holds the tenant's data, but does not exist; create it again",
+        )
+    return servers.parse_server(body)
+
+
+def children_of(cache: Cache, tenant: str) -> Children:
+    """Return everything with the tenant's label; pods of its Jobs among it."""
+    return Children({kind: tuple(cache.of_tenant(kind, tenant)) for kind in CHILDREN})
+
+
+def jobs_running(cache: Cache) -> int:
+    """Count migration Jobs that have not finished."""
+    return sum(1 for job in cache.all(JOB) if labels_of(job).get(names.LABEL_COMPONENT) == "migration" and _unfinished(job))
+
+
+def _unfinished(job: Object) -> bool:
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return not any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)
+
+
+async def read_record(sources: Sources, identity: Identity, *, unseal: bool = True) -> Record:
+    """Return what the registry knows; `unseal` opens the row's tokens, too."""
+    row = await sources.registry.observe(identity.uid)
+    if row is None:
+        return Record(None, None, None)
+    placement = await sources.registry.placement(row.tenant_id)
+    return Record(row, placement, _unseal(sources.sealer, row) if unseal else None)
+
+
+def _unseal(sealer: Sealer, row: RegistryRow) -> RowSecrets | None:
+    if row.sealed_password is None or row.sealed_signing_keys is None:
+        return None
+    with attributed(CREDENTIALS_READY):
+        password, keys = sealer.unseal(row.sealed_password), sealer.unseal(row.sealed_signing_keys)
+        newest = (
+            sealer.keep_or_seal(row.sealed_password, password) == row.sealed_password
+            and sealer.keep_or_seal(row.sealed_signing_keys, keys) == row.sealed_signing_keys
+        )
+    return RowSecrets(password.decode(), keys.decode(), newest)
+
+
+async def _usage(
+    sources: Sources, door: PostgresServer, row: RegistryRow | None, database: ObservedDatabase
+) -> Usage | None:
+    if row is None or row.schema_revision is None or not database.exists or not database.allow_connections:
+        return None
+    return await sources.usage.read(row.tenant_id, door.usage)
+
+
