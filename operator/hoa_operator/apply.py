@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from hoa_operator import names, steps
 from hoa_operator.errors import UserError
@@ -16,6 +16,7 @@ from hoa_operator.sealing import SigningKey, encode_signing_keys
 from hoa_operator.target import attributed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from hoa_operator.kube import Kube
@@ -125,7 +126,7 @@ async def _finalizer(doors: Doors, subject: Subject, *, present: bool) -> None:
         doors.sources.cache.forget(TENANT, after)
 
 
-async def patch_source(doors: Doors, body: Object, patch: dict[str, object], subresource: str = "") -> Object:
+async def patch_source(doors: Doors, body: Object, patch: Mapping[str, Any], subresource: str = "") -> Object:
     """Patch an object that a person made, and remember what became of it; a stale view is read again."""
     kind = kind_of(body)
     try:

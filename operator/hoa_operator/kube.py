@@ -71,7 +71,7 @@ class Kube:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self._client.close()  # type: ignore[no-untyped-call]
 
     async def get(self, kind: Kind, name: str) -> JsonObject | None:
         """Return the live object, or None."""
@@ -80,7 +80,7 @@ class Kube:
         except _NotFound:
             return None
 
-    async def list(
+    async def list_all(
         self, kind: Kind, selector: str = "", *, metadata_only: bool = False
     ) -> tuple[list[JsonObject], int]:
         """Return the objects that match, and the version of the list; with `metadata_only` without spec and status."""
@@ -205,9 +205,9 @@ async def connect(environ: Mapping[str, str]) -> kubernetes_client.ApiClient:
     """Return a client for the cluster this process runs in, or for the one that `KUBECONFIG` names."""
     configuration = kubernetes_client.Configuration()
     if in_cluster(environ):
-        kubernetes_config.load_incluster_config(client_configuration=configuration)
+        kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     else:
-        await kubernetes_config.load_kube_config(
+        await kubernetes_config.load_kube_config(  # type: ignore[no-untyped-call]
             config_file=environ.get("KUBECONFIG"), client_configuration=configuration, persist_config=False
         )
     configuration.client_session_kwargs = {"trust_env": False}

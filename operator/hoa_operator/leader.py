@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from hoa_operator import names
-from hoa_operator.errors import Fenced, OperatorError
+from hoa_operator.errors import Fenced, OperatorError, WorldError
 from hoa_operator.kinds import LEASE, Object
 from hoa_operator.kube import Conflict
 
@@ -29,10 +29,11 @@ _MICROSECONDS: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 @dataclass(frozen=True)
 class LeaseTerms:
-    """Seconds: how long a renewal holds, how often it is renewed, and how long before its end we stop trusting it."""
+    """Seconds: how long a renewal holds, how often it is renewed or asked for, and how long before its end it is not trusted."""
 
     duration: float = 15.0
     renew: float = 5.0
+    poll: float = 2.0
     margin: float = 3.0
 
 
@@ -68,7 +69,7 @@ class Leadership:
                     return
             except OperatorError as error:
                 log.warning("lease not read or written", reason=error.reason, message=error.message)
-            await asyncio.sleep(self.terms.renew / 2 if self._renewed_at is None else self.terms.renew)
+            await asyncio.sleep(self.terms.poll)
 
     async def keep(self, kube: Kube) -> None:
         """Renew until it fails for too long; then raise `Fenced`."""
@@ -94,6 +95,13 @@ class Leadership:
             log.warning("lease not released", reason=error.reason, message=error.message)
 
     async def _try(self, kube: Kube) -> bool:
+        try:
+            async with asyncio.timeout(self.terms.renew):
+                return await self._ask(kube)
+        except TimeoutError as error:
+            raise WorldError("ApiServerSilent", f"lease {self.name}: no answer within {self.terms.renew:.0f} s") from error
+
+    async def _ask(self, kube: Kube) -> bool:
         asked_at = self._clock()
         lease = await kube.get(LEASE, self.name)
         try:

@@ -223,19 +223,22 @@ def _conditions(report: Report, findings: Mapping[str, Finding]) -> list[dict[st
         finding = findings.get(name)
         if finding is None:
             continue
-        before = condition(report.before, name)
-        same = before is not None and before["status"] == finding.status
-        built.append(
-            {
-                "type": name,
-                "status": finding.status,
-                "observedGeneration": report.identity.generation,
-                "lastTransitionTime": before["lastTransitionTime"] if same and before else format_time(report.now),
-                "reason": finding.reason,
-                "message": finding.message[:2000],
-            }
-        )
+        built.append(one_condition(report, name, finding))
     return built
+
+
+def one_condition(report: Report, name: str, finding: Finding) -> dict[str, Any]:
+    """Return a condition; its time changes only with its status."""
+    before = condition(report.before, name)
+    same = before is not None and before["status"] == finding.status
+    return {
+        "type": name,
+        "status": finding.status,
+        "observedGeneration": report.identity.generation,
+        "lastTransitionTime": before["lastTransitionTime"] if same and before else format_time(report.now),
+        "reason": finding.reason,
+        "message": finding.message[:2000],
+    }
 
 
 def _retry(retry: Retry | None) -> dict[str, Any] | None:

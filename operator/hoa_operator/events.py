@@ -1,0 +1,102 @@
+"""Kubernetes Events on what a person would want to be told: said once, when it turns, and read by `kubectl describe`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from hoa_operator import names, steps
+from hoa_operator.kinds import EVENT, Object, name_of
+from hoa_operator.manifests.meta import digest
+from hoa_operator.tenant import format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+#: Onboarding steps worth a line, and its reason.
+_MILESTONES: Final = {
+    steps.PROVISION_DATABASE: "DatabaseProvisioned",
+    steps.RUN_MIGRATIONS: "SchemaMigrated",
+    steps.SEND_WELCOME_EMAIL: "WelcomeMailSent",
+}
+_MESSAGE_LIMIT: Final = 1000
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line for people."""
+
+    kind: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+def transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Event, ...]:
+    """Return what turned between two statuses of one object."""
+    return tuple(_transitions(before, after))
+
+
+def _transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Event]:
+    finished = {entry["step"] for entry in before.get("onboarding") or () if "finishedAt" in entry}
+    for entry in after.get("onboarding") or ():
+        if "finishedAt" in entry and entry["step"] not in finished and entry["step"] in _MILESTONES:
+            yield Event("Normal", _MILESTONES[entry["step"]], entry.get("message", ""))
+    was, now = _by_type(before), _by_type(after)
+    for name, condition in now.items():
+        old = was.get(name)
+        if name == steps.READY and condition["status"] == "True" and (old is None or old["status"] != "True"):
+            yield Event("Normal", "Ready", f"serving at {condition['message']}")
+        elif name == steps.STALLED and condition["status"] == "True" and _differs(old, condition):
+            yield Event("Warning", condition["reason"], condition["message"])
+        elif name == steps.STALLED and condition["reason"] == "Retrying" and _differs(old, condition):
+            yield Event("Warning", "Retrying", _worst(now) or condition["message"])
+        elif name == steps.READY and condition["status"] == "False" and old is not None and old["status"] == "True":
+            yield Event("Warning", condition["reason"], f"no longer ready: {condition['message']}")
+    if after.get("tier") and before.get("tier") and before["tier"] != after["tier"]:
+        yield Event("Normal", "TierChanged", f"from {before['tier']} to {after['tier']}")
+
+
+def _by_type(status: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {condition["type"]: condition for condition in status.get("conditions") or ()}
+
+
+def _differs(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
+    return old is None or (old["status"], old["reason"]) != (new["status"], new["reason"])
+
+
+def _worst(conditions: Mapping[str, Mapping[str, Any]]) -> str | None:
+    for name in (steps.DATABASE_READY, steps.CREDENTIALS_READY, steps.SCHEMA_CURRENT, steps.ROUTE_READY):
+        condition = conditions.get(name)
+        if condition is not None and condition["status"] == "False":
+            return f"{condition['reason']}: {condition['message']}"
+    return None
+
+
+def manifest(about: Object, event: Event, reporter: str, now: datetime) -> dict[str, Any]:
+    """Build the Event; the name follows from its content, so that the same news is told once."""
+    meta = about["metadata"]
+    moment = format_time(now)
+    mark = digest([meta["uid"], event.reason, event.message, moment])
+    return {
+        "apiVersion": EVENT.api_version,
+        "kind": EVENT.kind,
+        "metadata": {"name": f"{name_of(about)}.{mark}", "namespace": meta["namespace"]},
+        "involvedObject": {
+            "apiVersion": about["apiVersion"],
+            "kind": about["kind"],
+            "name": name_of(about),
+            "namespace": meta["namespace"],
+            "uid": meta["uid"],
+            "resourceVersion": meta["resourceVersion"],
+        },
+        "type": event.kind,
+        "reason": event.reason,
+        "message": event.message[:_MESSAGE_LIMIT],
+        "source": {"component": names.FIELD_MANAGER, "host": reporter},
+        "reportingComponent": names.FIELD_MANAGER,
+        "reportingInstance": reporter,
+        "firstTimestamp": moment,
+        "lastTimestamp": moment,
+        "count": 1,
+    }

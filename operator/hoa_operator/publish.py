@@ -1,0 +1,49 @@
+"""Writes an object's status: one patch, only when something changed, and the Events that belong to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from hoa_operator import events
+from hoa_operator.apply import patch_source
+from hoa_operator.errors import Fenced, OperatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from hoa_operator.apply import Doors
+    from hoa_operator.kinds import Object
+
+log = structlog.get_logger()
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the merge patch that makes `before` into `after`."""
+    changed = {key: value for key, value in after.items() if before.get(key) != value}
+    return changed | {key: None for key in before if key not in after}
+
+
+async def publish(doors: Doors, body: Object, status: Mapping[str, Any], now: datetime, reporter: str) -> Object:
+    """Write the status if it says anything new; return the object as it is then."""
+    before: Mapping[str, Any] = body.get("status") or {}
+    patch = difference(before, status)
+    if not patch:
+        return body
+    meta = {"resourceVersion": body["metadata"]["resourceVersion"]}
+    after = await patch_source(doors, body, {"metadata": meta, "status": patch}, "status")
+    for event in events.transitions(before, status):
+        await _tell(doors, after, event, now, reporter)
+    return after
+
+
+async def _tell(doors: Doors, body: Object, event: events.Event, now: datetime, reporter: str) -> None:
+    """Post an Event; that it could not be told is no reason to fail."""
+    try:
+        await doors.kube.create(events.manifest(body, event, reporter, now))
+    except Fenced:
+        raise
+    except OperatorError as error:
+        log.info("event not posted", reason=error.reason, message=error.message)

@@ -1,0 +1,280 @@
+"""The one reconcile of a tenant: observe, plan, apply, look again, until nothing is left to do; then status.
+
+It answers a created, changed, deleted or merely old HOATenant the same way, remembers nothing that matters, and can be killed anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from hoa_operator import conditions, names, status, steps, teardown
+from hoa_operator.apply import Subject, apply, patch_source
+from hoa_operator.errors import OperatorError, WorldError
+from hoa_operator.kinds import TENANT
+from hoa_operator.kube import Conflict
+from hoa_operator.manifests.meta import tenant_family
+from hoa_operator.observe import observe_remains, observe_tenant
+from hoa_operator.plan import plan
+from hoa_operator.publish import publish
+from hoa_operator.status import Report, Retry
+from hoa_operator.target import Failure, StepFailed
+from hoa_operator.tenant import parse_identity
+from hoa_operator.workqueue import backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hoa_operator.apply import Doors
+    from hoa_operator.kinds import Object
+    from hoa_operator.steps import Plan
+    from hoa_operator.teardown import Remains
+    from hoa_operator.tenant import Identity
+    from hoa_operator.world import World
+
+log = structlog.get_logger()
+
+_ROUNDS: Final = 12
+_CONFLICT_PAUSE: Final = 0.2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """When to look again (seconds; None: only when something changes or at the next resync), and what failed, if anything."""
+
+    wait: float | None = None
+    failed: str | None = None
+
+
+class TenantReconciler:
+    """Reconciles HOATenants by name. `random` spreads retries."""
+
+    def __init__(self, doors: Doors, reporter: str, random: Random, clock: Callable[[], datetime] | None = None) -> None:
+        self._doors = doors
+        self._sources = doors.sources
+        self._reporter = reporter
+        self._random = random
+        self._clock = clock or (lambda: datetime.now(UTC))
+        self._failures: dict[str, int] = {}
+
+    async def __call__(self, name: str) -> Outcome:
+        """Reconcile one tenant."""
+        body = self._sources.cache.get(TENANT, name)
+        if body is None:
+            self._failures.pop(name, None)
+            return Outcome()
+        identity = parse_identity(body)
+        if identity.deleting and not identity.has_finalizer:
+            return Outcome()
+        try:
+            report = await self._report(body, identity)
+            return await self._conclude(name, report)
+        except Conflict as stale:
+            log.debug("looked at something old", tenant=name, message=stale.message)
+            return Outcome(wait=_CONFLICT_PAUSE * (0.5 + self._random.random()))
+        except OperatorError as error:
+            log.warning("status not written", tenant=name, reason=error.reason, message=error.message)
+            return Outcome(wait=self._delay(name, error), failed=error.reason)
+
+    async def _report(self, body: Object, identity: Identity) -> Report:
+        before = body.get("status") or {}
+        policy = (body.get("spec") or {}).get("managementPolicy", "Managed")
+        report = Report(identity, before, self._clock(), policy=policy)
+        if policy != "Managed":
+            return await self._look(body, report)
+        if identity.deleting:
+            return await self._delete(body, report)
+        if status.is_rolled_back(before, identity):
+            return await self._undo(body, report)
+        report = replace(report, restart=status.starts_over(before, identity))
+        report = await self._converge(body, report)
+        return await self._undo(body, report) if self._is_late(report) else report
+
+    # A tenant that lives
+
+    async def _converge(self, body: Object, report: Report) -> Report:
+        world: World | None = None
+        decided: Plan | None = None
+        try:
+            for _ in range(_ROUNDS):
+                body = self._sources.cache.get(TENANT, report.identity.name) or body
+                world = await observe_tenant(self._sources, body, self._clock())
+                decided = plan(world)
+                if not decided.steps:
+                    return replace(report, world=world, plan=decided, now=self._clock())
+                await self._take(decided, self._subject(world.target.identity, str(world.target.tenant_id)))
+        except StepFailed as failed:
+            return replace(report, world=world, plan=decided, failure=failed.failure, now=self._clock())
+        except OperatorError as error:
+            failure = Failure(error, steps.DATABASE_READY)
+            return replace(report, world=world, plan=decided, failure=failure, now=self._clock())
+        left = "; ".join(step.describe() for step in decided.steps) if decided else ""
+        endless = WorldError("NotConverging", f"the same steps are needed again and again: {left}")
+        return replace(report, world=world, plan=decided, failure=Failure(endless, steps.STALLED))
+
+    async def _take(self, decided: Plan, subject: Subject) -> None:
+        for step in decided.steps:
+            log.info("step", tenant=subject.identity.name, step=step.describe())
+            await apply(self._doors, subject, step)
+
+    def _subject(self, identity: Identity, tenant_id: str) -> Subject:
+        settings = self._sources.settings
+        family = tenant_family(
+            settings.namespace, settings.release, settings.app.version, (identity.name, str(identity.uid), tenant_id)
+        )
+        return Subject(identity, family, self._clock())
+
+    # A tenant that is only looked at
+
+    async def _look(self, body: Object, report: Report) -> Report:
+        if report.policy == "Paused" or report.identity.deleting:
+            return report
+        try:
+            world = await observe_tenant(self._sources, body, self._clock())
+            return replace(report, world=world, plan=plan(world))
+        except StepFailed as failed:
+            return replace(report, failure=failed.failure)
+        except OperatorError as error:
+            return replace(report, failure=Failure(error, steps.DATABASE_READY))
+
+    # A tenant that goes
+
+    async def _delete(self, body: Object, report: Report) -> Report:
+        await self._write(body, status.build(report), report.now)
+        policy = ((body["spec"].get("database")) or {}).get("deletionPolicy", "Retain")
+        return await self._remove(body, report, lambda remains: teardown.plan_deletion(remains, policy))
+
+    async def _undo(self, body: Object, report: Report) -> Report:
+        """Remove what a provisioning that came too late made; say so first, so that a kill in between changes nothing."""
+        before = report.before if status.is_rolled_back(report.before, report.identity) else status.build(report)
+        said = status.rolled_back(replace(report, before=before), before, "now")
+        if not status.is_rolled_back(report.before, report.identity):
+            log.warning("provisioning passed its deadline", tenant=report.identity.name)
+            body = await self._write(body, said, report.now)
+        undone = Report(report.identity, said, report.now)
+        undone = await self._remove(body, undone, teardown.plan_rollback)
+        left = undone.failure.error.message if undone.failure else None
+        final = status.rolled_back(replace(undone, failure=None), before, left)
+        await self._write(self._sources.cache.get(TENANT, report.identity.name) or body, final, undone.now)
+        return replace(undone, before=final, policy="RolledBack")
+
+    async def _remove(self, body: Object, report: Report, decide: Callable[[Remains], Plan]) -> Report:
+        try:
+            for _ in range(_ROUNDS):
+                body = self._sources.cache.get(TENANT, report.identity.name) or body
+                remains = await observe_remains(self._sources, body, self._clock())
+                decided = decide(remains)
+                if not decided.steps:
+                    break
+                tenant_id = remains.record.row.tenant_id if remains.record.row else report.identity.uid
+                await self._take(decided, self._subject(remains.identity, str(tenant_id)))
+                if any(isinstance(step, steps.RemoveFinalizer) for step in decided.steps):
+                    break
+        except StepFailed as failed:
+            return replace(report, failure=failed.failure)
+        except OperatorError as error:
+            return replace(report, failure=Failure(error, steps.DATABASE_READY))
+        return report
+
+    def _is_late(self, report: Report) -> bool:
+        if report.world is None or report.world.revision is not None or report.world.row is None:
+            unknown = report.world is None and report.failure is not None and not report.failure.for_people
+            if not unknown or status.is_onboarded(report.before):
+                return False
+        if report.failure is not None and report.failure.for_people:
+            return False
+        return not report.restart and self._remaining(report) <= 0
+
+    def _remaining(self, report: Report) -> float:
+        started = status.started_at(report.before, report.identity)
+        return self._sources.settings.timing.provisioning_deadline - (report.now - started).total_seconds()
+
+    # The end of every reconcile
+
+    async def _conclude(self, name: str, report: Report) -> Outcome:
+        failure = report.failure
+        if failure is not None and isinstance(failure.error, Conflict):
+            raise failure.error
+        outcome = self._outcome(name, report)
+        body = self._sources.cache.get(TENANT, name)
+        if body is None or report.policy == "RolledBack":
+            return outcome
+        if failure is not None and self._is_blip(name, report):
+            return outcome
+        if failure is not None and not failure.for_people and outcome.wait is not None:
+            next_time = report.now + timedelta(seconds=outcome.wait)
+            report = replace(report, retry=Retry(self._failures[name], next_time))
+        said = status.build(report)
+        if report.policy != "Managed":
+            said = self._observed(report, said)
+        body = await self._write(body, said, report.now)
+        if report.identity.retry_requested and report.policy == "Managed":
+            await self._consume_request(body)
+        return outcome
+
+    def _observed(self, report: Report, said: dict[str, Any]) -> dict[str, Any]:
+        """Report on a tenant that nothing is done for: as it was, and for ObserveOnly what differs."""
+        if report.identity.deleting or report.plan is None:
+            kept = {**report.before, "phase": "Paused", "observedGeneration": report.identity.generation}
+            kept.pop("retry", None)
+            return kept
+        sync = conditions.in_sync(report.plan)
+        others = [c for c in said["conditions"] if c["type"] != steps.IN_SYNC]
+        return {**said, "conditions": [*others, status.one_condition(report, steps.IN_SYNC, sync)]}
+
+    def _outcome(self, name: str, report: Report) -> Outcome:
+        failure = report.failure
+        if failure is None:
+            self._failures.pop(name, None)
+            return Outcome(wait=self._next_look(report))
+        log.warning(
+            "reconcile failed", tenant=name, condition=failure.condition, reason=failure.error.reason,
+            message=failure.error.message,
+        )  # fmt: skip
+        if failure.for_people:
+            self._failures.pop(name, None)
+            return Outcome(failed=failure.error.reason)
+        self._failures[name] = self._failures.get(name, 0) + 1
+        return Outcome(wait=self._delay(name, failure.error), failed=failure.error.reason)
+
+    def _delay(self, name: str, error: OperatorError) -> float:
+        after = error.retry_after if isinstance(error, WorldError) else None
+        ceiling = self._sources.settings.timing.resync
+        return max(after or 0.0, backoff(self._failures.get(name, 1), ceiling, self._random))
+
+    def _is_blip(self, name: str, report: Report) -> bool:
+        """Tell whether a tenant that is served failed only once: not worth a word yet."""
+        ready = status.condition(report.before, steps.READY)
+        served = ready is not None and ready["status"] == "True"
+        return served and self._failures.get(name, 0) == 1
+
+    def _next_look(self, report: Report) -> float | None:
+        world, waits = report.world, []
+        if report.policy != "Managed" or world is None:
+            return None
+        if report.plan is not None and report.plan.wait is not None:
+            waits.append(report.plan.wait)
+        if world.revision is None:
+            waits.append(max(0.0, self._remaining(report)) + 0.1)
+        else:
+            mail = self._sources.usage.next_look(world.target.tenant_id)
+            waits += [mail] if mail is not None else []
+        return min(waits, default=None)
+
+    async def _consume_request(self, body: Object) -> None:
+        patch = {
+            "metadata": {
+                "annotations": {names.ANNOTATION_RETRY: None},
+                "resourceVersion": body["metadata"]["resourceVersion"],
+            }
+        }
+        await patch_source(self._doors, body, patch)
+
+    async def _write(self, body: Object, said: Mapping[str, Any], now: datetime) -> Object:
+        return await publish(self._doors, body, said, now, self._reporter)
+
+
