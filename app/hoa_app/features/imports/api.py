@@ -1,0 +1,70 @@
+"""JSON operations on imports; the file itself is the body, as text/csv."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from hoa_app.api import ApiContext, Operation, Params, operation
+from hoa_app.features.communities import service as communities
+from hoa_app.features.imports import service
+from hoa_app.features.imports.csvfile import FileRefusedError
+from hoa_app.features.imports.model import ErrorRow, Import, PreviewRow
+from hoa_app.features.imports.reading import read_stream
+from hoa_app.features.kit.moments import today
+from hoa_app.features.kit.profile import time_zone
+from hoa_app.problems import Problem
+
+
+class UploadQuery(msgspec.Struct, frozen=True):
+    """``community`` stands in for lines that name none; ``filename`` is shown in the list of imports."""
+
+    community: UUID | None = None
+    filename: str = "upload.csv"
+
+
+class PreviewAnswer(msgspec.Struct, frozen=True, rename="camel"):
+    """An import with its first lines and its first errors."""
+
+    run: Import = msgspec.field(name="import")
+    rows: list[PreviewRow]
+    errors: list[ErrorRow]
+
+
+@operation("POST", "/imports", "Upload a CSV of homeowners for preview", response=PreviewAnswer, permission="imports:run", query=UploadQuery, status=201)
+async def create_import(ctx: ApiContext, _: Any, params: Params) -> PreviewAnswer:
+    """Read the body and keep it; nothing is imported until it is confirmed."""
+    query: UploadQuery = params.query
+    async with ctx.db.transaction(readonly=True) as tx:
+        day = today(await time_zone(tx))
+        community = (await communities.get(tx, query.community)).name if query.community else ""
+    try:
+        parsed = await read_stream(ctx.request.stream(), community, day)
+    except FileRefusedError as refused:
+        where = [{"line": refused.line, "detail": refused.remedy}] if refused.line else [{"detail": refused.remedy}]
+        raise Problem(422, "The file cannot be read", refused.problem, where) from None
+    async with ctx.db.transaction() as tx:
+        made = await service.preview(tx, ctx.actor, query.filename, parsed)
+        return await _answer(ctx, tx, made)
+
+
+@operation("GET", "/imports/{id:uuid}", "Read an import", response=PreviewAnswer, permission="imports:run")
+async def get_import(ctx: ApiContext, _: Any, params: Params) -> PreviewAnswer:
+    """One import of the asking user."""
+    async with ctx.db.transaction(readonly=True) as tx:
+        return await _answer(ctx, tx, params["id"])
+
+
+@operation("POST", "/imports/{id:uuid}/confirm", "Import a previewed file, all of it or nothing", response=Import, permission="imports:run")
+async def confirm_import(ctx: ApiContext, _: Any, params: Params) -> Import:
+    """Confirming twice is confirming once."""
+    async with ctx.db.transaction() as tx:
+        return await service.confirm(tx, ctx.actor, params["id"])
+
+
+async def _answer(ctx: ApiContext, tx: Any, import_id: UUID) -> PreviewAnswer:
+    shown = await service.shown(tx, ctx.actor, import_id)
+    return PreviewAnswer(shown.run, shown.rows, shown.errors)
+
+
+OPERATIONS: tuple[Operation, ...] = (create_import, get_import, confirm_import)

@@ -1,0 +1,31 @@
+"""An upload's way to a parsed file: its size held to the limit, the reading done beside the event loop."""
+
+from collections.abc import AsyncIterator
+from datetime import date
+
+import anyio.to_thread
+from starlette.datastructures import UploadFile
+
+from hoa_app.features.imports.csvfile import MAX_BYTES, FileRefusedError, ParsedFile, parse
+
+
+async def read_upload(upload: UploadFile, default_community: str, today: date) -> ParsedFile:
+    """Parse an uploaded file; raises FileRefusedError."""
+    return await read_bytes(await upload.read(MAX_BYTES + 1), default_community, today)
+
+
+async def read_stream(chunks: AsyncIterator[bytes], default_community: str, today: date) -> ParsedFile:
+    """Parse a request's body; raises FileRefusedError as soon as it is too long."""
+    data = bytearray()
+    async for chunk in chunks:
+        data += chunk
+        if len(data) > MAX_BYTES:
+            break
+    return await read_bytes(bytes(data), default_community, today)
+
+
+async def read_bytes(data: bytes, default_community: str, today: date) -> ParsedFile:
+    """Parse a file's bytes; raises FileRefusedError."""
+    if len(data) > MAX_BYTES:
+        raise FileRefusedError(f"The file is larger than {MAX_BYTES // 1024 // 1024} MB.", "Split it into smaller files.")
+    return await anyio.to_thread.run_sync(parse, data, default_community, today)
