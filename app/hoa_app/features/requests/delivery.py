@@ -1,0 +1,27 @@
+"""Photos on their way out: streamed from the storage with headers that let a browser do nothing but show them."""
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from hoa_app.features.requests.model import PhotoInfo
+from hoa_app.features.requests.photos import KINDS
+from hoa_app.web import services
+
+
+def photo_response(request: Request, photo: PhotoInfo) -> Response:
+    """The photo's bytes. What browsers cannot show is offered as a download."""
+    kind = KINDS[photo.media_type]
+    way = "inline" if kind.inline else "attachment"
+    etag = f'"{photo.id}"'
+    headers = {
+        "Content-Disposition": f'{way}; filename="{photo.filename}"',
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Cache-Control": "private, max-age=3600",
+        "ETag": etag,
+    }
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    headers["Content-Length"] = str(photo.bytes)
+    chunks = services(request).storage.stream(request.state.tenant, photo.storage_key)
+    return StreamingResponse(chunks, media_type=photo.media_type, headers=headers)

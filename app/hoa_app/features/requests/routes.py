@@ -1,0 +1,212 @@
+"""Pages of requests: the list, filing one, its story, answering it, and its photos."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from hoa_app.features.communities import service as communities
+from hoa_app.features.kit.answers import Rejected, Stale
+from hoa_app.features.kit.forms import FormReader, one_line
+from hoa_app.features.kit.pages import actor_of, database, page, path_id, query_id, submitted
+from hoa_app.features.kit.paging import PAGE
+from hoa_app.features.kit.profile import time_zone
+from hoa_app.features.people import service as people
+from hoa_app.features.requests import service
+from hoa_app.features.requests.delivery import photo_response
+from hoa_app.features.requests.model import Filters, NewRequest, Reply
+from hoa_app.features.requests.photos import MAX_PHOTO_BYTES, MAX_PHOTOS
+from hoa_app.features.requests.uploads import check_room, checked, stored
+from hoa_app.features.requests.workflow import CATEGORIES, OPEN, STATES, State
+from hoa_app.identity.actor import requires
+from hoa_app.problems import Problem
+from hoa_app.web import redirect, services
+
+WORDS = {"states": STATES, "categories": CATEGORIES, "max_photos": MAX_PHOTOS, "max_photo_mb": MAX_PHOTO_BYTES // 1024 // 1024}
+GROUPS = {"open": OPEN, "all": frozenset(State), "done": frozenset(State) - OPEN}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the address of a list asks for: the filters, and how they were written."""
+
+    filters: Filters
+    written: dict[str, str]
+
+
+def asked(request: Request) -> Asked:
+    """Filters from the query; what makes no sense reads as absent."""
+    query, actor = request.query_params, actor_of(request)
+    state = query.get("state", "open" if actor.can(service.ANSWER) else "all")
+    if state not in GROUPS and state not in set(State):
+        state = "open"
+    states = GROUPS[state] if state in GROUPS else frozenset({State(state)})
+    category = query.get("category", "") if query.get("category", "") in set(CATEGORIES) else ""
+    assigned = query.get("assigned", "") if query.get("assigned", "") in ("me", "nobody") else ""
+    community = query_id(request, "community")
+    search = one_line(query.get("q", ""))
+    filters = Filters(
+        states, category, community, actor.user_id if assigned == "me" else None, assigned == "nobody", search
+    )
+    written = {"state": state, "category": category, "assigned": assigned, "community": str(community or ""), "q": search}
+    return Asked(filters, written)
+
+
+@requires("requests:read")
+async def index(request: Request) -> Response:
+    """All requests for staff, their own for homeowners."""
+    actor, wanted, after = actor_of(request), asked(request), request.query_params.get("after")
+    async with database(request).transaction(readonly=True) as tx:
+        zone = await time_zone(tx)
+        found = await service.listed(tx, actor, wanted.filters, after, PAGE)
+        counts = await service.counts(tx, actor, wanted.filters)
+        names = await communities.names(tx) if actor.can("communities:read") else []
+    context = {**WORDS, "requests": found, "counts": counts, "filters": wanted.written, "communities": names, "after": after, "groups": GROUPS}
+    return page(request, "requests/list.html", zone, context)
+
+
+@requires("requests:create")
+async def new(request: Request) -> Response:
+    """The form for a new request."""
+    return await _form(request)
+
+
+async def _form(request: Request, rejected: Rejected | None = None, values: dict[str, str] | None = None) -> Response:
+    actor, person_id = actor_of(request), query_id(request, "person")
+    async with database(request).transaction(readonly=True) as tx:
+        zone = await time_zone(tx)
+        staff = actor.can(service.ANSWER)
+        about = await people.get(tx, person_id) if staff and person_id else None
+        mine = about.id if about else await people.of_user(tx, actor.user_id)
+        owned = await people.owned_now(tx, mine) if mine else []
+    units = [(one.unit_id, f"{one.community} {one.unit}") for one in owned]
+    context = {**WORDS, "values": values or {}, "units": units, "about": about}
+    return page(request, "requests/form.html", zone, context, rejected)
+
+
+@requires("requests:create")
+async def create(request: Request) -> Response:
+    """File a request with its photos; the same form sent twice files one."""
+    sent, actor, db = await submitted(request), actor_of(request), database(request)
+    try:
+        form = NewRequest.read(sent.text)
+        photos = await checked(sent.files("photos"))
+        async with db.transaction(readonly=True) as tx:
+            again = await service.submitted_before(tx, actor, form.submission_key)
+            if photos:
+                check_room(request.state.tenant, await service.stored_bytes(tx), photos)
+        if again is not None:
+            return redirect(request, f"/requests/{again}")
+        request_id = service.new_id()
+        async with stored(services(request).storage, request.state.tenant, request_id, photos) as kept, db.transaction() as tx:
+            made = await service.file(tx, actor, request_id, form, kept)
+    except Rejected as rejected:
+        return await _form(request, rejected, dict(sent.text))
+    return redirect(request, f"/requests/{made.id}", f"Sent. This is request #{made.number}; you will hear from us by mail.")
+
+
+@requires("requests:read")
+async def show(request: Request) -> Response:
+    """One request with all that was said and done."""
+    return await _shown(request)
+
+
+async def _shown(request: Request, refused: Problem | None = None, values: dict[str, str] | None = None) -> Response:
+    actor = actor_of(request)
+    async with database(request).transaction(readonly=True) as tx:
+        zone = await time_zone(tx)
+        story = await service.story(tx, actor, path_id(request))
+        staff = await service.staff(tx) if actor.can("requests:write") else []
+    entries = sorted(
+        [("comment", one.created_at, one) for one in story.comments] + [("event", one.created_at, one) for one in story.events],
+        key=lambda entry: entry[1],
+    )
+    context: dict[str, Any] = {
+        **WORDS,
+        "story": story,
+        "item": story.request,
+        "entries": entries,
+        "staff": staff,
+        "values": values or {},
+        "refused": None if isinstance(refused, Rejected) else refused,
+    }
+    rejected = refused if isinstance(refused, Rejected) else None
+    return page(request, "requests/show.html", zone, context, rejected, refused.status if refused else 200)
+
+
+@requires("requests:read")
+async def reply(request: Request) -> Response:
+    """Say something, move the request, or both."""
+    sent = await submitted(request)
+    try:
+        form = Reply.read(sent.text)
+        async with database(request).transaction() as tx:
+            await service.reply(tx, actor_of(request), path_id(request), form)
+    except Problem as refused:
+        if refused.status not in (409, 422):
+            raise
+        return await _shown(request, refused, dict(sent.text))
+    return redirect(request, f"/requests/{path_id(request)}", _told(form))
+
+
+def _told(form: Reply) -> str:
+    moved = f"The request is now {STATES[form.state].label.lower()}." if form.state else ""
+    return f"Your {'note' if form.visibility == 'Internal' else 'message'} was added. {moved}".strip() if form.body else moved
+
+
+@requires("requests:write")
+async def assign(request: Request) -> Response:
+    """Give a request to someone."""
+    sent = await submitted(request)
+    reader = FormReader(sent.text)
+    assignee = reader.identifier("assignee_id", "someone")
+    try:
+        if reader.errors:
+            raise Rejected(reader.errors)
+        async with database(request).transaction() as tx:
+            saved = await service.assign(tx, actor_of(request), path_id(request), assignee, reader.number("version", 0))
+    except (Rejected, Stale) as refused:
+        return await _shown(request, refused)
+    return redirect(request, f"/requests/{saved.id}", f"{saved.assignee} looks after this now." if saved.assignee else "Nobody looks after this now.")
+
+
+@requires("requests:create")
+async def add_photos(request: Request) -> Response:
+    """More photos for a request that is there already."""
+    sent, actor, db = await submitted(request), actor_of(request), database(request)
+    request_id: UUID = path_id(request)
+    try:
+        photos = await checked(sent.files("photos"))
+        if not photos:
+            raise Rejected({"photos": "Choose at least one photo."})
+        async with db.transaction(readonly=True) as tx:
+            await service.get(tx, actor, request_id)
+            check_room(request.state.tenant, await service.stored_bytes(tx), photos)
+        async with stored(services(request).storage, request.state.tenant, request_id, photos) as kept, db.transaction() as tx:
+            await service.add_photos(tx, actor, request_id, kept, MAX_PHOTOS)
+    except Rejected as rejected:
+        return await _shown(request, rejected)
+    return redirect(request, f"/requests/{request_id}", f"{len(photos)} photo{'' if len(photos) == 1 else 's'} added.")
+
+
+@requires("requests:read")
+async def photo(request: Request) -> Response:
+    """The bytes of a photo, for those who may see its request."""
+    async with database(request).transaction(readonly=True) as tx:
+        found = await service.photo(tx, actor_of(request), path_id(request), path_id(request, "photo"))
+    return photo_response(request, found)
+
+
+ROUTES: tuple[BaseRoute, ...] = (
+    Route("/requests", index, methods=["GET"]),
+    Route("/requests", create, methods=["POST"]),
+    Route("/requests/new", new, methods=["GET"]),
+    Route("/requests/{id:uuid}", show, methods=["GET"]),
+    Route("/requests/{id:uuid}/reply", reply, methods=["POST"]),
+    Route("/requests/{id:uuid}/assign", assign, methods=["POST"]),
+    Route("/requests/{id:uuid}/photos", add_photos, methods=["POST"]),
+    Route("/requests/{id:uuid}/photos/{photo:uuid}", photo, methods=["GET"]),
+)
