@@ -39,6 +39,10 @@ class Sources:
     fleet: Fleet
     usage: UsageBook
 
+    def tenants(self) -> list[Object]:
+        """Return every HOATenant."""
+        return self.cache.all(TENANT)
+
 
 async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World:
     """Return the tenant's world; raise `StepFailed` that names the condition if part of it cannot be read."""

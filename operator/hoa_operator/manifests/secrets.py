@@ -59,6 +59,14 @@ def read_credentials(data: Mapping[str, str]) -> Credentials | None:
     return Credentials(*texts) if all(texts) else None
 
 
+def read_password(data: Mapping[str, str]) -> str | None:
+    """Read the password of a Job's Secret; None if there is none."""
+    try:
+        return base64.b64decode(data["PGPASSWORD"], validate=True).decode() or None
+    except (KeyError, ValueError):
+        return None
+
+
 def connection_secret(family: Family, name: str, connection: Connection, migrated: str | None = None) -> Manifest:
     """Build the Secret for a Job's `envFrom`; `migrated` records what the last successful Job was for."""
     return _secret(

@@ -1,0 +1,61 @@
+"""kopf's decorators and nothing else: every event of every watched kind goes into the cache, and the cache calls for work.
+
+kopf itself writes nothing: there are no create, update or delete handlers, so no annotations and no finalizer of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import kopf
+
+from hoa_operator.kinds import WATCHED, Kind, Object
+from hoa_operator.kube import in_cluster
+from hoa_operator.watch import selector
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Listener(Protocol):
+    """Takes in what the watches say."""
+
+    def observed(self, kind: Kind, item: Object, *, deleted: bool) -> None:
+        """Take in one event."""
+
+
+def build_registry(listener: Listener, environ: Mapping[str, str]) -> kopf.OperatorRegistry:
+    """Return the handlers of one operator."""
+    registry = kopf.OperatorRegistry()
+    for kind in WATCHED:
+        _watch(registry, kind, listener)
+
+    @kopf.on.login(registry=registry)
+    def login(**options: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**options) if in_cluster(environ) else kopf.login_with_kubeconfig(**options)
+
+    return registry
+
+
+def _watch(registry: kopf.OperatorRegistry, kind: Kind, listener: Listener) -> None:
+    @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, id=f"watch-{kind.plural}")
+    def event(event: kopf.RawEvent, **_: Any) -> None:
+        item: Any = {"apiVersion": kind.api_version, "kind": kind.kind, **event["object"]}
+        listener.observed(kind, item, deleted=event["type"] == "DELETED")
+
+
+def configure(settings: kopf.OperatorSettings, release: str) -> None:
+    """Have kopf watch only what is ours, notice a silent stream, and post nothing."""
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    settings.watching.server_timeout = 270
+    settings.watching.client_timeout = 300
+    settings.watching.connect_timeout = 10
+    settings.watching.chunk_size = 250
+    settings.process.ultimate_exiting_timeout = 30
+    for kind in WATCHED:
+        labels = selector(kind, release)
+        if labels:
+            settings.watching.label_selectors[kind.group, kind.version, kind.plural] = labels

@@ -1,0 +1,112 @@
+"""What the operator tells Prometheus about itself and its tenants."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from hoa_operator.kinds import LEASE, SERVER, TENANT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from hoa_operator.cache import Cache
+    from hoa_operator.watch import WatchHealth
+    from hoa_operator.workqueue import WorkQueue
+
+_WRITES: Final = frozenset({"apply", "create", "patch", "delete"})
+
+
+class Metrics:
+    """Counters that code moves; what can be read off the state is collected when asked for."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.reconciles = Counter(
+            "hoa_operator_reconciles", "Reconciles by kind and result.", ["kind", "result"], registry=self.registry
+        )
+        self.duration = Histogram(
+            "hoa_operator_reconcile_duration_seconds",
+            "Duration of reconciles.",
+            ["kind"],
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120),
+            registry=self.registry,
+        )
+        self._writes = Counter(
+            "hoa_operator_api_writes", "Writes to the Kubernetes API.", ["verb", "kind"], registry=self.registry
+        )
+        self._reads = Counter(
+            "hoa_operator_api_reads", "Reads from the Kubernetes API, watches left out.", ["verb", "kind"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.leader = Gauge("hoa_operator_leader", "Whether this instance leads.", registry=self.registry)
+
+    def request(self, verb: str, kind: str) -> None:
+        """Count a request to the API; the lease's renewals are not work and not counted."""
+        if kind == LEASE.kind:
+            return
+        (self._writes if verb in _WRITES else self._reads).labels(verb, kind).inc()
+
+    def watch_state(self, cache: Cache, queue: WorkQueue, health: WatchHealth, clock: Callable[[], float]) -> None:
+        """Collect the state of cache, queue and watches from now on."""
+        self.registry.register(_State(cache, queue, health, clock))
+
+
+class _State(Collector):
+    def __init__(self, cache: Cache, queue: WorkQueue, health: WatchHealth, clock: Callable[[], float]) -> None:
+        self._cache = cache
+        self._queue = queue
+        self._health = health
+        self._clock = clock
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Read the state."""
+        depth = GaugeMetricFamily("hoa_operator_queue_depth", "Keys that wait for a worker.")
+        depth.add_metric([], self._queue.depth)
+        yield depth
+        running = GaugeMetricFamily("hoa_operator_reconciles_running", "Reconciles at work.")
+        running.add_metric([], self._queue.running)
+        yield running
+        silent = GaugeMetricFamily(
+            "hoa_operator_watch_silence_seconds", "Seconds since a watch was last known to be alive.", labels=["kind"]
+        )
+        for kind, seconds in self._health.silence(self._clock()).items():
+            silent.add_metric([kind], seconds)
+        yield silent
+        yield from self._tenants()
+        yield self._servers()
+
+    def _tenants(self) -> Iterable[GaugeMetricFamily]:
+        phases: Tally[str] = Tally()
+        conditions: Tally[tuple[str, str]] = Tally()
+        for body in self._cache.all(TENANT):
+            status = body.get("status") or {}
+            phases[status.get("phase") or "Pending"] += 1
+            for condition in status.get("conditions") or ():
+                conditions[(condition["type"], condition["status"])] += 1
+        by_phase = GaugeMetricFamily("hoa_operator_tenants", "Tenants by phase.", labels=["phase"])
+        for phase, count in sorted(phases.items()):
+            by_phase.add_metric([phase], count)
+        yield by_phase
+        by_condition = GaugeMetricFamily(
+            "hoa_operator_tenant_conditions", "Tenants by condition and its status.", labels=["condition", "status"]
+        )
+        for (name, state), count in sorted(conditions.items()):
+            by_condition.add_metric([name, state], count)
+        yield by_condition
+
+    def _servers(self) -> GaugeMetricFamily:
+        family = GaugeMetricFamily("hoa_operator_database_server_ready", "Whether a server answers.", labels=["server"])
+        for body in self._cache.all(SERVER):
+            conditions = (body.get("status") or {}).get("conditions") or ()
+            ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+            family.add_metric([body["metadata"]["name"]], float(ready))
+        return family
