@@ -31,15 +31,17 @@ def build_registry(listener: Listener, environ: Mapping[str, str]) -> kopf.Opera
         _watch(registry, kind, listener)
 
     @kopf.on.login(registry=registry)
-    def login(**options: Any) -> kopf.ConnectionInfo | None:
+    async def login(**options: Any) -> kopf.ConnectionInfo | None:
         return kopf.login_with_service_account(**options) if in_cluster(environ) else kopf.login_with_kubeconfig(**options)
 
     return registry
 
 
 def _watch(registry: kopf.OperatorRegistry, kind: Kind, listener: Listener) -> None:
-    @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, id=f"watch-{kind.plural}")
-    def event(event: kopf.RawEvent, **_: Any) -> None:
+    @kopf.on.event(
+        group=kind.group, version=kind.version, plural=kind.plural, registry=registry, id=f"watch-{kind.plural}"
+    )
+    async def event(event: kopf.RawEvent, **_: Any) -> None:
         item: Any = {"apiVersion": kind.api_version, "kind": kind.kind, **event["object"]}
         listener.observed(kind, item, deleted=event["type"] == "DELETED")
 

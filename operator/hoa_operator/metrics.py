@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -55,13 +55,13 @@ class Metrics:
             return
         (self._writes if verb in _WRITES else self._reads).labels(verb, kind).inc()
 
-    def watch_state(self, cache: Cache, queue: WorkQueue, health: WatchHealth, clock: Callable[[], float]) -> None:
+    def watch_state(self, cache: Cache, queue: WorkQueue[Any], health: WatchHealth, clock: Callable[[], float]) -> None:
         """Collect the state of cache, queue and watches from now on."""
         self.registry.register(_State(cache, queue, health, clock))
 
 
 class _State(Collector):
-    def __init__(self, cache: Cache, queue: WorkQueue, health: WatchHealth, clock: Callable[[], float]) -> None:
+    def __init__(self, cache: Cache, queue: WorkQueue[Any], health: WatchHealth, clock: Callable[[], float]) -> None:
         self._cache = cache
         self._queue = queue
         self._health = health

@@ -145,7 +145,7 @@ class ServerReconciler:
         """Make the empty template and start the Job; after one that failed, only when its pause is over."""
         attempt = 1
         if last is not None:
-            self._judge(last)
+            self._judge(case, last)
             attempt = last.attempt + 1
         password = self._password(case) or secrets.token_urlsafe(32)
         revision = self._settings.app.schema_revision
@@ -153,10 +153,10 @@ class ServerReconciler:
         await self._apply(self._secret(case, password))
         await self._apply(self._job(case, attempt))
 
-    def _judge(self, last: JobState) -> None:
+    def _judge(self, case: _Case, last: JobState) -> None:
         reason, message = last.trouble or ("MigrationFailed", "the Job failed")
         waited = (datetime.now(UTC) - last.finished_at).total_seconds() if last.finished_at else 0.0
-        same = last.inputs == jobs.inputs(self._migration(last.name), self._image())
+        same = last.inputs == jobs.inputs(self._migration(case.server.name), self._image())
         if not last.final and waited < last.retry_delay():
             raise WorldError(reason, f"Job {last.name}: {message}", retry_after=last.retry_delay() - waited)
         if last.final and same:

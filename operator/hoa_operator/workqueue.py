@@ -13,9 +13,9 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
 
-Key = Hashable
+Key = TypeVar("Key", bound=Hashable)
 _FIRST_DELAY: Final = 0.5
 
 
@@ -34,7 +34,7 @@ def backoff(failures: int, limit: float, random: Random) -> float:
     return ceiling * (0.5 + random.random() / 2)
 
 
-class WorkQueue:
+class WorkQueue(Generic[Key]):
     """Runs `work(key)` for every key added; a key added while it is at work runs once more afterwards."""
 
     def __init__(
@@ -109,6 +109,11 @@ class WorkQueue:
     def running(self) -> int:
         """Return how many keys are at work."""
         return len(self._running)
+
+    @property
+    def tasks(self) -> set[asyncio.Task[Any]]:
+        """Return the tasks at work now."""
+        return set(self._running.values())
 
     def _arm(self) -> None:
         if self._timer is not None:

@@ -1,0 +1,212 @@
+"""`python -m hoa_operator`: stand by until the lead is ours, lead, and end the process with the lead."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING
+
+import structlog
+
+from hoa_operator import kube, probes
+from hoa_operator.cache import Cache
+from hoa_operator.errors import Fenced, OperatorError
+from hoa_operator.fleet import Fleet, Opening
+from hoa_operator.kube import Kube
+from hoa_operator.leader import Leadership, LeaseTerms
+from hoa_operator.leading import Leader, Term
+from hoa_operator.metrics import Metrics
+from hoa_operator.observe import Sources
+from hoa_operator.registry import Registry
+from hoa_operator.sealing import Sealer
+from hoa_operator.settings import Settings, SettingsError
+from hoa_operator.usage import UsageBook
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+log = structlog.get_logger()
+
+_START_RETRY = 3.0
+
+
+class Process:
+    """One operator process, from start to end."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._metrics = Metrics()
+        self._stop = asyncio.Event()
+        self._fenced: Fenced | None = None
+        self._leader: Leader | None = None
+        self._trouble: str | None = "starting"
+        self._leadership = Leadership(settings.lease_name, settings.pod_name, LeaseTerms(), time.monotonic)
+
+    async def run(self) -> int:
+        """Run until told to stop; return the exit code, which is not zero when the lead was lost."""
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            address = settings.bind_address
+            probed = [probes.probe("/livez", self._dead), probes.probe("/readyz", self._unready)]
+            await stack.enter_async_context(probes.serving(address, settings.probe_port, probed))
+            scraped = [probes.metrics(self._metrics.registry)]
+            await stack.enter_async_context(probes.serving(address, settings.metrics_port, scraped))
+            client = await kube.connect(self._environ)
+            stack.push_async_callback(client.close)
+            unfenced = Kube(client, settings.namespace, lambda: None, self._metrics)
+            fenced = Kube(client, settings.namespace, self._leadership.check, self._metrics)
+            self._trouble = None
+            await self._stand_and_lead(unfenced, fenced)
+        return 1 if self._fenced is not None else 0
+
+    def stop(self) -> None:
+        """Stop gracefully."""
+        self._stop.set()
+
+    async def _stand_and_lead(self, unfenced: Kube, fenced: Kube) -> None:
+        acquiring = asyncio.create_task(self._leadership.acquire(unfenced), name="acquire")
+        stopping = asyncio.create_task(self._stop.wait(), name="stopping")
+        await asyncio.wait({acquiring, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if self._stop.is_set():
+            acquiring.cancel()
+            await asyncio.wait({acquiring})
+            await self._leadership.release(unfenced)
+            return
+        stopping.cancel()
+        acquiring.result()
+        self._metrics.leader.set(1)
+        keeping = asyncio.create_task(self._keep(unfenced), name="keep")
+        try:
+            await self._lead(fenced)
+        finally:
+            keeping.cancel()
+            await asyncio.wait({keeping})
+            self._metrics.leader.set(0)
+            if self._fenced is None:
+                await self._leadership.release(unfenced)
+
+    async def _keep(self, unfenced: Kube) -> None:
+        try:
+            await self._leadership.keep(unfenced)
+        except Fenced as fenced:
+            self._fence(fenced)
+
+    def _fence(self, fenced: Fenced) -> None:
+        """End at once: a successor may be at work."""
+        log.error("lead lost", message=fenced.message)
+        self._fenced = fenced
+        self._stop.set()
+
+    async def _lead(self, fenced: Kube) -> None:
+        settings = self._settings
+        installation = settings.installation
+        registry = Registry(
+            settings.registry_dir, settings.registry_reader_dir, identity=settings.pod_name, installation=installation
+        )
+        try:
+            epoch = await self._take_office(registry)
+            if epoch is None:
+                return
+            opening = Opening(settings.pod_name, installation, registry.guard(epoch))
+            fleet = Fleet(fenced, opening, time.monotonic)
+            usage = UsageBook(time.monotonic, settings.timing.resync * 0.9)
+            sealer = Sealer.from_file(settings.sealing_keys_file)
+            sources = Sources(settings, Cache(), registry, sealer, fleet, usage)
+            try:
+                self._leader = Leader(sources, fenced, self._metrics, Term(epoch, self._fence))
+                self._trouble = None
+                await self._leader.run(self._environ, self._stop)
+            finally:
+                await fleet.close()
+        finally:
+            await registry.close()
+
+    async def _take_office(self, registry: Registry) -> int | None:
+        """Bring the registry up and take an epoch; a registry that is away is waited for."""
+        while not self._stop.is_set():
+            try:
+                await registry.start()
+                return await registry.acquire_epoch()
+            except Fenced:
+                raise
+            except OperatorError as error:
+                self._trouble = f"{error.reason}: {error.message}"
+                log.warning("registry not ready", reason=error.reason, message=error.message)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), _START_RETRY)
+        return None
+
+    def _dead(self) -> str | None:
+        """Return why the kubelet should start this process anew."""
+        if self._fenced is not None:
+            return "the lead was lost"
+        if self._leader is not None and self._leader.filled:
+            dead = self._leader.health.dead(time.monotonic())
+            return f"no sign of life from the watch of {', '.join(dead)}" if dead else None
+        return None
+
+    def _unready(self) -> str | None:
+        """Return why this process neither leads nor could take over."""
+        if self._stop.is_set():
+            return "stopping"
+        if self._leader is not None and not self._leader.filled:
+            return "reading the cluster"
+        return self._trouble
+
+
+def configure_logging(level: str) -> None:
+    """Write JSON lines on standard error, with what libraries log among them."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    shared = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    render = structlog.stdlib.ProcessorFormatter(
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        foreign_pre_chain=shared,  # type: ignore[arg-type]
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(render)
+    logging.basicConfig(handlers=[handler], level=number, force=True)
+    logging.getLogger("kopf").setLevel(max(number, logging.WARNING))
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],  # type: ignore[list-item]
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+async def serve(settings: Settings, environ: Mapping[str, str]) -> int:
+    """Run one operator in this loop, ended by SIGTERM or SIGINT."""
+    process = Process(settings, environ)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, process.stop)
+    return await process.run()
+
+
+def main() -> int:
+    """Read the settings and run."""
+    try:
+        settings = Settings.from_env()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    configure_logging(settings.log_level)
+    return asyncio.run(serve(settings, os.environ))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""What the leader does, and only it: fill the cache, watch, and work the queue until it is told to stop or loses the lead."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import kopf
+import structlog
+
+from hoa_operator import dispatch, handlers
+from hoa_operator.apply import Doors
+from hoa_operator.cache import Cache
+from hoa_operator.capacity import CapacityReconciler
+from hoa_operator.dispatch import CAPACITY, SERVER_KEY, TENANT_KEY, Call, Key
+from hoa_operator.errors import Fenced
+from hoa_operator.kinds import SERVER, TENANT, name_of
+from hoa_operator.kube import Conflict
+from hoa_operator.reconcile import Outcome, TenantReconciler
+from hoa_operator.serverwork import ServerReconciler
+from hoa_operator.watch import Auditor, WatchHealth
+from hoa_operator.workqueue import Limits, WorkQueue, backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from hoa_operator.cache import Change
+    from hoa_operator.kinds import Kind, Object
+    from hoa_operator.kube import Kube
+    from hoa_operator.metrics import Metrics
+    from hoa_operator.observe import Sources
+    from hoa_operator.settings import Settings
+
+log = structlog.get_logger()
+
+#: Seconds over which the first look at everything is spread after a start.
+_START_SPREAD = 10.0
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of leadership: `epoch` fences it in the registry; `fenced` ends the process."""
+
+    epoch: int
+    fenced: Callable[[Fenced], None]
+
+
+class Leader:
+    """Everything that exists only while this process leads."""
+
+    def __init__(self, sources: Sources, kube: Kube, metrics: Metrics, term: Term) -> None:
+        self._settings: Settings = sources.settings
+        self._cache: Cache = sources.cache
+        self._metrics = metrics
+        self._term = term
+        self._random = Random()  # noqa: S311 - spreads work, guards nothing
+        doors = Doors(sources, kube, term.epoch)
+        reporter = self._settings.pod_name
+        self._work: Mapping[str, Callable[[str], Awaitable[Outcome]]] = {
+            TENANT_KEY: TenantReconciler(doors, reporter, self._random),
+            SERVER_KEY: ServerReconciler(doors, reporter, self._random),
+            CAPACITY.kind: CapacityReconciler(doors),
+        }
+        concurrency = self._settings.timing.concurrency
+        limits = Limits(total=concurrency, per_lane=max(2, concurrency * 3 // 4))
+        self.queue: WorkQueue[Key] = WorkQueue(self._reconcile, lambda key: dispatch.lane(key, self._cache), limits)
+        self.health = WatchHealth(time.monotonic())
+        self._auditor = Auditor(kube, self._cache, self._settings.release, self._changed)
+        self._filled = False
+
+    @property
+    def filled(self) -> bool:
+        """Tell whether the cache holds everything, so that work has begun."""
+        return self._filled
+
+    async def run(self, environ: Mapping[str, str], stop: asyncio.Event) -> None:
+        """Lead until `stop` is set; then let what is at work finish."""
+        await self._auditor.fill()
+        self._metrics.watch_state(self._cache, self.queue, self.health, time.monotonic)
+        for kind, key in ((SERVER, SERVER_KEY), (TENANT, TENANT_KEY)):
+            for body in self._cache.all(kind):
+                self._schedule_first(Key(key, name_of(body)), body)
+        self.queue.add(CAPACITY)
+        self._filled = True
+        self.queue.start()
+        watching = await _watch(self, self._settings, environ)
+        for number in (signal.SIGTERM, signal.SIGINT):  # kopf took them
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        audit = asyncio.create_task(self._auditor.run(self.health, time.monotonic, self._random), name="audit")
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            await asyncio.wait({watching.task, audit, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            finished = await self.queue.drain(timeout=20.0)
+            log.info("queue drained", finished=finished)
+            watching.flag.set()
+            audit.cancel()
+            stopped.cancel()
+        if watching.task.done() and not stop.is_set():
+            watching.task.result()
+            raise RuntimeError("the watches ended by themselves")
+        if audit.done() and not audit.cancelled() and not stop.is_set():
+            audit.result()
+        await asyncio.wait({watching.task}, timeout=10.0)
+
+    def observed(self, kind: Kind, item: Object, *, deleted: bool) -> None:
+        """Take in an event of a watch."""
+        self.health.alive(kind, time.monotonic())
+        change = self._cache.forget(kind, item) if deleted else self._cache.observe(kind, item)
+        if change is not None:
+            self._changed(change)
+
+    def _changed(self, change: Change) -> None:
+        if not self._filled:
+            return
+        for call in dispatch.calls(change, self._cache, self._settings):
+            self._call(call)
+
+    def _call(self, call: Call) -> None:
+        if call.delay:
+            self.queue.add_after(call.key, call.delay)
+        else:
+            self.queue.add(call.key, urgent=call.urgent)
+
+    def _schedule_first(self, key: Key, body: Object) -> None:
+        """Look at what is unfinished at once, and at what is settled in a while, so that a restart is no storm."""
+        if key.kind == TENANT_KEY and (body.get("status") or {}).get("phase") == "Ready":
+            self.queue.add_after(key, self._random.random() * min(_START_SPREAD, self._settings.timing.resync))
+        else:
+            self.queue.add(key)
+
+    async def _reconcile(self, key: Key) -> None:
+        started = time.monotonic()
+        try:
+            outcome = await self._work[key.kind](key.name)
+            result = outcome.failed or "ok"
+        except Fenced as fenced:
+            self._term.fenced(fenced)
+            return
+        except Conflict:
+            outcome, result = Outcome(wait=0.3), "Conflict"
+        except Exception:
+            log.exception("reconcile broke", kind=key.kind, name=key.name)
+            outcome, result = Outcome(wait=backoff(6, 60.0, self._random)), "Broken"
+        self._metrics.reconciles.labels(key.kind, "ok" if result == "ok" else "error").inc()
+        self._metrics.duration.labels(key.kind).observe(time.monotonic() - started)
+        if outcome.wait is not None:
+            self.queue.add_after(key, outcome.wait)
+        if self._exists(key):
+            self.queue.add_after(key, self._settings.timing.resync * (0.8 + 0.4 * self._random.random()))
+
+    def _exists(self, key: Key) -> bool:
+        kind = {TENANT_KEY: TENANT, SERVER_KEY: SERVER}.get(key.kind)
+        return kind is None or self._cache.get(kind, key.name) is not None
+
+
+@dataclass(frozen=True)
+class _Watching:
+    task: asyncio.Task[Any]
+    flag: asyncio.Event
+
+
+async def _watch(leader: Leader, settings: Settings, environ: Mapping[str, str]) -> _Watching:
+    """Start kopf in this loop."""
+    options = kopf.OperatorSettings()
+    handlers.configure(options, settings.release)
+    existing = asyncio.all_tasks()
+    flag = asyncio.Event()
+    tasks = await kopf.spawn_tasks(
+        registry=handlers.build_registry(leader, environ),
+        settings=options,
+        standalone=True,
+        namespaces=[settings.namespace],
+        stop_flag=flag,
+    )
+    ignored = existing | leader.queue.tasks
+    return _Watching(asyncio.create_task(kopf.run_tasks(tasks, ignored=ignored), name="watches"), flag)
