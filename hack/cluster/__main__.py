@@ -1,10 +1,11 @@
 """The verbs: `python3 -m hack.cluster up|down|status|logs|env|load-image|tools`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
-from hack.cluster import tools
+from hack.cluster import inspect, lifecycle, tools
 from hack.cluster.paths import Paths
 from hack.cluster.shell import ClusterError, say
 
@@ -25,6 +26,26 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
+    sub = verb(
+        "up",
+        lambda paths, args: lifecycle.up(paths, args.port, tenants=args.tenants),
+        "bring the local cluster up with the chart and the sample tenants; again, to bring it to what is here now",
+    )
+    sub.add_argument(
+        "--port", type=int, default=os.environ.get("HOA_PORT") or 8080, help="port of 127.0.0.1 (HOA_PORT)"
+    )
+    sub.add_argument("--no-tenants", dest="tenants", action="store_false", help="leave the sample tenants out")
+    verb("down", lambda paths, _: lifecycle.down(paths), "take the local cluster away, without a trace")
+    verb("status", lambda paths, _: inspect.status(paths), "show the node, its pods and the tenants")
+    sub = verb("logs", lambda paths, args: inspect.logs(paths, args.component), "show the end of a component's log")
+    sub.add_argument("component", nargs="?", default="")
+    verb("env", lambda paths, _: inspect.env(paths), 'print exports for a shell: eval "$(make -s env)"')
+    sub = verb(
+        "load-image",
+        lambda paths, args: lifecycle.load_image(paths, args.names),
+        "build images of ours by name (app, operator, ...) and load them, or load docker-archive files",
+    )
+    sub.add_argument("names", nargs="+", metavar="NAME|FILE")
     sub = verb("tools", _tools, "build the named tools where they are not built yet, and print the folders they are in")
     sub.add_argument("names", nargs="+", choices=sorted(tools.TOOLS), metavar="TOOL")
     return parser

@@ -2,12 +2,13 @@
 
 import hashlib
 import platform
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from hack.cluster import python, tools
+from hack.cluster import debian, python, tools
 from hack.cluster.paths import Paths
 
 PYTHON = "3.11"
@@ -67,6 +68,12 @@ def postgres_image(paths: Paths) -> Image:
     return Image("postgres", folder / "Dockerfile", (folder,), context=lambda _: folder)
 
 
+def pause_image(paths: Paths) -> Image:
+    """What holds a pod's namespaces open."""
+    dockerfile = paths.repository / "hack" / "images" / "pause" / "Dockerfile"
+    return Image("pause", dockerfile, (), context=_pause_context, based=False)
+
+
 def program_images(paths: Paths, names: tuple[str, ...]) -> list[Image]:
     """Images of one static program each, from the tools of the same name."""
     dockerfile = paths.repository / "hack" / "images" / "static" / "Dockerfile"
@@ -89,6 +96,14 @@ def packages_context(image: Image, paths: Paths) -> Mapping[str, Path]:
         return {}
     site = python.ensure_site(paths, f"image-{image.name}", image.packages, _for_images())
     return {"packages": site.parent}
+
+
+def _pause_context(paths: Paths) -> Path:
+    """A folder with the pause program and nothing else; where the package puts it has the whole system's programs."""
+    folder = paths.cache / "pause"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(debian.program("catatonit"), folder / "catatonit")
+    return folder
 
 
 def _files(inputs: tuple[Path, ...]) -> list[Path]:
