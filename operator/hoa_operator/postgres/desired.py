@@ -30,6 +30,11 @@ def inherits(kind: str) -> bool:
     return kind != names.MIGRATOR
 
 
+def memberships(spec: DatabaseSpec, kind: str) -> set[str]:
+    """Return the roles that a role of that kind is a member of, and no other."""
+    return {names.role_name(spec.tenant_id, names.OWNER)} if kind == names.MIGRATOR else set()
+
+
 def settings(spec: DatabaseSpec, kind: str, *, custom: bool) -> Mapping[str, str]:
     """Return the settings of a login role in its database; `custom` says whether the admin may set `app.*`."""
     if kind == names.OWNER:
@@ -71,15 +76,14 @@ def _differences(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator[str
         if not role.exists:
             yield f"role {name} is missing"
             continue
+        if set(role.member_of) != memberships(spec, kind):
+            yield f"memberships of role {name}"
         if role_differs(spec, kind, role):
             yield f"attributes of role {name}"
         if observed.exists and role.settings != settings(spec, kind, custom=observed.custom_settings_allowed):
             yield f"settings of role {name}"
         if observed.exists and kind != names.OWNER and not role.can_connect:
             yield f"CONNECT for role {name}"
-    owner = names.role_name(spec.tenant_id, names.OWNER)
-    if observed.role(names.MIGRATOR).exists and owner not in observed.role(names.MIGRATOR).member_of:
-        yield f"membership of the migrator in {owner}"
     yield from _database_differences(spec, observed)
 
 

@@ -6,8 +6,7 @@ comment is ours, even when its own comment was never written. A new database ref
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import errors, sql
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
 
     from hoa_operator.postgres.connections import Connection, Connections
     from hoa_operator.postgres.model import Created, DatabaseSpec, ObservedDatabase, ObservedRole
-
-_BUSY_ATTEMPTS: Final = 5
-_BUSY_PAUSE_SECONDS: Final = 0.3
 
 
 def ident(name: str) -> sql.Identifier:
@@ -95,13 +91,12 @@ def _role_statements(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator
             yield sql.SQL("COMMENT ON ROLE {} IS {}").format(ident(name), sql.Literal(comments.render(spec.identity)))
         elif desired.role_differs(spec, kind, role):
             yield sql.SQL("ALTER ROLE {} {}").format(ident(name), _attributes(spec, kind, role))
-    owner, migrator = (names.role_name(spec.tenant_id, kind) for kind in (names.OWNER, names.MIGRATOR))
-    if owner not in observed.role(names.MIGRATOR).member_of:
-        yield sql.SQL("GRANT {} TO {}").format(ident(owner), ident(migrator))
     for kind, name in names.role_names(spec.tenant_id).items():
-        for group in observed.role(kind).member_of:
-            if (kind, group) != (names.MIGRATOR, owner):
-                yield sql.SQL("REVOKE {} FROM {}").format(ident(group), ident(name))
+        has, wanted = set(observed.role(kind).member_of), desired.memberships(spec, kind)
+        for group in sorted(wanted - has):
+            yield sql.SQL("GRANT {} TO {}").format(ident(group), ident(name))
+        for group in sorted(has - wanted):
+            yield sql.SQL("REVOKE {} FROM {}").format(ident(group), ident(name))
 
 
 def _attributes(spec: DatabaseSpec, kind: str, role: ObservedRole) -> sql.Composed:
@@ -137,28 +132,21 @@ def _create(spec: DatabaseSpec) -> sql.Composed:
 
 
 async def create_database(connection: Connection, create: sql.Composed, *, template: str | None) -> Created:
-    """Run CREATE DATABASE from a template of ours or from template0; waits a little when the template is busy."""
+    """Run CREATE DATABASE from a template of ours or from template0; a busy template is waited for by the server, 5 s."""
     if template is None:
         source = sql.SQL(" TEMPLATE template0") + await _encoding(connection)
     else:
         source = sql.SQL(" TEMPLATE {} STRATEGY WAL_LOG").format(ident(names.template_name(template)))
-    for attempt in range(_BUSY_ATTEMPTS):
-        try:
-            await connection.execute(create + source)
-        except (errors.DuplicateDatabase, errors.UniqueViolation):
-            return "Exists"
-        except errors.InvalidCatalogName as error:
-            raise WorldError(
-                "TemplateMissing", f"template {template} is not on {connection.info.host}; it is made first"
-            ) from error
-        except errors.ObjectInUse as error:
-            if attempt == _BUSY_ATTEMPTS - 1:
-                raise WorldError(
-                    "TemplateBusy", f"sessions are connected to template {template}; it is tried again"
-                ) from error
-            await asyncio.sleep(_BUSY_PAUSE_SECONDS * (attempt + 1))
-        else:
-            break
+    try:
+        await connection.execute(create + source)
+    except (errors.DuplicateDatabase, errors.UniqueViolation):
+        return "Exists"
+    except errors.InvalidCatalogName as error:
+        raise WorldError(
+            "TemplateMissing", f"template {template} is not on {connection.info.host}; it is made first"
+        ) from error
+    except errors.ObjectInUse as error:
+        raise WorldError("TemplateBusy", f"sessions are connected to template {template}; it is tried again") from error
     return "Created"
 
 
@@ -210,6 +198,13 @@ async def _hand_over(connections: Connections, spec: DatabaseSpec) -> None:
     owner = ident(names.role_name(spec.tenant_id, names.OWNER))
     template_owner = ident(names.TEMPLATE_OWNER)
     async with connections.within(spec.database) as inside, inside.transaction():
+        # Schemas first: without superuser, an object's new owner must have CREATE on the schema it lies in.
+        cursor = await inside.execute(
+            "SELECT nspname FROM pg_namespace WHERE nspowner = (SELECT oid FROM pg_roles WHERE rolname = %s)",
+            [names.TEMPLATE_OWNER],
+        )
+        for row in await cursor.fetchall():
+            await inside.execute(sql.SQL("ALTER SCHEMA {} OWNER TO {}").format(ident(row["nspname"]), owner))
         await inside.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(template_owner, owner))
         # Nothing is owned any more: this revokes leftovers and drops default privileges, in this database only.
         await inside.execute(sql.SQL("DROP OWNED BY {}").format(template_owner))

@@ -1,0 +1,288 @@
+"""A platform without its operator: a registry and tenant databases laid out as docs/contract.md says, in a real Postgres."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import psycopg
+from cryptography.fernet import Fernet
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg.types.json import Jsonb
+
+from hoa_app import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.fix_postgres import PostgresAccess
+
+ROOT = Path(__file__).resolve().parents[3]
+
+REGISTRY_SCHEMA = """
+CREATE TABLE tenants (
+    tenant_id uuid PRIMARY KEY, uid uuid UNIQUE NOT NULL, namespace text NOT NULL, name text NOT NULL,
+    slug text NOT NULL, hosts text[] NOT NULL, display_name text NOT NULL, state text NOT NULL,
+    placement text NOT NULL, tier text NOT NULL, limits jsonb NOT NULL, branding jsonb NOT NULL,
+    database jsonb NOT NULL, sealed_password bytea NOT NULL, sealed_signing_keys bytea NOT NULL,
+    schema_revision text, updated_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('hoa_tenants', coalesce(NEW.tenant_id, OLD.tenant_id)::text);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER tell AFTER INSERT OR UPDATE OR DELETE ON tenants FOR EACH ROW EXECUTE FUNCTION tell();
+"""
+LIMITS = {
+    "requestsPerSecond": 1000,
+    "concurrentRequests": 100,
+    "databaseConnections": 10,
+    "statementTimeoutMs": 30000,
+    "storageBytes": 10 * 1024**3,
+    "homeownersMax": None,
+}
+
+
+@dataclass
+class MadeTenant:
+    """A tenant as the test knows it: everything the registry seals, in the clear."""
+
+    platform: Platform
+    slug: str
+    id: UUID
+    app_password: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    migrator_password: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    keys: list[dict[str, str]] = field(default_factory=lambda: [new_key()])
+    admin_email: str = ""
+
+    @property
+    def prefix(self) -> str:
+        return f"hoa_connect_tenant_{self.id.hex}"
+
+    @property
+    def host(self) -> str:
+        return f"{self.slug}.localhost"
+
+    @contextmanager
+    def as_admin(self) -> Iterator[psycopg.Connection[Any]]:
+        """The superuser in the tenant's database, acting for the tenant."""
+        with psycopg.connect(self.platform.access.dsn(self.prefix), autocommit=True) as connection:
+            connection.execute("SELECT set_config('app.current_tenant', %s, false)", (str(self.id),))
+            yield connection
+
+    @contextmanager
+    def as_app(self) -> Iterator[psycopg.Connection[Any]]:
+        """The app's own login."""
+        with psycopg.connect(self.dsn("app"), autocommit=True) as connection:
+            yield connection
+
+    def dsn(self, role: str) -> str:
+        password = {"app": self.app_password, "migrator": self.migrator_password}[role]
+        access = self.platform.access
+        return make_conninfo(
+            host=access.host, port=access.port, dbname=self.prefix, user=f"{self.prefix}_{role}", password=password
+        )
+
+    def update(self, **columns: Any) -> None:
+        """Change the registry's row as the operator would."""
+        sets = sql.SQL(", ").join(
+            sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder()) for name in columns
+        )
+        values = [Jsonb(value) if isinstance(value, dict) else value for value in columns.values()]
+        with psycopg.connect(self.platform.access.dsn(self.platform.registry), autocommit=True) as connection:
+            connection.execute(sql.SQL("UPDATE tenants SET {} WHERE tenant_id = %s").format(sets), [*values, self.id])
+
+
+def new_key() -> dict[str, str]:
+    return {
+        "kid": secrets.token_hex(8),
+        "k": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("="),
+        "createdAt": "2026-01-01T00:00:00Z",
+    }
+
+
+class Platform:
+    """One registry with its reader, a sealing key, and the tenants made so far."""
+
+    def __init__(self, access: PostgresAccess, folder: Path) -> None:
+        self.access = access
+        self.folder = folder
+        suffix = secrets.token_hex(4)
+        self.registry = f"hoa_connect_registry_{suffix}"
+        self.reader = f"hoa_connect_registry_reader_{suffix}"
+        self.reader_password = secrets.token_urlsafe(16)
+        self.sealing_key = Fernet.generate_key()
+        self.tenants: list[MadeTenant] = []
+        self._make_registry()
+
+    def _make_registry(self) -> None:
+        with psycopg.connect(self.access.dsn(), autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
+                    sql.Identifier(self.reader), sql.Literal(self.reader_password)
+                )
+            )
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.registry)))
+        with psycopg.connect(self.access.dsn(self.registry), autocommit=True) as connection:
+            connection.execute(REGISTRY_SCHEMA)
+            connection.execute(sql.SQL("GRANT SELECT ON tenants TO {}").format(sql.Identifier(self.reader)))
+        directory = self.registry_dir
+        directory.mkdir(parents=True)
+        values = {
+            "host": self.access.host,
+            "port": str(self.access.port),
+            "dbname": self.registry,
+            "username": self.reader,
+            "password": self.reader_password,
+            "sslmode": "prefer",
+        }
+        for name, value in values.items():
+            (directory / name).write_text(value)
+        self.sealing_keys_file.write_bytes(self.sealing_key)
+
+    @property
+    def registry_dir(self) -> Path:
+        return self.folder / "registry"
+
+    @property
+    def sealing_keys_file(self) -> Path:
+        return self.folder / "sealing-keys"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Settings for the app and the worker."""
+        return {
+            "HOA_REGISTRY_DIR": str(self.registry_dir),
+            "HOA_SEALING_KEYS_FILE": str(self.sealing_keys_file),
+            "HOA_STORAGE_URL": f"file://{self.folder / 'files'}",
+            "HOA_BASE_DOMAIN": "localhost",
+            "HOA_APP_VERSION": "test",
+            **more,
+        }
+
+    def make_tenant(self, slug: str, *, state: str = "Active", limits: dict[str, Any] | None = None) -> MadeTenant:
+        """Database, three roles, migration Job, registry row: what the operator does, in its order."""
+        tenant = MadeTenant(self, slug, uuid4())
+        tenant.admin_email = f"owner@{slug}.example"
+        self.make_database(tenant)
+        outcome = self.run_job(tenant)
+        assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+        self.register(tenant, state=state, limits=limits)
+        self.tenants.append(tenant)
+        return tenant
+
+    def make_database(self, tenant: MadeTenant) -> None:
+        owner, migrator, app = (sql.Identifier(f"{tenant.prefix}_{role}") for role in ("owner", "migrator", "app"))
+        database = sql.Identifier(tenant.prefix)
+        setting = sql.Literal(str(tenant.id))
+        with psycopg.connect(self.access.dsn(), autocommit=True) as connection:
+            for statement in (
+                sql.SQL("CREATE ROLE {} NOLOGIN").format(owner),
+                sql.SQL("CREATE ROLE {} LOGIN NOINHERIT PASSWORD {}").format(
+                    migrator, sql.Literal(tenant.migrator_password)
+                ),
+                sql.SQL("GRANT {} TO {}").format(owner, migrator),
+                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(app, sql.Literal(tenant.app_password)),
+                sql.SQL("CREATE DATABASE {} OWNER {}").format(database, owner),
+                sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(database),
+                sql.SQL("GRANT CONNECT ON DATABASE {} TO {}, {}").format(database, migrator, app),
+                *(
+                    sql.SQL("ALTER ROLE {} IN DATABASE {} SET app.current_tenant = {}").format(role, database, setting)
+                    for role in (migrator, app)
+                ),
+            ):
+                connection.execute(statement)
+
+    def job_environment(self, tenant: MadeTenant, **more: str) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT / "app"),
+            "PGHOST": self.access.host,
+            "PGPORT": str(self.access.port),
+            "PGDATABASE": tenant.prefix,
+            "PGUSER": f"{tenant.prefix}_migrator",
+            "PGPASSWORD": tenant.migrator_password,
+            "PGSSLMODE": "prefer",
+            "HOA_OWNER_ROLE": f"{tenant.prefix}_owner",
+            "HOA_APP_ROLE": f"{tenant.prefix}_app",
+            "HOA_USAGE_ROLE": self.access.username,
+            "HOA_TENANT_ID": str(tenant.id),
+            "HOA_TARGET_REVISION": migrate.known_revisions()[-1],
+            "HOA_TENANT_SLUG": tenant.slug,
+            "HOA_DISPLAY_NAME": f"{tenant.slug.title()} Management",
+            "HOA_TIME_ZONE": "America/Los_Angeles",
+            "HOA_ADMIN_EMAIL": tenant.admin_email,
+            "HOA_ADMIN_NAME": "Olive Owner",
+            "HOA_TERMINATION_LOG": str(self.folder / f"{tenant.slug}.termination"),
+            **more,
+        }
+
+    def run_job(self, tenant: MadeTenant, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """The migration Job as a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-m", "hoa_app.migrate", *arguments],
+            env=self.job_environment(tenant, **more),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def register(self, tenant: MadeTenant, *, state: str = "Active", limits: dict[str, Any] | None = None) -> None:
+        row = {
+            "tenant_id": tenant.id,
+            "uid": tenant.id,
+            "namespace": "hoa-connect",
+            "name": tenant.slug,
+            "slug": tenant.slug,
+            "hosts": [tenant.host],
+            "display_name": f"{tenant.slug.title()} Management",
+            "state": state,
+            "placement": "Shared",
+            "tier": "small",
+            "limits": Jsonb({**LIMITS, **(limits or {})}),
+            "branding": Jsonb({"primaryColor": "#123456", "supportEmail": f"help@{tenant.slug}.example"}),
+            "database": Jsonb(self.database(tenant)),
+            "sealed_password": self.seal(tenant.app_password),
+            "sealed_signing_keys": self.seal(json.dumps(tenant.keys)),
+            "schema_revision": migrate.known_revisions()[-1],
+        }
+        columns = sql.SQL(", ").join(map(sql.Identifier, row))
+        places = sql.SQL(", ").join(sql.Placeholder() * len(row))
+        with psycopg.connect(self.access.dsn(self.registry), autocommit=True) as connection:
+            connection.execute(sql.SQL("INSERT INTO tenants ({}) VALUES ({})").format(columns, places), [*row.values()])
+
+    def database(self, tenant: MadeTenant) -> dict[str, Any]:
+        return {
+            "host": self.access.host,
+            "port": self.access.port,
+            "dbname": tenant.prefix,
+            "username": f"{tenant.prefix}_app",
+            "sslmode": "prefer",
+        }
+
+    def seal(self, text: str) -> bytes:
+        return Fernet(self.sealing_key).encrypt(text.encode())
+
+    def destroy(self) -> None:
+        """Leave the server as it was found."""
+        with psycopg.connect(self.access.dsn(), autocommit=True) as connection:
+            for tenant in self.tenants:
+                self.drop(connection, tenant)
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(self.registry)))
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(self.reader)))
+
+    def drop(self, connection: psycopg.Connection[Any], tenant: MadeTenant) -> None:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(tenant.prefix)))
+        for role in ("app", "migrator", "owner"):
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(f"{tenant.prefix}_{role}")))

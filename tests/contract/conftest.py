@@ -1,0 +1,53 @@
+"""Fixtures of the contract level: one server per kind of admin login, everything each logs kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from hoa_operator.postgres import AdminLogin, PostgresServer
+from tests import fix_postgres
+from tests.contract.servers import RealServer, address_of, fill_template, make_limited_admin
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+TEMPLATE = "0001"
+
+
+def _private(kind: str) -> Iterator[RealServer]:
+    private = fix_postgres.PostgresServer.create().start()
+    access = private.access
+    name, password = make_limited_admin(access) if kind == "limited" else (access.username, access.password)
+    server = RealServer(
+        access, AdminLogin(address_of(access), name, password), kind == "superuser", private.process.log
+    )
+    server.run("ALTER ROLE ALL SET log_statement = 'all'")
+    yield server
+    private.destroy()
+
+
+@pytest.fixture(scope="session", params=["superuser", "limited"])
+def server(request: pytest.FixtureRequest) -> Iterator[RealServer]:
+    """A server per kind of admin login: superuser, and CREATEDB with CREATEROLE as managed services give."""
+    yield from _private(request.param)
+
+
+@pytest_asyncio.fixture
+async def door(server: RealServer) -> AsyncIterator[PostgresServer]:
+    """The operator's door to the server."""
+    door = server.door()
+    yield door
+    while server.opened:
+        await server.opened.pop().close()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def template(server: RealServer) -> str:
+    """Revision of a sealed template on the server."""
+    door = server.door("template-maker")
+    await fill_template(server, door, TEMPLATE)
+    await door.close()
+    return TEMPLATE

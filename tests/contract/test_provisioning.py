@@ -1,0 +1,357 @@
+"""A tenant's database and roles come out exactly as the contract says, from a template or empty, once however often asked."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from hoa_operator.errors import UserError, WorldError
+from hoa_operator.postgres import AdminLogin, PostgresServer, differences
+from tests.contract.servers import (
+    INSTALLATION,
+    RealServer,
+    app_of,
+    database_of,
+    migrator_of,
+    new_spec,
+    owner_of,
+)
+
+WRITES = ("CREATE ", "ALTER ", "GRANT ", "REVOKE ", "COMMENT ", "DROP ", "REASSIGN ", "INSERT ", "UPDATE ", "DELETE ")
+
+
+async def test_probe_says_what_the_server_is(server: RealServer, door: PostgresServer) -> None:
+    facts = await door.probe()
+    assert facts.system_identifier == str(server.one("SELECT system_identifier FROM pg_control_system()"))
+    assert facts.version_num >= 150000
+    assert facts.superuser is server.superuser
+    assert facts.missing == ()
+    assert facts.custom_settings_allowed is server.superuser
+
+
+async def test_a_new_tenant_matches_its_spec(server: RealServer, door: PostgresServer, template: str) -> None:
+    spec = new_spec(template=template)
+    assert (await door.observe(spec.tenant_id)).absent
+    assert await door.ensure(spec) == "Created"
+    observed = await door.observe(spec.tenant_id)
+    assert differences(spec, observed) == ()
+    assert observed.identity == spec.identity
+    assert {role.identity for role in observed.roles.values()} == {spec.identity}
+    assert observed.owner == owner_of(spec)
+    assert observed.size_bytes
+
+
+async def test_roles_are_those_of_the_contract(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    rows = server.all(
+        "SELECT rolname, rolcanlogin, rolinherit, rolconnlimit, rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication"
+        " OR rolbypassrls AS powers FROM pg_roles WHERE rolname = ANY(%s) ORDER BY rolname",
+        [app_of(spec), migrator_of(spec), owner_of(spec)],
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        (app_of(spec), True, True, 10, False),
+        (migrator_of(spec), True, False, 4, False),
+        (owner_of(spec), False, True, 0, False),
+    ]
+    memberships = server.all(
+        "SELECT g.rolname AS role, u.rolname AS member FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid"
+        " JOIN pg_roles u ON u.oid = m.member WHERE u.rolname = ANY(%s)",
+        [app_of(spec), migrator_of(spec), owner_of(spec)],
+    )
+    assert [tuple(row.values()) for row in memberships] == [(owner_of(spec), migrator_of(spec))]
+
+
+async def test_sessions_start_with_the_tenants_settings(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec(statement_timeout_ms=12_345)
+    await door.ensure(spec)
+    with server.login(app_of(spec), spec.app_password, spec.database) as connection:
+        shown = connection.execute(
+            "SELECT current_setting('search_path') AS path, current_setting('statement_timeout') AS timeout,"
+            " current_setting('idle_in_transaction_session_timeout') AS idle,"
+            " current_setting('app.current_tenant', true) AS tenant"
+        ).fetchone()
+    tenant = str(spec.tenant_id) if server.superuser else None
+    assert shown == {"path": "public", "timeout": "12345ms", "idle": "1min", "tenant": tenant}
+
+
+async def test_an_admin_granted_the_parameter_sets_it(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    server.run(f'GRANT SET ON PARAMETER "app.current_tenant" TO "{server.admin.username}"')
+    try:
+        await door.ensure(spec)
+        with server.login(app_of(spec), spec.app_password, spec.database) as connection:
+            row = connection.execute("SELECT current_setting('app.current_tenant') AS tenant").fetchone()
+        assert row == {"tenant": str(spec.tenant_id)}
+    finally:
+        server.run(f'REVOKE SET ON PARAMETER "app.current_tenant" FROM "{server.admin.username}"')
+
+
+async def test_a_second_run_writes_nothing(server: RealServer, door: PostgresServer, template: str) -> None:
+    spec = new_spec(template=template, extensions=("citext",))
+    await door.ensure(spec)
+    mark = server.log_size
+    assert await door.ensure(spec) == "Exists"
+    statements = [
+        line.split("statement: ", 1)[1] for line in server.log_since(mark).splitlines() if "statement: " in line
+    ]
+    assert statements, "the log must show what the second run asked"
+    assert [line for line in statements if line.upper().startswith(WRITES)] == []
+
+
+async def test_a_clone_belongs_to_the_tenant_alone(server: RealServer, door: PostgresServer, template: str) -> None:
+    spec = new_spec(template=template)
+    await door.ensure(spec)
+    owners = server.all(
+        "SELECT DISTINCT pg_get_userbyid(o) AS owner FROM (SELECT relowner FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        " UNION ALL SELECT proowner FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+        " UNION ALL SELECT typowner FROM pg_type WHERE typnamespace = 'public'::regnamespace"
+        " UNION ALL SELECT nspowner FROM pg_namespace WHERE nspname = 'public') x(o)",
+        dbname=spec.database,
+    )
+    assert owners == [{"owner": owner_of(spec)}]
+    left = server.all(
+        "SELECT classid::regclass, objid FROM pg_shdepend d JOIN pg_roles r ON r.oid = d.refobjid"
+        " WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND rolname LIKE 'hoa_connect_template%%'",
+        dbname=spec.database,
+    )
+    assert left == []
+    with server.login(migrator_of(spec), spec.migrator_password, spec.database) as connection:
+        connection.execute(f'SET ROLE "{owner_of(spec)}"'.encode())
+        connection.execute("ALTER TABLE things ADD COLUMN extra text")
+        connection.execute("CREATE TABLE made_later (id int)")
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == {"version_num": "0001"}
+    assert await door.template_ready(template)
+
+
+async def test_an_empty_database_lets_the_migrator_build(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    with server.login(migrator_of(spec), spec.migrator_password, spec.database) as connection:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("CREATE TABLE mine (id int)")
+        connection.execute(f'SET ROLE "{owner_of(spec)}"'.encode())
+        connection.execute("CREATE TABLE ours (id int)")
+    assert server.one("SELECT tableowner FROM pg_tables WHERE tablename = 'ours'", dbname=spec.database) == owner_of(
+        spec
+    )
+
+
+async def test_extensions_are_installed_and_remembered(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec(extensions=("citext", "pg_trgm"))
+    await door.ensure(spec)
+    found = server.all("SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY 1", dbname=spec.database)
+    assert [row["extname"] for row in found] == ["citext", "pg_trgm"]
+    assert (await door.observe(spec.tenant_id)).extensions == ("citext", "pg_trgm")
+    await door.ensure(replace(spec, extensions=("citext", "hstore")))
+    assert (await door.observe(spec.tenant_id)).extensions == ("citext", "hstore", "pg_trgm")
+
+
+async def test_an_unknown_extension_is_the_users_to_correct(door: PostgresServer) -> None:
+    spec = new_spec(extensions=("no_such_thing",))
+    with pytest.raises(UserError, match="no_such_thing") as caught:
+        await door.ensure(spec)
+    assert caught.value.reason == "ExtensionUnavailable"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        'GRANT CONNECT ON DATABASE "{db}" TO PUBLIC',
+        'GRANT TEMPORARY ON DATABASE "{db}" TO PUBLIC',
+        'REVOKE CONNECT ON DATABASE "{db}" FROM "{app}"',
+        'ALTER ROLE "{app}" CONNECTION LIMIT 99',
+        'ALTER ROLE "{app}" NOLOGIN',
+        'ALTER ROLE "{migrator}" INHERIT',
+        'ALTER ROLE "{app}" CREATEDB',
+        'ALTER ROLE "{app}" IN DATABASE "{db}" SET statement_timeout = 0',
+        'ALTER ROLE "{app}" IN DATABASE "{db}" SET work_mem = 64000',
+        'ALTER ROLE "{app}" IN DATABASE "{db}" RESET ALL',
+        'REVOKE "{owner}" FROM "{migrator}"',
+        'GRANT "{owner}" TO "{app}"',
+        'ALTER DATABASE "{db}" ALLOW_CONNECTIONS false',
+        'COMMENT ON DATABASE "{db}" IS NULL',
+        "ALTER ROLE \"{app}\" PASSWORD 'other'",
+        'ALTER ROLE "{migrator}" PASSWORD NULL',
+    ],
+)
+async def test_drift_is_repaired(server: RealServer, door: PostgresServer, damage: str) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    names = {"db": spec.database, "app": app_of(spec), "migrator": migrator_of(spec), "owner": owner_of(spec)}
+    server.run(damage.format(**names))
+    if "PASSWORD" not in damage:
+        assert differences(spec, await door.observe(spec.tenant_id)) != ()
+    await door.ensure(spec)
+    assert differences(spec, await door.observe(spec.tenant_id)) == ()
+    assert server.sees(app_of(spec), spec.app_password, spec.database) is None
+    assert server.sees(migrator_of(spec), spec.migrator_password, spec.database) is None
+
+
+async def test_a_dropped_role_comes_back(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    server.run(f'REVOKE ALL ON DATABASE "{spec.database}" FROM "{app_of(spec)}"', f'DROP ROLE "{app_of(spec)}"')
+    await door.ensure(spec)
+    assert differences(spec, await door.observe(spec.tenant_id)) == ()
+    assert server.sees(app_of(spec), spec.app_password, spec.database) is None
+
+
+async def test_a_changed_spec_is_applied(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    changed = replace(spec, connection_limit=3, statement_timeout_ms=5_000, app_password="another-password-now")
+    assert len(differences(changed, await door.observe(spec.tenant_id))) == 2
+    await door.ensure(changed)
+    assert differences(changed, await door.observe(spec.tenant_id)) == ()
+    assert "password authentication failed" in (server.sees(app_of(spec), spec.app_password, spec.database) or "")
+    assert server.sees(app_of(spec), changed.app_password, spec.database) is None
+
+
+async def test_suspending_ends_sessions_and_refuses_new_ones(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    with server.login(app_of(spec), spec.app_password, spec.database) as session:
+        await door.ensure(replace(spec, suspended=True))
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("SELECT 1")
+    assert "not permitted to log in" in (server.sees(app_of(spec), spec.app_password, spec.database) or "")
+    assert await door.verify_login(spec.tenant_id, "app", spec.app_password)
+    assert server.sees(migrator_of(spec), spec.migrator_password, spec.database) is None
+    await door.ensure(spec)
+    assert server.sees(app_of(spec), spec.app_password, spec.database) is None
+
+
+async def test_read_only_holds_at_once(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    read_only = replace(spec, read_only=True)
+    with server.login(app_of(spec), spec.app_password, spec.database) as session:
+        await door.ensure(read_only)
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("SELECT 1")
+    with server.login(app_of(spec), spec.app_password, spec.database) as session:
+        assert session.execute("SHOW transaction_read_only").fetchone() == {"transaction_read_only": "on"}
+    await door.ensure(spec)
+    with server.login(app_of(spec), spec.app_password, spec.database) as session:
+        assert session.execute("SHOW transaction_read_only").fetchone() == {"transaction_read_only": "off"}
+
+
+async def test_verify_login_tells_right_from_wrong(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure_roles(spec)
+    assert not await door.verify_login(spec.tenant_id, "app", spec.app_password)
+    assert set(await door.set_passwords(spec)) == {app_of(spec), migrator_of(spec)}
+    assert await door.verify_login(spec.tenant_id, "app", spec.app_password), "right also before the database is there"
+    assert not await door.verify_login(spec.tenant_id, "app", spec.migrator_password)
+    assert await door.set_passwords(spec) == ()
+
+
+async def test_twenty_tenants_at_once(server: RealServer, template: str) -> None:
+    specs = [new_spec(template=template) for _ in range(20)]
+    door = server.door("crowd")
+    await asyncio.gather(*(door.ensure(spec) for spec in specs))
+    for spec in specs:
+        assert differences(spec, await door.observe(spec.tenant_id)) == ()
+    listed = {found.tenant_id for found in await door.list_tenant_databases()}
+    assert {spec.tenant_id for spec in specs} <= listed
+    await door.close()
+
+
+async def test_two_operators_on_one_tenant_make_one_database(server: RealServer, template: str) -> None:
+    spec = new_spec(template=template)
+    doors = [server.door(f"racer-{number}") for number in range(4)]
+    outcomes = await asyncio.gather(*(door.ensure(spec) for door in doors))
+    assert sorted(outcomes) == ["Created", "Exists", "Exists", "Exists"]
+    assert differences(spec, await doors[0].observe(spec.tenant_id)) == ()
+    for door in doors:
+        await door.close()
+
+
+async def test_another_database_of_that_name_is_left_alone(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure_roles(spec)
+    server.run(f'CREATE DATABASE "{spec.database}"')
+    with pytest.raises(UserError) as caught:
+        await door.ensure_database(spec)
+    assert caught.value.reason == "OwnershipNotProven"
+    assert server.one("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s", spec.database) == "postgres"
+
+
+@pytest.mark.parametrize("kind", ["owner", "migrator", "app"])
+async def test_another_role_of_that_name_is_left_alone(server: RealServer, door: PostgresServer, kind: str) -> None:
+    spec = new_spec()
+    name = {"owner": owner_of(spec), "migrator": migrator_of(spec), "app": app_of(spec)}[kind]
+    server.run(f'CREATE ROLE "{name}"')
+    with pytest.raises(UserError, match=name) as caught:
+        await door.ensure(spec)
+    assert caught.value.reason == "OwnershipNotProven"
+    assert (await door.observe(spec.tenant_id)).exists is False
+
+
+async def test_another_uid_is_refused(door: PostgresServer) -> None:
+    spec, other = new_spec(), new_spec()
+    await door.ensure(spec)
+    stranger = replace(spec, identity=replace(other.identity, tenant_id=spec.tenant_id))
+    for step in (door.ensure_roles, door.ensure_database, door.ensure_grants, door.ensure_settings, door.set_passwords):
+        with pytest.raises(UserError) as caught:
+            await step(stranger)
+        assert caught.value.reason == "OwnershipNotProven"
+
+
+async def test_a_missing_template_is_said(door: PostgresServer) -> None:
+    spec = new_spec(template="9999")
+    with pytest.raises(WorldError, match="9999") as caught:
+        await door.ensure(spec)
+    assert caught.value.reason == "TemplateMissing"
+
+
+async def test_a_busy_template_is_waited_for_then_said(server: RealServer, door: PostgresServer, template: str) -> None:
+    name = f"hoa_connect_template_{template}"
+    spec = new_spec(template=template)
+    server.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    try:
+        with server.look(name):
+            server.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            with pytest.raises(WorldError) as caught:
+                await door.ensure(spec)
+        assert caught.value.reason == "TemplateBusy"
+    finally:
+        server.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    assert await door.ensure(spec) == "Created"
+
+
+async def test_a_wrong_admin_password_is_explained(server: RealServer) -> None:
+    login = AdminLogin(server.admin.address, server.admin.username, "certainly-wrong-password")
+    door = PostgresServer(login, identity="one", installation=INSTALLATION)
+    with pytest.raises(WorldError, match="admin Secret") as caught:
+        await door.probe()
+    assert caught.value.reason == "AdminLoginRefused"
+    assert "certainly-wrong-password" not in str(caught.value)
+    assert "certainly-wrong-password" not in repr(login)
+
+
+async def test_front_doors_are_shut_where_permitted(server: RealServer, door: PostgresServer) -> None:
+    still_open = await door.lock_front_doors()
+    if server.superuser:
+        assert still_open == ()
+    else:
+        assert set(still_open) == {"postgres", "template1"}, "a login that does not own them reports them"
+        server.run(
+            "GRANT CONNECT ON DATABASE postgres TO hoa_admin",
+            "REVOKE CONNECT, TEMPORARY ON DATABASE postgres FROM PUBLIC",
+            "REVOKE CONNECT, TEMPORARY ON DATABASE template1 FROM PUBLIC",
+        )
+        assert await door.lock_front_doors() == ()
+
+
+async def test_listing_shows_opaque_names_only(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    found = next(found for found in await door.list_tenant_databases() if found.tenant_id == spec.tenant_id)
+    assert found.name == database_of(spec.tenant_id) == f"hoa_connect_tenant_{spec.tenant_id.hex}"
+    assert found.identity == spec.identity
+    assert not found.tombstone

@@ -1,0 +1,209 @@
+"""Retaining, restoring, adopting and dropping: only with proof, all or nothing, and again after any interruption."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from hoa_operator.errors import UserError
+from hoa_operator.postgres import DatabaseSpec, OwnershipProof, PostgresServer, differences, tombstone_name
+from tests.contract.servers import RealServer, app_of, migrator_of, new_spec, owner_of, proof_of
+
+DELETED_AT = datetime(2031, 4, 5, 6, 7, 8, tzinfo=UTC)
+
+
+def names_left(server: RealServer, spec: DatabaseSpec) -> list[str]:
+    rows = server.all(
+        "SELECT datname::text AS name FROM pg_database WHERE datname LIKE %s"
+        " UNION ALL SELECT rolname FROM pg_roles WHERE rolname LIKE %s ORDER BY 1",
+        f"%{spec.tenant_id.hex}%",
+        f"%{spec.tenant_id.hex}%",
+    )
+    return [row["name"] for row in rows]
+
+
+async def test_drop_leaves_nothing_and_says_so(server: RealServer, door: PostgresServer) -> None:
+    spec, neighbour = new_spec(), new_spec()
+    await door.ensure(spec)
+    await door.ensure(neighbour)
+    proof = await proof_of(door, spec)
+    assert await door.drop(proof) == "Dropped"
+    assert names_left(server, spec) == []
+    assert (await door.observe(spec.tenant_id)).absent
+    assert await door.drop(proof) == "Absent"
+    assert differences(neighbour, await door.observe(neighbour.tenant_id)) == ()
+
+
+async def test_drop_does_not_wait_for_sessions(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    with (
+        server.login(app_of(spec), spec.app_password, spec.database) as app,
+        server.login(migrator_of(spec), spec.migrator_password, spec.database) as migrator,
+    ):
+        migrator.execute("BEGIN")
+        assert await door.drop(await proof_of(door, spec)) == "Dropped"
+        for session in (app, migrator):
+            with pytest.raises(psycopg.OperationalError):
+                session.execute("SELECT 1")
+    assert names_left(server, spec) == []
+
+
+@pytest.mark.parametrize("act", ["drop", "tombstone"])
+@pytest.mark.parametrize(
+    "doubt", ["uid", "oid", "no oid", "system", "comment", "foreign comment", "owner", "role comment"]
+)
+async def test_any_doubt_changes_nothing(server: RealServer, door: PostgresServer, act: str, doubt: str) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    proof = await proof_of(door, spec)
+    changed: dict[str, OwnershipProof] = {
+        "uid": replace(proof, uid=uuid4()),
+        "oid": replace(proof, database_oid=1),
+        "no oid": replace(proof, database_oid=None),
+        "system": replace(proof, system_identifier="7000000000000000000"),
+    }
+    damage = {
+        "comment": f'COMMENT ON DATABASE "{spec.database}" IS NULL',
+        "foreign comment": f"COMMENT ON DATABASE \"{spec.database}\" IS 'the accountant''s, do not touch'",
+        "owner": f'ALTER DATABASE "{spec.database}" OWNER TO postgres',
+        "role comment": f'COMMENT ON ROLE "{app_of(spec)}" IS NULL',
+    }
+    if doubt in damage:
+        server.run(damage[doubt])
+    before = names_left(server, spec)
+    with pytest.raises(UserError) as caught:
+        if act == "drop":
+            await door.drop(changed.get(doubt, proof))
+        else:
+            await door.tombstone(changed.get(doubt, proof), DELETED_AT)
+    assert caught.value.reason == "OwnershipNotProven"
+    assert names_left(server, spec) == before
+    assert server.sees(app_of(spec), spec.app_password, spec.database) is None
+
+
+async def test_a_replaced_database_is_not_dropped(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    proof = await proof_of(door, spec)
+    server.run(f'DROP DATABASE "{spec.database}"')
+    await door.ensure(spec)
+    with pytest.raises(UserError, match="oid"):
+        await door.drop(proof)
+    assert spec.database in names_left(server, spec)
+
+
+async def test_a_role_used_elsewhere_stops_the_drop_of_roles(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    proof = await proof_of(door, spec)
+    extra = f"extra_{spec.tenant_id.hex[:8]}"
+    server.run(f'CREATE DATABASE {extra} OWNER "{owner_of(spec)}"')
+    with pytest.raises(Exception, match="depend") as caught:
+        await door.drop(proof)
+    assert getattr(caught.value, "reason", "") == "ObjectsDependOnRole"
+    assert owner_of(spec) in names_left(server, spec)
+    server.run(f"DROP DATABASE {extra}")
+    assert await door.drop(proof) == "Dropped"
+    assert names_left(server, spec) == []
+
+
+async def test_roles_without_a_database_are_dropped(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure_roles(spec)
+    assert await door.drop(await proof_of(door, spec)) == "Dropped"
+    assert names_left(server, spec) == []
+
+
+async def test_a_tombstone_is_closed_renamed_and_listed(
+    server: RealServer, door: PostgresServer, template: str
+) -> None:
+    spec = new_spec(template=template, extensions=("citext",))
+    await door.ensure(spec)
+    proof = await proof_of(door, spec)
+    with server.login(app_of(spec), spec.app_password, spec.database) as app:
+        observed = await door.tombstone(proof, DELETED_AT)
+        with pytest.raises(psycopg.OperationalError):
+            app.execute("SELECT 1")
+    assert (observed.tombstone, observed.name, observed.oid) == (
+        True,
+        tombstone_name(spec.tenant_id),
+        proof.database_oid,
+    )
+    assert (observed.deleted_at, observed.identity, observed.extensions) == (DELETED_AT, spec.identity, ("citext",))
+    assert not observed.allow_connections
+    for role, password in ((app_of(spec), spec.app_password), (migrator_of(spec), spec.migrator_password)):
+        for dbname in (spec.database, observed.name):
+            assert server.sees(role, password, dbname)
+    found = next(found for found in await door.list_tenant_databases() if found.tenant_id == spec.tenant_id)
+    assert (found.tombstone, found.deleted_at, found.oid) == (True, DELETED_AT, proof.database_oid)
+
+
+async def test_a_second_tombstone_writes_nothing(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    proof = await proof_of(door, spec)
+    first = await door.tombstone(proof, DELETED_AT)
+    mark = server.log_size
+    assert await door.tombstone(proof, datetime.now(UTC)) == first
+    assert "ALTER" not in server.log_since(mark)
+
+
+async def test_a_retained_database_is_never_taken_for_a_new_one(door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    await door.tombstone(await proof_of(door, spec), DELETED_AT)
+    with pytest.raises(UserError, match="retained"):
+        await door.ensure(spec)
+
+
+async def test_restore_gives_everything_back(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    server.run("CREATE TABLE kept AS SELECT 7 AS seven", dbname=spec.database)
+    proof = await proof_of(door, spec)
+    await door.tombstone(proof, DELETED_AT)
+    restored = await door.restore_from_tombstone(proof)
+    assert (restored.name, restored.tombstone, restored.deleted_at) == (spec.database, False, None)
+    await door.ensure(spec)
+    assert differences(spec, await door.observe(spec.tenant_id)) == ()
+    assert server.one("SELECT seven FROM kept", dbname=spec.database) == 7
+
+
+async def test_adoption_changes_only_the_uid(door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    proof = await proof_of(door, spec)
+    await door.tombstone(proof, DELETED_AT)
+    heir = replace(spec, identity=replace(spec.identity, uid=uuid4()))
+    await door.adopt(proof, heir.identity)
+    await door.adopt(proof, heir.identity)
+    with pytest.raises(UserError):
+        await door.drop(proof)
+    await door.restore_from_tombstone(await proof_of(door, heir))
+    await door.ensure(heir)
+    assert differences(heir, await door.observe(spec.tenant_id)) == ()
+
+
+async def test_adoption_needs_proof(door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    proof = await proof_of(door, spec)
+    with pytest.raises(UserError):
+        await door.adopt(replace(proof, uid=uuid4()), replace(spec.identity, uid=uuid4()))
+    with pytest.raises(UserError):
+        await door.adopt(proof, replace(spec.identity, tenant_id=uuid4()))
+    assert (await door.observe(spec.tenant_id)).identity == spec.identity
+
+
+async def test_a_tombstone_can_be_dropped(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    proof = await proof_of(door, spec)
+    await door.tombstone(proof, DELETED_AT)
+    assert await door.drop(proof) == "Dropped"
+    assert names_left(server, spec) == []
