@@ -15,9 +15,11 @@ from hoa_app.features.people import service as people
 from hoa_app.features.requests import store
 from hoa_app.features.requests.mail import notify_assignee, notify_reporter
 from hoa_app.features.requests.model import Comment, Event, Filters, NewRequest, PhotoInfo, Reply, Request
-from hoa_app.features.requests.workflow import STATES, MoveRefusedError, Party, State, check_move, moves
+from hoa_app.features.requests.workflow import CATEGORIES, OPEN, STATES, MoveRefusedError, Party, State, check_move, moves
 from hoa_app.identity.actor import Actor
 from hoa_app.problems import Problem, forbidden, not_found
+
+__all__ = ["CATEGORIES", "OPEN", "STATES", "Filters", "State"]  # what other features may know of a request
 
 ANSWER = "requests:answer"
 
