@@ -30,9 +30,14 @@ DECLARE
 BEGIN
     SELECT r.tenant_id INTO granted FROM tenant_roles r WHERE r.role_name = session_user;
     IF granted IS NULL OR granted::text IS DISTINCT FROM lower(current_setting('app.current_tenant', true)) THEN
-        RAISE insufficient_privilege USING
-            MESSAGE = format('role %s may not act for the tenant its session names', session_user),
-            HINT = 'tenant_roles grants the tenant, and app.current_tenant is set on the role; the two must agree.';
+        IF EXISTS (SELECT FROM tenant_roles) THEN
+            RAISE insufficient_privilege USING
+                MESSAGE = format('role %s may not act for the tenant its session names', session_user),
+                HINT = 'tenant_roles grants the tenant, and app.current_tenant is set on the role; the two must agree.';
+        END IF;
+        -- No tenant yet, as in a template: nothing is visible and nothing can be written. Checking a new foreign key
+        -- asks the policies even of empty tables, so raising here would stop the migration that makes them.
+        RETURN NULL;
     END IF;
     RETURN granted;
 END
@@ -187,11 +192,11 @@ TABLES: dict[str, tuple[str, ...]] = {
 # The chain: a row's hash covers its own columns and the hash of the row before it. The head is a row that only this
 # trigger may touch, and locking it makes the order of the chain the order of the commits.
 AUDIT = """
-CREATE FUNCTION audit_row_hash(row audit_log) RETURNS bytea
+CREATE FUNCTION audit_row_hash(entry audit_log) RETURNS bytea
 LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
-    SELECT sha256(row.previous_hash || convert_to(jsonb_build_array(
-        row.tenant_id, row.sequence, extract(epoch FROM row.at), row.actor_id, row.actor_label,
-        row.action, row.subject_type, row.subject_id, row.detail)::text, 'UTF8'))
+    SELECT sha256(entry.previous_hash || convert_to(jsonb_build_array(
+        entry.tenant_id, entry.sequence, extract(epoch FROM entry.at), entry.actor_id, entry.actor_label,
+        entry.action, entry.subject_type, entry.subject_id, entry.detail)::text, 'UTF8'))
 $$;
 
 CREATE FUNCTION audit_log_chain() RETURNS trigger
@@ -242,18 +247,20 @@ FIGURES = {
 }
 
 # The reader of the view is the server's administrator, not a tenant's login. The function acts for the one tenant this
-# database belongs to, and only for the time it runs: its SET clause restores the setting on the way out.
+# database belongs to, and only for the time it runs: it puts the setting back (a SET clause would need a superuser).
 USAGE = """
 CREATE FUNCTION usage_welcome_mail() RETURNS text LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
     SELECT coalesce((SELECT CASE state WHEN 'done' THEN 'Sent' WHEN 'dead' THEN 'Failed' ELSE 'Queued' END
-                     FROM outbox WHERE dedupe_key = 'welcome-mail'), 'None')
+                     FROM outbox WHERE dedupe_key LIKE 'welcome-mail:%' ORDER BY created_at DESC LIMIT 1), 'None')
 $$;
 REVOKE EXECUTE ON FUNCTION usage_welcome_mail() FROM PUBLIC;
 
 CREATE FUNCTION usage_figures(OUT tenant_id uuid, OUT homeowners bigint, OUT storage_bytes bigint,
     OUT emails_sent bigint, OUT sms_sent bigint, OUT active_users bigint, OUT welcome_mail text,
     OUT schema_revision text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET app.current_tenant = '' AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    before text := coalesce(current_setting('app.current_tenant', true), '');
 BEGIN
     SELECT i.tenant_id INTO tenant_id FROM tenant_identity i;
     SELECT v.version_num INTO schema_revision FROM alembic_version v;
@@ -267,6 +274,7 @@ BEGIN
     sms_sent := usage_sms_sent();
     active_users := usage_active_users();
     welcome_mail := usage_welcome_mail();
+    PERFORM set_config('app.current_tenant', before, true);
 END
 $$;
 REVOKE EXECUTE ON FUNCTION usage_figures() FROM PUBLIC;

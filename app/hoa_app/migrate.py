@@ -1,0 +1,333 @@
+"""The migration Job (docs/contract.md, section 4): `python -m hoa_app.migrate [--template]`.
+
+It starts cold in a fresh pod while a person waits for a tenant, so it imports little: alembic only when there is
+something to upgrade, which after a clone of the template there is not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+
+VERSIONS = Path(__file__).parent / "migrations" / "versions"
+LOCK_KEY = 0x484F41  # any fixed number: the lock is per database
+LOCK_TIMEOUT = "20s"
+STATEMENT_TIMEOUT = "10min"
+MESSAGE_LIMIT = 4096
+
+DEFAULT_PRIVILEGES = "SELECT, INSERT, UPDATE, DELETE"
+PRIVILEGES = {
+    "alembic_version": "SELECT",
+    "tenant_identity": "SELECT",
+    "tenant_roles": "SELECT",
+    "audit_heads": "SELECT",
+    "audit_log": "SELECT, INSERT",
+}
+
+OK, UNEXPECTED, PERMANENT, PASSING = 0, 1, 2, 3
+
+
+class MigrationError(Exception):
+    """Ends the run with `code`; `reason` is CamelCase and `message` tells a person what to do."""
+
+    def __init__(self, code: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class TenantJob:
+    """What only a tenant's run needs."""
+
+    tenant_id: UUID
+    app_role: str
+    admin_email: str
+    admin_name: str
+    time_zone: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """The run as the environment describes it; `tenant` is None for the template."""
+
+    owner_role: str
+    usage_role: str
+    target_revision: str
+    tenant: TenantJob | None
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str], *, template: bool) -> Job:
+        """Parse; a missing or malformed variable is the operator's fault and permanent."""
+        return cls(
+            owner_role=_required(environ, "HOA_OWNER_ROLE"),
+            usage_role=environ.get("HOA_USAGE_ROLE", ""),
+            target_revision=environ.get("HOA_TARGET_REVISION", ""),
+            tenant=None if template else _tenant_job(environ),
+        )
+
+
+def _tenant_job(environ: Mapping[str, str]) -> TenantJob:
+    raw_id = _required(environ, "HOA_TENANT_ID")
+    try:
+        tenant_id = UUID(raw_id)
+    except ValueError:
+        raise MigrationError(PERMANENT, "InvalidEnvironment", f"HOA_TENANT_ID is {raw_id!r}, not a UUID") from None
+    email = environ.get("HOA_ADMIN_EMAIL", "").strip()
+    return TenantJob(
+        tenant_id=tenant_id,
+        app_role=_required(environ, "HOA_APP_ROLE"),
+        admin_email=email,
+        admin_name=environ.get("HOA_ADMIN_NAME", "").strip() or email.partition("@")[0],
+        time_zone=environ.get("HOA_TIME_ZONE", "").strip() or "America/New_York",
+    )
+
+
+def _required(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "").strip()
+    if not value:
+        raise MigrationError(PERMANENT, "InvalidEnvironment", f"{name} is not set; the operator sets it on the Job")
+    return value
+
+
+@dataclass
+class Result:
+    """The termination message as it grows."""
+
+    result: str = "ok"
+    reason: str = "Migrated"
+    message: str = ""
+    from_revision: str | None = None
+    revision: str | None = None
+    invitation: str | None = None
+    seconds: float = 0.0
+
+    def line(self) -> str:
+        """One line of JSON within the limit of the contract."""
+        body: dict[str, Any] = {
+            "result": self.result,
+            "reason": self.reason,
+            "message": self.message,
+            "fromRevision": self.from_revision,
+            "revision": self.revision,
+            "invitation": self.invitation,
+            "durationSeconds": round(self.seconds, 3),
+        }
+        text = json.dumps(body)
+        if len(text.encode()) > MESSAGE_LIMIT:
+            body["message"] = self.message[:500] + " ..."
+            text = json.dumps(body)
+        return text
+
+
+def known_revisions() -> list[str]:
+    """The revisions in this image, oldest first, read from the file names so that alembic need not be imported."""
+    return sorted(match[1] for path in VERSIONS.iterdir() if (match := re.match(r"(\d{4})_\w+\.py$", path.name)))
+
+
+def run(job: Job, result: Result) -> None:
+    """Do everything in the contract's order; every part finds its own work done when it is."""
+    head = known_revisions()[-1]
+    if job.target_revision and job.target_revision != head:
+        raise MigrationError(
+            PERMANENT,
+            "WrongRevision",
+            f"the image's head is {head} and the operator expects {job.target_revision}; deploy the two together",
+        )
+    with psycopg.connect(autocommit=True, connect_timeout=10, application_name="hoa-migrate") as connection:
+        _prepare(connection, job)
+        result.from_revision = current_revision(connection)
+        _check_before(connection, job, result.from_revision)
+        if result.from_revision != head:
+            _upgrade(connection)
+        result.revision = head
+        if job.tenant is not None:
+            with connection.transaction():
+                _write_identity(connection, job, job.tenant)
+                _grant(connection, job, job.tenant)
+                result.invitation = _install_defaults(connection, job.tenant)
+    result.message = f"schema is at {head}" + ("" if result.from_revision == head else f", upgraded from {result.from_revision}")
+
+
+def _prepare(connection: psycopg.Connection[Any], job: Job) -> None:
+    tenant_id = str(job.tenant.tenant_id) if job.tenant else ""
+    connection.execute(
+        "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false),"
+        " set_config('idle_in_transaction_session_timeout', %s, false), set_config('search_path', 'public', false),"
+        " set_config('default_transaction_read_only', 'off', false), set_config('app.current_tenant', %s, false)",
+        (LOCK_TIMEOUT, STATEMENT_TIMEOUT, STATEMENT_TIMEOUT, tenant_id),
+    )
+    connection.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
+    connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(job.owner_role)))
+
+
+def current_revision(connection: psycopg.Connection[Any]) -> str | None:
+    """What alembic wrote last, or None for an empty database."""
+    if not _exists(connection, "alembic_version"):
+        return None
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return None if row is None else str(row[0])
+
+
+def _check_before(connection: psycopg.Connection[Any], job: Job, revision: str | None) -> None:
+    if revision is not None and revision not in known_revisions():
+        raise MigrationError(
+            PERMANENT,
+            "DatabaseNewer",
+            f"the database is at {revision}, which this image does not know; run an image that does",
+        )
+    if job.tenant is None or not _exists(connection, "tenant_identity"):
+        return
+    row = connection.execute("SELECT tenant_id FROM tenant_identity").fetchone()
+    if row is not None and row[0] != job.tenant.tenant_id:
+        raise MigrationError(
+            PERMANENT,
+            "IdentityMismatch",
+            f"this database belongs to tenant {row[0]}, not to {job.tenant.tenant_id}; nothing was changed",
+        )
+
+
+def _exists(connection: psycopg.Connection[Any], table: str) -> bool:
+    row = connection.execute("SELECT to_regclass(%s)", (f"public.{table}",)).fetchone()
+    return row is not None and row[0] is not None
+
+
+def _upgrade(connection: psycopg.Connection[Any]) -> None:
+    from hoa_app.migrations.run import upgrade
+
+    upgrade(connection, "head")
+
+
+def _write_identity(connection: psycopg.Connection[Any], job: Job, tenant: TenantJob) -> None:
+    connection.execute(
+        "INSERT INTO tenant_identity (tenant_id) VALUES (%s) ON CONFLICT (tenant_id) DO NOTHING", (tenant.tenant_id,)
+    )
+    connection.execute(
+        "INSERT INTO tenant_roles (role_name, tenant_id)"
+        " SELECT role_name, %(tenant)s FROM (SELECT session_user::name UNION SELECT %(app)s::name"
+        "   UNION SELECT nullif(%(usage)s, '')::name) AS wanted (role_name) WHERE role_name IS NOT NULL"
+        " ON CONFLICT (role_name) DO UPDATE SET tenant_id = excluded.tenant_id"
+        " WHERE tenant_roles.tenant_id <> excluded.tenant_id",
+        {"tenant": tenant.tenant_id, "app": tenant.app_role, "usage": job.usage_role},
+    )
+
+
+def _grant(connection: psycopg.Connection[Any], job: Job, tenant: TenantJob) -> None:
+    app = sql.Identifier(tenant.app_role)
+    for statement in ("GRANT USAGE ON SCHEMA public TO {}", "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {}"):
+        connection.execute(sql.SQL(statement).format(app))
+    tables = connection.execute(
+        "SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')"
+        " AND pg_has_role(c.relowner, 'USAGE') ORDER BY 1"
+    ).fetchall()
+    for (table,) in tables:
+        privileges = sql.SQL(PRIVILEGES.get(table, DEFAULT_PRIVILEGES))
+        connection.execute(sql.SQL("GRANT {} ON {} TO {}").format(privileges, sql.Identifier("public", table), app))
+    connection.execute(sql.SQL("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {}").format(app))
+    if job.usage_role:
+        usage = sql.Identifier(job.usage_role)
+        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(usage))
+        connection.execute(sql.SQL("GRANT SELECT ON hoa_usage TO {}").format(usage))
+        connection.execute(sql.SQL("GRANT EXECUTE ON FUNCTION usage_figures() TO {}").format(usage))
+
+
+def _install_defaults(connection: psycopg.Connection[Any], tenant: TenantJob) -> str | None:
+    connection.execute(
+        "INSERT INTO settings (key, value) VALUES ('time_zone', to_jsonb(%s::text)) ON CONFLICT DO NOTHING",
+        (tenant.time_zone,),
+    )
+    return _invite_admin(connection, tenant) if tenant.admin_email else None
+
+
+def _invite_admin(connection: psycopg.Connection[Any], tenant: TenantJob) -> str:
+    """Invite the first owner once. A corrected address, or an invitation that ran out, makes a new one."""
+    if connection.execute("SELECT 1 FROM users WHERE role = 'owner' LIMIT 1").fetchone():
+        return "Exists"
+    still_open = connection.execute(
+        "SELECT id FROM invitations WHERE lower(email) = lower(%s) AND role = 'owner' AND accepted_at IS NULL"
+        " AND revoked_at IS NULL AND expires_at > now()",
+        (tenant.admin_email,),
+    ).fetchone()
+    if still_open:
+        connection.execute(
+            "UPDATE outbox SET state = 'queued', attempts = 0, next_attempt_at = now(), finished_at = NULL"
+            " WHERE state = 'dead' AND dedupe_key = 'welcome-mail:' || %s",
+            (str(still_open[0]),),
+        )
+        return "Exists"
+    connection.execute(
+        "UPDATE invitations SET revoked_at = now() WHERE accepted_at IS NULL AND revoked_at IS NULL"
+        " AND (lower(email) = lower(%s) OR (role = 'owner' AND invited_by IS NULL))",
+        (tenant.admin_email,),
+    )
+    connection.execute(
+        "WITH invited AS (INSERT INTO invitations (email, name, role) VALUES (%s, %s, 'owner') RETURNING id, email),"
+        " queued AS (INSERT INTO outbox (kind, payload, dedupe_key) SELECT 'mail.invitation',"
+        "   jsonb_build_object('invitation_id', id), 'welcome-mail:' || id FROM invited)"
+        " INSERT INTO audit_log (actor_label, action, subject_type, subject_id, detail)"
+        " SELECT 'system', 'invitations.created', 'invitation', id::text, jsonb_build_object('email', email,"
+        "   'role', 'owner') FROM invited",
+        (tenant.admin_email, tenant.admin_name),
+    )
+    return "Created"
+
+
+def main(argv: list[str], environ: Mapping[str, str]) -> int:
+    """Run, classify what went wrong, leave the one-line result; returns the exit code."""
+    started = time.monotonic()
+    result = Result()
+    code = OK
+    try:
+        run(Job.from_env(environ, template="--template" in argv), result)
+    except MigrationError as error:
+        code = _failed(result, error.code, error.reason, str(error))
+    except psycopg.OperationalError as error:
+        code = _failed(result, PASSING, type(error).__name__, first_line(error))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the operator must read of it
+        code = _classify_wrapped(result, error)
+    result.seconds = time.monotonic() - started
+    line = result.line()
+    sys.stdout.write(line + "\n")
+    _leave(Path(environ.get("HOA_TERMINATION_LOG") or "/dev/termination-log"), line)
+    return code
+
+
+def _classify_wrapped(result: Result, error: Exception) -> int:
+    """SQLAlchemy wraps the driver's errors; what counts is the cause."""
+    cause = getattr(error, "orig", None) or error
+    if isinstance(cause, psycopg.OperationalError):
+        return _failed(result, PASSING, type(cause).__name__, first_line(cause))
+    return _failed(result, UNEXPECTED, type(cause).__name__, first_line(cause))
+
+
+def _failed(result: Result, code: int, reason: str, message: str) -> int:
+    result.result, result.reason, result.message = "error", reason, message
+    return code
+
+
+def first_line(error: BaseException) -> str:
+    """The error's first line: Postgres puts statements and data into the lines after it."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _leave(path: Path, line: str) -> None:
+    try:
+        path.write_text(line + "\n", encoding="utf-8")
+    except OSError:
+        sys.stderr.write(f"cannot write the result to {path}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))
