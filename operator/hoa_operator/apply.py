@@ -1,4 +1,4 @@
-"""Carries steps out. It never decides: a step that cannot be taken as planned raises, and the world is looked at again."""
+"""Carries steps out. It never decides: a step that cannot be taken as planned raises, and is planned anew."""
 
 from __future__ import annotations
 

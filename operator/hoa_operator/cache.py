@@ -1,18 +1,20 @@
 """What the operator knows of the cluster: the last state of every watched object, fed by watches and by its own writes.
 
-Its own writes go in as well, so that the next decision sees them although the watch has not yet; an older version never replaces a
-newer one, whatever order they arrive in. Readers get the stored objects themselves and must not change them.
+Its own writes go in as well, so that the next decision sees them although the watch has not yet; an older version never
+replaces a newer one, whatever order they arrive in. Readers get the stored objects themselves and must not change them.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hoa_operator import names
 from hoa_operator.kinds import Kind, Object, labels_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 _REMEMBERED_DELETIONS: Final = 10_000
 

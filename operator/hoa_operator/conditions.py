@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from hoa_operator import desire, names, steps
+from hoa_operator import desire, migrating, names, steps
 from hoa_operator.kinds import INGRESS, is_owned_by, name_of
 from hoa_operator.manifests.meta import is_current
-from hoa_operator.plan import is_newer, jobs, migration_needed, passwords_in_force
+from hoa_operator.plan import passwords_in_force
 from hoa_operator.postgres.desired import differences
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ PROGRESSING: Final = Finding("False", "Progressing", "nothing needs a person")
 def read(world: World, plan: Plan) -> dict[str, Finding]:
     """Return every condition but Ready."""
     findings = {name: reader(world) for name, reader in _READERS.items()}
-    findings[steps.SPEC_ACCEPTED] = Finding("True", "Accepted", f"tier {world.target.tier.name}, server {world.target.server.name}")
+    findings[steps.SPEC_ACCEPTED] = Finding(
+        "True", "Accepted", f"tier {world.target.tier.name}, server {world.target.server.name}"
+    )
     findings[steps.STALLED] = PROGRESSING
     if plan.stop is not None:
         name, reason, message = plan.stop
@@ -125,17 +127,25 @@ def _database(world: World) -> Finding:
 
 def _schema(world: World) -> Finding:
     wanted, has = world.settings.app.schema_revision, world.revision
-    if is_newer(world):
-        return Finding("False", "SchemaNewer", f"the database is at {has}, the app that is deployed at {wanted}; deploy the newer app")
-    if not migration_needed(world):
+    if migrating.is_newer(world):
+        return Finding(
+            "False",
+            "SchemaNewer",
+            f"the database is at {has}, the app that is deployed at {wanted}; deploy the newer app",
+        )
+    if not migrating.is_needed(world):
         return Finding("True", "Current", f"at revision {has}")
-    known = jobs(world)
+    known = migrating.jobs(world)
     if known and known[-1].trouble is not None:
         reason, message = known[-1].trouble
         return Finding("False", reason, f"Job {known[-1].name}: {message}")
     if known:
-        return Finding("False", "Migrating", f"Job {known[-1].name} takes the database from {has or 'empty'} to {wanted}")
-    return Finding("False", "MigrationPending", f"the database is at {has or 'no revision'}; {wanted} waits for its turn")
+        return Finding(
+            "False", "Migrating", f"Job {known[-1].name} takes the database from {has or 'empty'} to {wanted}"
+        )
+    return Finding(
+        "False", "MigrationPending", f"the database is at {has or 'no revision'}; {wanted} waits for its turn"
+    )
 
 
 def _route(world: World) -> Finding:
@@ -153,10 +163,14 @@ def _capacity(world: World) -> Finding:
     if world.target.spec.placement == "Dedicated":
         if desire.available(world):
             return Finding("True", "Dedicated", f"Deployment {names.dedicated(world.name)}")
-        return Finding("False", "DedicatedNotAvailable", f"no pod of Deployment {names.dedicated(world.name)} is available yet")
+        return Finding(
+            "False", "DedicatedNotAvailable", f"no pod of Deployment {names.dedicated(world.name)} is available yet"
+        )
     if int((world.shared_app.get("status") or {}).get("availableReplicas") or 0) > 0:
         return Finding("True", "Shared", f"Deployment {app}")
-    return Finding("False", "AppNotAvailable", f"no pod of Deployment {app} is available; see kubectl describe deployment {app}")
+    return Finding(
+        "False", "AppNotAvailable", f"no pod of Deployment {app} is available; see kubectl describe deployment {app}"
+    )
 
 
 def _welcome(world: World) -> Finding:
@@ -165,7 +179,9 @@ def _welcome(world: World) -> Finding:
     if said == "Sent":
         return Finding("True", "Sent", f"the invitation went to {email}")
     if said == "Failed":
-        return Finding("False", "MailRefused", f"the invitation to {email} was refused; check the address and the mail server")
+        return Finding(
+            "False", "MailRefused", f"the invitation to {email} was refused; check the address and the mail server"
+        )
     if said == "Queued":
         return Finding("False", "Queued", f"the invitation to {email} waits in the outbox")
     return Finding("False", "NotQueued", "the invitation is written when the migration has run")

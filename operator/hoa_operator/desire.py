@@ -96,9 +96,7 @@ def migration(world: World) -> Migration:
 def job_image(world: World) -> JobImage:
     """Return what migration Jobs run."""
     app, timing = world.settings.app, world.settings.timing
-    return jobs.JobImage(
-        app.image, app.image_pull_policy, app.image_pull_secrets, timing.job_deadline, timing.job_ttl
-    )
+    return jobs.JobImage(app.image, app.image_pull_policy, app.image_pull_secrets, timing.job_deadline, timing.job_ttl)
 
 
 def migration_job(world: World, attempt: int) -> Manifest:
@@ -158,7 +156,6 @@ def own_capacity(world: World) -> list[Manifest]:
         dedicated.disruption_budget(kin, app),
         autoscalers.autoscaler(kin, app.name, "tenant", replicas, scaling.target_cpu_percent),
     ]
-
 
 
 def database_name(world: World) -> str:

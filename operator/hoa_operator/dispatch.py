@@ -169,7 +169,7 @@ def _belongs(item: Object, owner: Object) -> bool:
 
 
 def _full_name(label: str, cache: Cache) -> str:
-    """Return the tenant a label stands for; names are short enough to be their own label, but for those made by hand."""
+    """Return the tenant a label stands for; most names are short enough to be their own label."""
     if cache.get(TENANT, label) is not None:
         return label
     return next((name_of(b) for b in cache.all(TENANT) if names.bounded(name_of(b)) == label), label)

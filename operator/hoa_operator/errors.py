@@ -1,6 +1,7 @@
 """Who must act when something is wrong: a person (`UserError`), time (`WorldError`), or a successor (`Fenced`).
 
-Every error carries a CamelCase `reason` for a condition and a `message` a person can act on; neither ever holds a secret.
+Every error carries a CamelCase `reason` for a condition and a `message` a person can act on; neither ever holds a
+secret.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class SlugTaken(UserError):
     def __init__(self, slug: str, owner: str) -> None:
         super().__init__(
             "SlugTaken",
-            f"slug {slug!r} belongs to HOATenant {owner}; choose another spec.slug, or wait until that tenant is deleted",
+            f"slug {slug!r} belongs to HOATenant {owner}; choose another spec.slug, or wait until that one is deleted",
         )
         self.slug = slug
         self.owner = owner

@@ -1,4 +1,5 @@
-"""Kubernetes Events on what a person would want to be told: said once, when it turns, and read by `kubectl describe`."""
+"""Kubernetes Events on what a person would want to be told: said once, when it turns, and read by `kubectl
+describe`."""
 
 from __future__ import annotations
 

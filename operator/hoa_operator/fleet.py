@@ -1,6 +1,7 @@
 """One open door per HOADatabaseServer: opened with the login of its admin Secret, opened anew when that changes.
 
-A server that just failed is not asked again for a few seconds, so that hundreds of tenants on a dead server cost one timeout, not hundreds.
+A server that just failed is not asked again for a few seconds, so that hundreds of tenants on a dead server cost one
+timeout, not hundreds.
 """
 
 from __future__ import annotations

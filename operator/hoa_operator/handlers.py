@@ -1,6 +1,7 @@
-"""kopf's decorators and nothing else: every event of every watched kind goes into the cache, and the cache calls for work.
+"""kopf's decorators and nothing else: every event goes into the cache, and the cache calls for work.
 
-kopf itself writes nothing: there are no create, update or delete handlers, so no annotations and no finalizer of its own.
+kopf itself writes nothing: there are no create, update or delete handlers, so no annotations and no finalizer of its
+own.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def build_registry(listener: Listener, environ: Mapping[str, str]) -> kopf.Opera
 
     @kopf.on.login(registry=registry)
     async def login(**options: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**options) if in_cluster(environ) else kopf.login_with_kubeconfig(**options)
+        return (
+            kopf.login_with_service_account(**options) if in_cluster(environ) else kopf.login_with_kubeconfig(**options)
+        )
 
     return registry
 

@@ -19,14 +19,15 @@ Everything is in one namespace. What the operator's Role must allow (nothing clu
     hoaconnect.com              hoatenants/finalizers, hoadatabaseservers/finalizers   update
     apps                        deployments/finalizers                   update
 
-The last two rows are for clusters that enforce OwnerReferencesPermissionEnforcement. Server-side apply needs `create` and `patch`.
+The last two rows are for clusters that enforce OwnerReferencesPermissionEnforcement. Server-side apply needs `create`
+and `patch`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import aiohttp
 from kubernetes.aio import client as kubernetes_client
@@ -36,11 +37,16 @@ from hoa_operator import names
 from hoa_operator.errors import UserError, WorldError
 from hoa_operator.kinds import SECRET, Kind, kind_of, name_of
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
 JsonObject = dict[str, Any]
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=30, connect=10)
+_JSON: Final = "application/json"
 _APPLY: Final = "application/apply-patch+yaml"
 _MERGE: Final = "application/merge-patch+json"
+_MANAGER: Final = (("fieldManager", names.FIELD_MANAGER),)
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -76,7 +82,7 @@ class Kube:
     async def get(self, kind: Kind, name: str) -> JsonObject | None:
         """Return the live object, or None."""
         try:
-            return await self._request("get", "GET", kind, name)
+            return await self._send(_Request("get", "GET", kind, name))
         except _NotFound:
             return None
 
@@ -84,28 +90,25 @@ class Kube:
         self, kind: Kind, selector: str = "", *, metadata_only: bool = False
     ) -> tuple[list[JsonObject], int]:
         """Return the objects that match, and the version of the list; with `metadata_only` without spec and status."""
-        query = [("labelSelector", selector)] if selector else []
-        accept = _METADATA_ONLY if metadata_only else "application/json"
-        found = await self._request("list", "GET", kind, query=query, accept=accept)
-        items = [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in found["items"]]
+        query = (("labelSelector", selector),) if selector else ()
+        accept = _METADATA_ONLY if metadata_only else _JSON
+        found = await self._send(_Request("list", "GET", kind, query=query, accept=accept))
+        items = [{**item, "apiVersion": kind.api_version, "kind": kind.kind} for item in found["items"]]
         return items, int(found["metadata"]["resourceVersion"])
 
     async def apply(self, manifest: Mapping[str, Any]) -> JsonObject:
         """Server-side apply as field manager `hoa-operator`; fields that others wrote over become ours again."""
-        query = [("fieldManager", names.FIELD_MANAGER), ("force", "true")]
-        kind, name = kind_of(manifest), name_of(manifest)
-        return await self._write("apply", "PATCH", kind, name, body=manifest, content=_APPLY, query=query)
+        kind, name, query = kind_of(manifest), name_of(manifest), (*_MANAGER, ("force", "true"))
+        return await self._write(_Request("apply", "PATCH", kind, name, body=manifest, content=_APPLY, query=query))
 
     async def create(self, manifest: Mapping[str, Any]) -> JsonObject:
         """Create; raise `Conflict` if the name is taken, so that what is there is never overwritten."""
-        query = [("fieldManager", names.FIELD_MANAGER)]
-        return await self._write("create", "POST", kind_of(manifest), "", body=manifest, query=query)
+        return await self._write(_Request("create", "POST", kind_of(manifest), body=manifest, query=_MANAGER))
 
     async def patch(self, kind: Kind, name: str, body: Mapping[str, Any], subresource: str = "") -> JsonObject:
         """Merge-patch; with `metadata.resourceVersion` in `body`, raise `Conflict` if the object changed since."""
-        query = [("fieldManager", names.FIELD_MANAGER)]
         return await self._write(
-            "patch", "PATCH", kind, name, subresource=subresource, body=body, content=_MERGE, query=query
+            _Request("patch", "PATCH", kind, name, subresource, body=body, content=_MERGE, query=_MANAGER)
         )
 
     async def delete(self, kind: Kind, name: str, uid: str) -> bool:
@@ -117,79 +120,86 @@ class Kube:
             "propagationPolicy": "Background",
         }
         try:
-            await self._write("delete", "DELETE", kind, name, body=body)
+            await self._write(_Request("delete", "DELETE", kind, name, body=body))
         except (_NotFound, Conflict):
             return False
         return True
 
-    async def _write(self, verb: str, method: str, kind: Kind, name: str, **options: Any) -> JsonObject:
+    async def _write(self, request: _Request) -> JsonObject:
         self._gate()
-        return await self._request(verb, method, kind, name, **options)
+        return await self._send(request)
 
-    async def _request(
-        self,
-        verb: str,
-        method: str,
-        kind: Kind,
-        name: str = "",
-        *,
-        subresource: str = "",
-        body: Mapping[str, Any] | None = None,
-        content: str = "application/json",
-        accept: str = "application/json",
-        query: list[tuple[str, str]] | None = None,
-    ) -> JsonObject:
-        what = f"{verb} {kind.kind} {self.namespace}/{name or '*'}"
-        self._meter.request(verb, kind.kind)
+    async def _send(self, request: _Request) -> JsonObject:
+        what = f"{request.verb} {request.kind.kind} {self.namespace}/{request.name or '*'}"
+        self._meter.request(request.verb, request.kind.kind)
         method, url, headers, payload, post = await self._client.param_serialize(
-            method,
-            kind.path(self.namespace, name, subresource),
-            query_params=query or [],
-            header_params={"Accept": accept, "Content-Type": content},
-            body=body,
+            request.method,
+            request.kind.path(self.namespace, request.name, request.subresource),
+            query_params=list(request.query),
+            header_params={"Accept": request.accept, "Content-Type": request.content},
+            body=request.body,
             auth_settings=["BearerToken"],
         )
-        status, reason, text, retry_after = await _send(
+        answer = await _answer(
             what, lambda: self._client.call_api(method, url, headers, payload, post, _request_timeout=_TIMEOUT)
         )
-        if 200 <= status < 300:
-            return dict(json.loads(text))
-        raise _refusal(what, kind, _Refusal(status, reason, text, retry_after))
+        if 200 <= answer.status < 300:
+            return dict(json.loads(answer.text))
+        raise _refusal(what, request.kind, answer)
+
+
+@dataclass(frozen=True)
+class _Request:
+    verb: str
+    method: str
+    kind: Kind
+    name: str = ""
+    subresource: str = ""
+    body: Mapping[str, Any] | None = None
+    content: str = _JSON
+    accept: str = _JSON
+    query: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What the API server said; `retry_after` in seconds, if it asked for patience."""
+
+    status: int
+    reason: str
+    text: bytes
+    retry_after: float | None
+
+    def words(self) -> tuple[str, str]:
+        """Return reason and message of a refusal."""
+        try:
+            said = json.loads(self.text)
+            return said.get("reason") or self.reason, said.get("message") or self.reason
+        except (ValueError, AttributeError):
+            return self.reason, self.reason
 
 
 class _NotFound(WorldError):
     """There is no such object."""
 
 
-class _Refusal:
-    """What the API server answered instead."""
-
-    def __init__(self, status: int, reason: str, text: bytes, retry_after: float | None) -> None:
-        self.status = status
-        self.retry_after = retry_after
-        try:
-            said = json.loads(text)
-            self.reason, self.message = said.get("reason") or reason, said.get("message") or reason
-        except (ValueError, AttributeError):
-            self.reason, self.message = reason, reason
-
-
-async def _send(what: str, call: Callable[[], Awaitable[Any]]) -> tuple[int, str, bytes, float | None]:
+async def _answer(what: str, call: Callable[[], Awaitable[Any]]) -> _Answer:
     try:
         response = await call()
         text = await response.read()
     except (TimeoutError, aiohttp.ServerTimeoutError) as error:
-        raise WorldError("ApiServerSilent", f"{what}: the API server did not answer within {_TIMEOUT.total:.0f} s") from error
+        silence = f"{what}: the API server did not answer within {_TIMEOUT.total:.0f} s"
+        raise WorldError("ApiServerSilent", silence) from error
     except (aiohttp.ClientError, OSError) as error:
         raise WorldError("ApiServerUnreachable", f"{what}: {type(error).__name__}: {error}") from error
     raw = response.headers.get("Retry-After", "")
-    return response.status, response.reason or "", text, float(raw) if raw.isdigit() else None
+    return _Answer(response.status, response.reason or "", text, float(raw) if raw.isdigit() else None)
 
 
-def _refusal(what: str, kind: Kind, said: _Refusal) -> UserError | WorldError:
+def _refusal(what: str, kind: Kind, said: _Answer) -> UserError | WorldError:
+    reason, words = said.words()
     # What the server says about a Secret may quote what the Secret holds.
-    words = said.reason if kind is SECRET else said.message
-    message = f"{what}: {words}"
+    message = f"{what}: {reason if kind is SECRET else words}"
     if said.status == 404:
         return _NotFound("NotFound", message)
     if said.status == 409:
@@ -211,7 +221,9 @@ async def connect(environ: Mapping[str, str]) -> kubernetes_client.ApiClient:
             config_file=environ.get("KUBECONFIG"), client_configuration=configuration, persist_config=False
         )
     configuration.client_session_kwargs = {"trust_env": False}
-    return kubernetes_client.ApiClient(configuration)
+    client = kubernetes_client.ApiClient(configuration)
+    client.user_agent = names.FIELD_MANAGER
+    return client
 
 
 def in_cluster(environ: Mapping[str, str]) -> bool:

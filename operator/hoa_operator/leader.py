@@ -1,13 +1,13 @@
 """One operator at a time, by a Lease; and certainty, by this process's own clock, that the lead is still ours.
 
-No lock is trusted alone. Before every write `check` asks whether the lease we last renewed can have run out; a process that was stopped
-and woke up late finds that out before it writes, and the registry's epoch refuses it even if it did not.
+No lock is trusted alone. Before every write `check` asks whether the lease we last renewed can have run out; a
+process that was stopped and woke up late finds that out before it writes, and the registry's epoch refuses it even if
+it did not.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +20,8 @@ from hoa_operator.kinds import LEASE, Object
 from hoa_operator.kube import Conflict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hoa_operator.kube import Kube
 
 log = structlog.get_logger()
@@ -29,7 +31,8 @@ _MICROSECONDS: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 @dataclass(frozen=True)
 class LeaseTerms:
-    """Seconds: how long a renewal holds, how often it is renewed or asked for, and how long before its end it is not trusted."""
+    """Seconds: how long a renewal holds, how often it is renewed or asked for, and how long before its end it is not
+    trusted."""
 
     duration: float = 15.0
     renew: float = 5.0
@@ -99,7 +102,9 @@ class Leadership:
             async with asyncio.timeout(self.terms.renew):
                 return await self._ask(kube)
         except TimeoutError as error:
-            raise WorldError("ApiServerSilent", f"lease {self.name}: no answer within {self.terms.renew:.0f} s") from error
+            raise WorldError(
+                "ApiServerSilent", f"lease {self.name}: no answer within {self.terms.renew:.0f} s"
+            ) from error
 
     async def _ask(self, kube: Kube) -> bool:
         asked_at = self._clock()
@@ -145,7 +150,11 @@ class Leadership:
         return {
             "apiVersion": LEASE.api_version,
             "kind": LEASE.kind,
-            "metadata": {"name": self.name, "namespace": namespace, "labels": {names.LABEL_MANAGED_BY: names.MANAGED_BY}},
+            "metadata": {
+                "name": self.name,
+                "namespace": namespace,
+                "labels": {names.LABEL_MANAGED_BY: names.MANAGED_BY},
+            },
             "spec": {
                 "holderIdentity": self.identity,
                 "leaseDurationSeconds": int(self.terms.duration),

@@ -1,4 +1,5 @@
-"""What the leader does, and only it: fill the cache, watch, and work the queue until it is told to stop or loses the lead."""
+"""What the leader does, and only it: fill the cache, watch, and work the queue until it is told to stop or loses
+the lead."""
 
 from __future__ import annotations
 
@@ -14,7 +15,6 @@ import structlog
 
 from hoa_operator import dispatch, handlers
 from hoa_operator.apply import Doors
-from hoa_operator.cache import Cache
 from hoa_operator.capacity import CapacityReconciler
 from hoa_operator.dispatch import CAPACITY, SERVER_KEY, TENANT_KEY, Call, Key
 from hoa_operator.errors import Fenced
@@ -28,7 +28,7 @@ from hoa_operator.workqueue import Limits, WorkQueue, backoff
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from hoa_operator.cache import Change
+    from hoa_operator.cache import Cache, Change
     from hoa_operator.kinds import Kind, Object
     from hoa_operator.kube import Kube
     from hoa_operator.metrics import Metrics
@@ -95,7 +95,7 @@ class Leader:
         try:
             await asyncio.wait({watching.task, audit, stopped}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            finished = await self.queue.drain(timeout=20.0)
+            finished = await self.queue.drain(20.0)
             log.info("queue drained", finished=finished)
             watching.flag.set()
             audit.cancel()

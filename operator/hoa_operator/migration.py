@@ -107,7 +107,9 @@ def _last_result(pods: Sequence[PodState]) -> Result | None:
     return next((pod.result for pod in reversed(pods) if pod.result is not None), None)
 
 
-def _trouble(failed: Mapping[str, Any] | None, pods: Sequence[PodState], result: Result | None) -> tuple[str, str] | None:
+def _trouble(
+    failed: Mapping[str, Any] | None, pods: Sequence[PodState], result: Result | None
+) -> tuple[str, str] | None:
     stuck = next((pod.trouble for pod in pods if pod.trouble), None)
     said = f"{result.reason}: {result.message}" if result and not result.ok else ""
     if failed is not None and failed.get("reason") == "DeadlineExceeded":

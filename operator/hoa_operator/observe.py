@@ -139,7 +139,9 @@ def children_of(cache: Cache, tenant: str) -> Children:
 
 def jobs_running(cache: Cache) -> int:
     """Count migration Jobs that have not finished."""
-    return sum(1 for job in cache.all(JOB) if labels_of(job).get(names.LABEL_COMPONENT) == "migration" and _unfinished(job))
+    return sum(
+        1 for job in cache.all(JOB) if labels_of(job).get(names.LABEL_COMPONENT) == "migration" and _unfinished(job)
+    )
 
 
 def _unfinished(job: Object) -> bool:
@@ -174,5 +176,3 @@ async def _usage(
     if row is None or row.schema_revision is None or not database.exists or not database.allow_connections:
         return None
     return await sources.usage.read(row.tenant_id, door.usage)
-
-

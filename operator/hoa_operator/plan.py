@@ -1,7 +1,8 @@
-"""Decides what to do for a tenant that shall live: pure. Reconcile carries the steps out, looks again, and asks again until none are left.
+"""Decides what to do for a tenant that shall live: pure. Reconcile carries it out, looks again and asks again.
 
-The order is what makes a kill at any instant harmless: the finalizer before anything is made; the claim on slug and hosts before the
-database; where the database lies, before it is made; its oid as soon as it is known; passwords set before they are registered.
+The order is what makes a kill at any instant harmless: the finalizer before anything is made; the claim on slug and
+hosts before the database; where the database lies, before it is made; its oid as soon as it is known; passwords set
+before they are registered.
 """
 
 from __future__ import annotations
@@ -9,12 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hoa_operator import desire, migration, names
+from hoa_operator import desire, migrating, names
 from hoa_operator.errors import UserError, WorldError
-from hoa_operator.kinds import INGRESS, JOB, POD, SECRET, is_owned_by, kind_of, name_of
-from hoa_operator.manifests.jobs import inputs
+from hoa_operator.kinds import INGRESS, SECRET, is_owned_by, kind_of, name_of
 from hoa_operator.manifests.meta import is_current
-from hoa_operator.manifests.secrets import Credentials
 from hoa_operator.postgres import names as postgres_names
 from hoa_operator.postgres.desired import differences
 from hoa_operator.registry import Placement, RegistryRow
@@ -22,7 +21,6 @@ from hoa_operator.steps import (
     CAPACITY_READY,
     CREDENTIALS_READY,
     ROUTE_READY,
-    SCHEMA_CURRENT,
     AddFinalizer,
     ApplyObject,
     DeleteObject,
@@ -39,11 +37,8 @@ from hoa_operator.world import RowSecrets
 if TYPE_CHECKING:
     from hoa_operator.kinds import Object
     from hoa_operator.manifests.meta import Manifest
-    from hoa_operator.migration import JobState
+    from hoa_operator.manifests.secrets import Credentials
     from hoa_operator.world import World
-
-#: Seconds between looks while a turn for a migration Job is awaited.
-_TURN = 5.0
 
 
 def plan(world: World) -> Plan:
@@ -60,7 +55,7 @@ def plan(world: World) -> Plan:
     if steps:
         return Plan(tuple(steps))
     steps += _credentials(world, credentials)
-    turn = _migrate(world, credentials)
+    turn = migrating.decide(world)
     steps += [*turn.steps, *_capacity(world), *_route(world)]
     if not steps:
         steps += _serve(world)
@@ -119,23 +114,24 @@ def _placement(world: World, oid: int | None) -> Placement:
 
 
 def check_data_is_there(world: World) -> None:
-    """Refuse to put an empty database where recorded data should be, or to work on another server under the same address."""
+    """Refuse to put an empty database where recorded data should be, or to work on another server under the same
+    address."""
     placement, database = world.record.placement, world.database
     if placement is None:
         return
     if placement.system_identifier != database.system_identifier:
         raise WorldError(
             "WrongServer",
-            f"HOADatabaseServer {placement.server_name} now answers as Postgres {database.system_identifier}, but the tenant's data "
-            f"lies on {placement.system_identifier}; correct spec.endpoint of the server",
+            f"HOADatabaseServer {placement.server_name} now answers as Postgres {database.system_identifier}, but the "
+            f"tenant's data lies on {placement.system_identifier}; correct spec.endpoint of the server",
         )
     if placement.database_oid is None or (database.exists and database.oid == placement.database_oid):
         return
     found = f"has oid {database.oid} now" if database.exists else "is gone"
     raise UserError(
         "DatabaseLost",
-        f"database {postgres_names.database_name(placement.tenant_id)} (oid {placement.database_oid}) on {placement.server_name} {found}; "
-        "nothing was put in its place. Restore it, or delete the HOATenant",
+        f"database {postgres_names.database_name(placement.tenant_id)} (oid {placement.database_oid}) on "
+        f"{placement.server_name} {found}; nothing was put in its place. Restore it, or delete the HOATenant",
     )
 
 
@@ -167,7 +163,8 @@ def _secrets(credentials: Credentials) -> RowSecrets:
 
 
 def passwords_in_force(world: World, credentials: Credentials) -> bool:
-    """Tell whether what the Secret holds was set and registered: the row and the migrator's Secret, written last, say the same."""
+    """Tell whether what the Secret holds was set and registered: the row and the migrator's Secret, written last,
+    say the same."""
     known, live = world.record.secrets, desire.live_migrator_secret(world)
     if known is None or live is None:
         return False
@@ -179,7 +176,7 @@ def passwords_in_force(world: World, credentials: Credentials) -> bool:
 def _credentials(world: World, credentials: Credentials) -> list[Step]:
     """Keep labels and owners of the Secrets; what they hold is settled by now."""
     wanted = [desire.credentials_secret(world, credentials)]
-    if not _may_record(world):
+    if not migrating.is_done(world):
         wanted.append(desire.migrator_secret(world, credentials, desire.migrated(world)))
     return _applied(world, wanted, CREDENTIALS_READY)
 
@@ -197,82 +194,6 @@ def _applied(world: World, wanted: list[Manifest], condition: str) -> list[Step]
 
 def _delete(live: Object, condition: str) -> DeleteObject:
     return DeleteObject(kind_of(live), name_of(live), live["metadata"]["uid"], condition)
-
-
-# Migration
-
-
-def jobs(world: World) -> list[JobState]:
-    """Return the tenant's own Jobs for the wanted revision, oldest attempt first."""
-    own = migration.for_revision(world.children.owned(JOB, world.uid), world.settings.app.schema_revision)
-    return migration.read_jobs(own, world.children.by_kind.get(POD, ()))
-
-
-def migration_needed(world: World) -> bool:
-    """Tell whether a migration has to run, or its result to be taken in."""
-    if is_newer(world):
-        return False
-    return world.revision != world.settings.app.schema_revision or desire.migrated(world) != desire.purpose(world)
-
-
-def is_newer(world: World) -> bool:
-    """Tell whether the database is ahead of the app that is deployed, so that migrating would be a step back."""
-    return world.revision is not None and world.revision > world.settings.app.schema_revision
-
-
-def _may_record(world: World) -> bool:
-    found = jobs(world)
-    return migration_needed(world) and bool(found) and found[-1].phase == "Complete"
-
-
-def _migrate(world: World, credentials: Credentials) -> Plan:
-    if not migration_needed(world):
-        return Plan()
-    known = jobs(world)
-    if not known:
-        return _start(world, 1)
-    last = known[-1]
-    if last.phase == "Deleting":
-        return Plan(wait=1.0)
-    if last.phase == "Complete" and last.purpose == desire.purpose(world):
-        return _record(world, credentials, last)
-    outdated = last.inputs != inputs(desire.migration(world), desire.job_image(world))
-    if last.phase == "Running":
-        stale = [DeleteObject(JOB, last.name, last.uid, SCHEMA_CURRENT)] if outdated else []
-        return Plan(tuple(stale))
-    if outdated or last.phase == "Complete" or world.target.identity.retry_requested:
-        return _start(world, last.attempt + 1)
-    return _after_failure(world, last)
-
-
-def _start(world: World, attempt: int) -> Plan:
-    if world.jobs_running >= world.settings.timing.job_concurrency:
-        return Plan(wait=_TURN)
-    return Plan((ApplyObject(desire.migration_job(world, attempt), SCHEMA_CURRENT),))
-
-
-def _after_failure(world: World, last: JobState) -> Plan:
-    reason, message = last.trouble or ("MigrationFailed", "the Job failed")
-    if last.final:
-        return Plan(
-            stop=(SCHEMA_CURRENT, last.result.reason if last.result else reason,
-                  f"{message}. It would fail again as it is; change the spec or the app, or annotate with {names.ANNOTATION_RETRY}=now")
-        )  # fmt: skip
-    finished = last.finished_at or world.now
-    remaining = last.retry_delay() - (world.now - finished).total_seconds()
-    return Plan(wait=remaining) if remaining > 0 else _start(world, last.attempt + 1)
-
-
-def _record(world: World, credentials: Credentials, last: JobState) -> Plan:
-    """Take in a success: the registry first, then the mark on the Secret that makes it final."""
-    reported = last.result.revision if last.result and last.result.revision else world.settings.app.schema_revision
-    steps: list[Step] = []
-    if world.row is not None and world.row.schema_revision != reported:
-        steps.append(Register(replace(_row(world), state=world.row.state, schema_revision=reported)))
-    steps.append(
-        ApplyObject(desire.migrator_secret(world, credentials, desire.purpose(world)), SCHEMA_CURRENT)
-    )
-    return Plan(tuple(steps))
 
 
 # Route and capacity

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 
-
 @asynccontextmanager
 async def serving(address: str, port: int, routes: list[web.RouteDef]) -> AsyncIterator[None]:
     """Serve routes on a port of their own."""

@@ -1,13 +1,13 @@
 """The one reconcile of a tenant: observe, plan, apply, look again, until nothing is left to do; then status.
 
-It answers a created, changed, deleted or merely old HOATenant the same way, remembers nothing that matters, and can be killed anywhere.
+It answers a created, changed, deleted or merely old HOATenant the same way, remembers nothing that matters, and can
+be killed anywhere.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -28,6 +28,7 @@ from hoa_operator.workqueue import backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from random import Random
 
     from hoa_operator.apply import Doors
     from hoa_operator.kinds import Object
@@ -44,7 +45,8 @@ _CONFLICT_PAUSE: Final = 0.2
 
 @dataclass(frozen=True)
 class Outcome:
-    """When to look again (seconds; None: only when something changes or at the next resync), and what failed, if anything."""
+    """When to look again (seconds; None: only when something changes or at the next resync), and what failed, if
+    anything."""
 
     wait: float | None = None
     failed: str | None = None
@@ -53,7 +55,9 @@ class Outcome:
 class TenantReconciler:
     """Reconciles HOATenants by name. `random` spreads retries."""
 
-    def __init__(self, doors: Doors, reporter: str, random: Random, clock: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self, doors: Doors, reporter: str, random: Random, clock: Callable[[], datetime] | None = None
+    ) -> None:
         self._doors = doors
         self._sources = doors.sources
         self._reporter = reporter
@@ -149,7 +153,7 @@ class TenantReconciler:
         return await self._remove(body, report, lambda remains: teardown.plan_deletion(remains, policy))
 
     async def _undo(self, body: Object, report: Report) -> Report:
-        """Remove what a provisioning that came too late made; say so first, so that a kill in between changes nothing."""
+        """Remove what a provisioning that came too late made; say so first, so that a kill changes nothing."""
         before = report.before if status.is_rolled_back(report.before, report.identity) else status.build(report)
         said = status.rolled_back(replace(report, before=before), before, "now")
         if not status.is_rolled_back(report.before, report.identity):
@@ -276,5 +280,3 @@ class TenantReconciler:
 
     async def _write(self, body: Object, said: Mapping[str, Any], now: datetime) -> Object:
         return await publish(self._doors, body, said, now, self._reporter)
-
-

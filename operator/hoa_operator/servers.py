@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hoa_operator.errors import UserError, WorldError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def _existing(name: str, by_name: Mapping[str, DatabaseServer], why: str) -> Dat
     known = ", ".join(sorted(by_name)) or "none"
     raise UserError(
         "DatabaseServerMissing",
-        f"HOADatabaseServer {name!r} {why}, but does not exist (there are: {known}); create it again or correct the name",
+        f"HOADatabaseServer {name!r} {why}, but does not exist (there are: {known}); create it or correct the name",
     )
 
 
@@ -91,8 +93,8 @@ def _wanted(
     if request.region and server.region != request.region:
         raise UserError(
             "RegionMismatch",
-            f"HOADatabaseServer {server.name!r} lies in region {server.region or 'none'}, but spec.region is {request.region}; "
-            "name a server of that region",
+            f"HOADatabaseServer {server.name!r} lies in region {server.region or 'none'}, "
+            f"but spec.region is {request.region}; name a server of that region",
         )
     if load.get(server.name, 0) >= server.max_tenants:
         raise _full(server.name, server.max_tenants)

@@ -1,11 +1,11 @@
-"""The reconcile of a HOADatabaseServer: ask it what it is, and keep a template of the current schema on it for tenants to be cloned from."""
+"""The reconcile of a HOADatabaseServer: ask it what it is, and keep a template of the current schema on it for
+tenants to be cloned from."""
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -29,6 +29,8 @@ from hoa_operator.tenant import format_time
 from hoa_operator.workqueue import backoff
 
 if TYPE_CHECKING:
+    from random import Random
+
     from hoa_operator.apply import Doors
     from hoa_operator.kinds import Object
     from hoa_operator.manifests.meta import Manifest
@@ -95,7 +97,9 @@ class ServerReconciler:
                 if facts.open_databases:
                     await door.lock_front_doors()
                 found |= {"systemIdentifier": facts.system_identifier, "version": facts.version}
-                findings[READY] = Finding("True", "Answering", f"Postgres {facts.version} at {server.host}:{server.port}")
+                findings[READY] = Finding(
+                    "True", "Answering", f"Postgres {facts.version} at {server.host}:{server.port}"
+                )
                 await self._template(_Case(server, self._family(server), door), found, findings)
         except Fenced:
             raise
@@ -221,9 +225,7 @@ class ServerReconciler:
         await publish(self._doors, body, status, now, self._reporter)
 
 
-def _condition(
-    old: Any, name: str, finding: Finding, body: Object, now: datetime
-) -> dict[str, Any]:
+def _condition(old: Any, name: str, finding: Finding, body: Object, now: datetime) -> dict[str, Any]:
     same = old is not None and old["status"] == finding.status
     return {
         "type": name,

@@ -6,10 +6,12 @@ Secrets are not here: settings name the folders and files that hold them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 
@@ -173,7 +175,7 @@ class _Reader:
             self._wrong.append(f"{name}: {found!r} is not one of {', '.join(allowed)}")
         return found
 
-    def value(self, name: str, parse: Callable[[str], T], default: T | None | _Required = None) -> T:
+    def value(self, name: str, parse: Callable[[str], T], default: T | _Required | None = None) -> T:
         raw = self._environ.get(name)
         if raw:
             try:

@@ -1,7 +1,7 @@
-"""Turns what is known into `status`: pure. Conditions are read off the world, not off what was tried, so they never lie after a restart.
+"""Turns what is known into `status`: pure. Conditions are read off the world, not off what was tried.
 
-One failure is laid over the condition it belongs to. A condition keeps its transition time while its status stays the same, and a status
-that says nothing new equals the one before, so that nothing is written.
+One failure is laid over the condition it belongs to. A condition keeps its transition time while its status stays the
+same, and a status that says nothing new equals the one before, so that nothing is written.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hoa_operator import conditions as found
-from hoa_operator import desire, quantities, steps
+from hoa_operator import desire, names, quantities, steps
 from hoa_operator.tenant import format_time, parse_time
 
 if TYPE_CHECKING:
@@ -76,10 +76,10 @@ def rolled_back(report: Report, hung: Mapping[str, Any], left: str | None) -> St
     base = build(report)
     step = next((entry for entry in hung.get("onboarding") or () if "finishedAt" not in entry), {"step": "onboarding"})
     why = _reason_of_hanging(hung)
+    removal = f"is being removed ({left})" if left else "was removed"
     message = (
-        f"{step['step']} was not done in time: {why}. What was made for this tenant "
-        f"{'is being removed (' + left + ')' if left else 'was removed'}; correct the cause, then change the spec or annotate "
-        "the HOATenant with hoaconnect.com/retry=now"
+        f"{step['step']} was not done in time: {why}. What was made for this tenant {removal}; correct the cause, "
+        f"then change the spec or annotate the HOATenant with {names.ANNOTATION_RETRY}=now"
     )
     findings = dict(_previous(base))
     findings[steps.STALLED] = found.Finding("True", DEADLINE_EXCEEDED, message)
@@ -211,9 +211,7 @@ def _laid_over(failure: Failure) -> dict[str, Finding]:
 
 def _previous(before: Mapping[str, Any]) -> dict[str, Finding]:
     defaults = {steps.SPEC_ACCEPTED: found.Finding("True", "Accepted", ""), steps.STALLED: found.PROGRESSING}
-    known = {
-        c["type"]: found.Finding(c["status"], c["reason"], c["message"]) for c in before.get("conditions") or ()
-    }
+    known = {c["type"]: found.Finding(c["status"], c["reason"], c["message"]) for c in before.get("conditions") or ()}
     return defaults | known
 
 
@@ -246,7 +244,13 @@ def _retry(retry: Retry | None) -> dict[str, Any] | None:
 
 
 def _reason_of_hanging(hung: Mapping[str, Any]) -> str:
-    for name in (steps.SCHEMA_CURRENT, steps.DATABASE_READY, steps.CREDENTIALS_READY, steps.ROUTE_READY, steps.SPEC_ACCEPTED):
+    for name in (
+        steps.SCHEMA_CURRENT,
+        steps.DATABASE_READY,
+        steps.CREDENTIALS_READY,
+        steps.ROUTE_READY,
+        steps.SPEC_ACCEPTED,
+    ):
         known = condition(hung, name)
         if known is not None and known["status"] == "False":
             return f"{known['reason']}: {known['message']}".rstrip(".")

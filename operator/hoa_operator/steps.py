@@ -1,6 +1,7 @@
 """The steps a plan is made of: plain data that `apply` carries out, each safe to repeat after a kill at any point.
 
-`condition` is where a failure shows; `onboarding` which of the seven steps of the business process it is part of, if any.
+`condition` is where a failure shows; `onboarding` which of the seven steps of the business process it is part of, if
+any.
 """
 
 from __future__ import annotations

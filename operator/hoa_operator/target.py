@@ -1,4 +1,5 @@
-"""What one tenant shall be, once its spec, the tiers and the servers are known: pure, and the ground every plan stands on."""
+"""What one tenant shall be, once its spec, the tiers and the servers are known: pure, and the ground every plan
+stands on."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ class Target:
 
 
 def check_hosts(spec: TenantSpec, base_domain: str) -> tuple[str, ...]:
-    """Return all hosts of the tenant; refuse one under the platform's own domain, which another tenant's slug may claim."""
+    """Return all hosts of the tenant; refuse one under the platform's own domain, which another tenant's slug may
+    claim."""
     hosts = spec.hosts(base_domain)
     for host in hosts[1:]:
         if host == base_domain or host.endswith(f".{base_domain}"):
@@ -70,7 +72,7 @@ class Failure:
         return isinstance(self.error, UserError)
 
 
-class StepFailed(Exception):  # noqa: N818 - it carries a failure, it is none of its own
+class StepFailed(Exception):
     """Carries a failure up to where the status is written."""
 
     def __init__(self, failure: Failure) -> None:

@@ -1,6 +1,7 @@
-"""Decides how a tenant goes away, the mirror image of `plan`: pure. Also how a provisioning that passed its deadline is undone.
+"""Decides how a tenant goes away, and how a provisioning that came too late is undone: pure.
 
-Whatever cannot be proved to be this tenant's stays. Nothing is made here, so children are never recreated while deleting.
+Whatever cannot be proved to be this tenant's stays. Nothing is made here, so children are never recreated while
+deleting.
 """
 
 from __future__ import annotations

@@ -5,15 +5,17 @@ The CRD's schema has checked almost everything; what it cannot check raises `Use
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from hoa_operator import names, quantities
 from hoa_operator.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 State = Literal["Active", "ReadOnly", "Suspended"]
 ManagementPolicy = Literal["Managed", "Paused", "ObserveOnly"]
@@ -181,7 +183,8 @@ def _time_zone(name: str) -> str:
         ZoneInfo(name)
     except (ValueError, OSError, KeyError) as unknown:  # ZoneInfoNotFoundError is a KeyError
         raise UserError(
-            "TimeZoneUnknown", f"spec.timeZone {name!r} is not an IANA time zone; use one such as America/New_York or UTC"
+            "TimeZoneUnknown",
+            f"spec.timeZone {name!r} is not an IANA time zone; use one such as America/New_York or UTC",
         ) from unknown
     return name
 

@@ -1,18 +1,21 @@
-"""What a size of tenant gets: HOATier parsed, `Auto` resolved with hysteresis, and the shared app sized from all tenants.
+"""What a size of tenant gets: HOATier parsed, `Auto` resolved with hysteresis, the shared app sized: pure.
 
-The thresholds come from the tiers themselves; the chart ships small (<100), medium (<500), large (<2000) and enterprise.
+The thresholds come from the tiers themselves; the chart ships small (<100), medium (<500), large (<2000) and
+enterprise.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hoa_operator import quantities
 from hoa_operator.errors import UserError
 from hoa_operator.tenant import AUTO_TIER, LimitOverrides
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 #: A tenant leaves its tier downwards only this far under the tier's minimum, so that 499/501 does not flap.
 HYSTERESIS: Final = 0.05
@@ -98,7 +101,8 @@ def parse_tier(body: Mapping[str, Any]) -> Tier:
 def resolve(wanted: str, homeowners: int, current: str | None, tiers: Iterable[Tier]) -> Tier:
     """Return the tier that holds: the named one, or for `Auto` the one whose range has `homeowners`.
 
-    `current` is the tier in force. Growth moves up at once; shrinking moves down only once it is clear of the boundary.
+    `current` is the tier in force. Growth moves up at once; shrinking moves down only once it is clear of the
+    boundary.
     """
     ordered = sorted(tiers, key=lambda tier: (tier.homeowners_min, tier.name))
     if not ordered:
@@ -140,8 +144,10 @@ class Replicas:
     maximum: int
 
 
-def shared_replicas(demand_millicores: int, pod_millicores: int, overcommit: float, floor: int, ceiling: int) -> Replicas:
-    """Size the shared app: tiers' cpu × overcommit ÷ a pod's cpu, between the installation's floor and ceiling.
+def shared_replicas(
+    demand_millicores: int, pod_millicores: int, overcommit: float, floor: int, ceiling: int
+) -> Replicas:
+    """Size the shared app: tiers' cpu times overcommit by a pod's cpu, between the installation's floor and ceiling.
 
     One pod more than the floor is always allowed, so that the smallest installation can still absorb a burst.
     """

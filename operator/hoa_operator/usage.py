@@ -1,4 +1,5 @@
-"""Remembers what each tenant's database said of its use, and when to ask again: often until the welcome mail went out, then rarely."""
+"""Remembers what each tenant's database said of its use, and when to ask again: often until the welcome mail
+went out, then rarely."""
 
 from __future__ import annotations
 
@@ -59,4 +60,4 @@ class UsageBook:
 
 
 def _pending(usage: Usage | None) -> bool:
-    return usage is None or usage.welcome_mail not in ("Sent",)
+    return usage is None or usage.welcome_mail != "Sent"

@@ -1,7 +1,8 @@
 """Keeps the cache true although watches can fall silent or miss a deletion: lists what there is, cheaply, and compares.
 
-kopf streams the events. Once a minute each kind is listed without spec and status. What the cache lacks although it was there a listing ago
-means that the watch of that kind is dead: liveness says so, and the kubelet starts the operator anew. What vanished unseen is forgotten.
+kopf streams the events. Once a minute each kind is listed without spec and status. What the cache lacks although it
+was there a listing ago means that the watch of that kind is dead: liveness says so, and the kubelet starts the
+operator anew. What vanished unseen is forgotten.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The work queue: one key at a time per object, bounded at once per lane and in all, retried with capped backoff and jitter.
+"""The work queue: one at a time per key, bounded per lane and in all, retried with capped backoff and jitter.
 
-A lane is what can hang as one, in practice a database server: a hung server fills its own lane and nobody else's, because every
-lane may always have one key at work. Interactive work (a person changed something) goes before routine work (resync).
+A lane is what can hang as one, in practice a database server: a hung server fills its own lane and nobody else's,
+because every lane may always have one key at work. Interactive work (a person changed something) goes before routine
+work (resync).
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import itertools
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
-from random import Random
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from random import Random
 
 Key = TypeVar("Key", bound=Hashable)
 _FIRST_DELAY: Final = 0.5
@@ -37,9 +40,7 @@ def backoff(failures: int, limit: float, random: Random) -> float:
 class WorkQueue(Generic[Key]):
     """Runs `work(key)` for every key added; a key added while it is at work runs once more afterwards."""
 
-    def __init__(
-        self, work: Callable[[Key], Awaitable[None]], lane: Callable[[Key], str], limits: Limits
-    ) -> None:
+    def __init__(self, work: Callable[[Key], Awaitable[None]], lane: Callable[[Key], str], limits: Limits) -> None:
         self._work = work
         self._lane = lane
         self._limits = limits
@@ -59,14 +60,14 @@ class WorkQueue(Generic[Key]):
         self._open = True
         self._dispatch()
 
-    async def drain(self, timeout: float) -> bool:
+    async def drain(self, seconds: float) -> bool:
         """Start nothing more and wait for what is at work; tell whether all of it finished in time."""
         self._open = False
         if self._timer is not None:
             self._timer.cancel()
         if not self._running:
             return True
-        _, pending = await asyncio.wait(set(self._running.values()), timeout=timeout)
+        _, pending = await asyncio.wait(set(self._running.values()), timeout=seconds)
         for task in pending:
             task.cancel()
         if pending:
@@ -86,7 +87,7 @@ class WorkQueue(Generic[Key]):
         self._dispatch()
 
     def add_after(self, key: Key, delay: float) -> None:
-        """Have `key` worked on after `delay` seconds unless it is anyway before; the earliest of several times holds."""
+        """Have `key` worked on after `delay` seconds unless it is before; the earliest of several times holds."""
         if key in self._queued or key in self._again:
             return
         at = asyncio.get_running_loop().time() + max(delay, 0.0)

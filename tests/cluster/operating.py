@@ -1,4 +1,5 @@
-"""What the operator's tests say again and again: wait for a condition, let the shared app look available, count writes."""
+"""What the operator's tests say again and again: wait for a condition, let the shared app look available, count
+writes."""
 
 from __future__ import annotations
 

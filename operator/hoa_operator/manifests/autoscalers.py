@@ -1,10 +1,15 @@
-"""HorizontalPodAutoscalers: the shared app's, sized by all tenants' tiers, and each dedicated app's, sized by its own."""
+"""HorizontalPodAutoscalers: the shared app's, sized by all tenants' tiers, and each dedicated app's, sized by
+its own."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hoa_operator.kinds import DEPLOYMENT, HPA
 from hoa_operator.manifests.meta import Family, Manifest, stamped
-from hoa_operator.tiers import Replicas
+
+if TYPE_CHECKING:
+    from hoa_operator.tiers import Replicas
 
 
 def autoscaler(family: Family, name: str, component: str, replicas: Replicas, cpu_percent: int) -> Manifest:
@@ -21,7 +26,10 @@ def autoscaler(family: Family, name: str, component: str, replicas: Replicas, cp
                 "metrics": [
                     {
                         "type": "Resource",
-                        "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": cpu_percent}},
+                        "resource": {
+                            "name": "cpu",
+                            "target": {"type": "Utilization", "averageUtilization": cpu_percent},
+                        },
                     }
                 ],
                 "behavior": {"scaleDown": {"stabilizationWindowSeconds": 300}},

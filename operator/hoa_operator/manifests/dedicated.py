@@ -1,20 +1,24 @@
 """A tenant's own capacity: Deployment, Service, PodDisruptionBudget and HPA of the same app image.
 
-The pods are the shared app's own pods (image, mounts, probes, security) as the chart deployed them, with the tier's cpu and memory
-and one tenant to serve. Their component label is `tenant`, so that the shared Service never selects them.
+The pods are the shared app's own pods (image, mounts, probes, security) as the chart deployed them, with the tier's
+cpu and memory and one tenant to serve. Their component label is `tenant`, so that the shared Service never selects
+them.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hoa_operator import names, quantities
 from hoa_operator.kinds import DEPLOYMENT, PDB, SERVICE, Object
 from hoa_operator.manifests.meta import Family, Manifest, stamped
-from hoa_operator.tiers import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hoa_operator.tiers import Limits
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,21 @@
 """Ingresses: one with all the tenant's hosts, and one more per cert-manager issuer.
 
-cert-manager reads the issuer from an annotation of the whole Ingress and would also replace certificates that people brought,
-so hosts of an issuer never share an Ingress with others.
+cert-manager reads the issuer from an annotation of the whole Ingress and would also replace certificates that people
+brought, so hosts of an issuer never share an Ingress with others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hoa_operator import names
 from hoa_operator.kinds import INGRESS
 from hoa_operator.manifests.meta import Family, Manifest, stamped
 from hoa_operator.tenant import Domain, Issuer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,9 @@ def ingresses(family: Family, route: Route) -> list[Manifest]:
     issuers = sorted({d.issuer for d in route.domains if d.issuer}, key=lambda issuer: (issuer.kind, issuer.name))
     for issuer in issuers:
         domains = [domain for domain in route.domains if domain.issuer == issuer]
-        built.append(_ingress(family, route, names.issued_ingress(route.tenant, issuer.kind, issuer.name), domains, issuer))
+        built.append(
+            _ingress(family, route, names.issued_ingress(route.tenant, issuer.kind, issuer.name), domains, issuer)
+        )
     return built
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hoa_operator import names
 from hoa_operator.kinds import JOB
 from hoa_operator.manifests.meta import Family, Manifest, digest, stamped
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CONTAINER: Final = "migrate"
 EXIT_FINAL: Final = 2

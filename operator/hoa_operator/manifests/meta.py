@@ -97,7 +97,9 @@ def holds(live: Any, wanted: Any) -> bool:
     Lists whose items have names are compared by name, as the API server merges them; all others item by item.
     """
     if isinstance(wanted, Mapping):
-        return isinstance(live, Mapping) and all(key in live and holds(live[key], value) for key, value in wanted.items())
+        return isinstance(live, Mapping) and all(
+            key in live and holds(live[key], value) for key, value in wanted.items()
+        )
     if not isinstance(wanted, list):
         return bool(live == wanted)
     if not isinstance(live, list):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hoa_operator import names
 from hoa_operator.kinds import SECRET
 from hoa_operator.manifests.meta import Family, Manifest, stamped
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 APP_PASSWORD = "app-password"  # noqa: S105 - the key's name
 MIGRATOR_PASSWORD = "migrator-password"  # noqa: S105 - the key's name
@@ -53,7 +56,10 @@ def credentials_secret(family: Family, name: str, credentials: Credentials) -> M
 def read_credentials(data: Mapping[str, str]) -> Credentials | None:
     """Read what a Secret holds; None if a key is missing, empty or no base64: then it counts as deleted."""
     try:
-        texts = [base64.b64decode(data[key], validate=True).decode() for key in (APP_PASSWORD, MIGRATOR_PASSWORD, SIGNING_KEYS)]
+        texts = [
+            base64.b64decode(data[key], validate=True).decode()
+            for key in (APP_PASSWORD, MIGRATOR_PASSWORD, SIGNING_KEYS)
+        ]
     except (KeyError, ValueError):
         return None
     return Credentials(*texts) if all(texts) else None

@@ -1,0 +1,105 @@
+"""Decides when a tenant's migration runs, runs again, is stopped for a person, or is taken in as done: pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from hoa_operator import desire, migration, names
+from hoa_operator.kinds import JOB, POD
+from hoa_operator.manifests.jobs import inputs
+from hoa_operator.steps import SCHEMA_CURRENT, ApplyObject, DeleteObject, Plan, Register, Step
+
+if TYPE_CHECKING:
+    from hoa_operator.migration import JobState
+    from hoa_operator.world import World
+
+#: Seconds between looks while a turn for a Job, or the end of one that is being deleted, is awaited.
+_TURN: Final = 5.0
+_GONE: Final = 1.0
+
+
+def jobs(world: World) -> list[JobState]:
+    """Return the tenant's own Jobs for the wanted revision, oldest attempt first."""
+    own = migration.for_revision(world.children.owned(JOB, world.uid), world.settings.app.schema_revision)
+    return migration.read_jobs(own, world.children.by_kind.get(POD, ()))
+
+
+def is_needed(world: World) -> bool:
+    """Tell whether a migration has to run, or its result to be taken in."""
+    if is_newer(world):
+        return False
+    return world.revision != world.settings.app.schema_revision or desire.migrated(world) != desire.purpose(world)
+
+
+def is_newer(world: World) -> bool:
+    """Tell whether the database is ahead of the app that is deployed, so that migrating would be a step back."""
+    return world.revision is not None and world.revision > world.settings.app.schema_revision
+
+
+def is_done(world: World) -> bool:
+    """Tell whether a Job succeeded whose result was not taken in yet."""
+    return is_needed(world) and any(_answers(world, job) for job in jobs(world)[-1:])
+
+
+def decide(world: World) -> Plan:
+    """Return what to do about the migration now."""
+    if not is_needed(world):
+        return Plan()
+    known = jobs(world)
+    if not known:
+        return _start(world, 1)
+    last = known[-1]
+    if _answers(world, last):
+        return _record(world, last)
+    return _unfinished(world, last) if last.phase in ("Running", "Deleting") else _again(world, last)
+
+
+def _answers(world: World, job: JobState) -> bool:
+    return job.phase == "Complete" and job.purpose == desire.purpose(world)
+
+
+def _is_outdated(world: World, job: JobState) -> bool:
+    return job.inputs != inputs(desire.migration(world), desire.job_image(world))
+
+
+def _unfinished(world: World, last: JobState) -> Plan:
+    if last.phase == "Deleting":
+        return Plan(wait=_GONE)
+    if _is_outdated(world, last):
+        return Plan((DeleteObject(JOB, last.name, last.uid, SCHEMA_CURRENT),))
+    return Plan()
+
+
+def _again(world: World, last: JobState) -> Plan:
+    if last.phase == "Complete" or _is_outdated(world, last) or world.target.identity.retry_requested:
+        return _start(world, last.attempt + 1)
+    reason, message = last.trouble or ("MigrationFailed", "the Job failed")
+    if last.final:
+        advice = (
+            f"it would fail again as it is; change the spec or the app, or annotate with {names.ANNOTATION_RETRY}=now"
+        )
+        known = last.result.reason if last.result else reason
+        return Plan(stop=(SCHEMA_CURRENT, known, f"Job {last.name}: {message}. {advice[0].upper()}{advice[1:]}"))
+    finished = last.finished_at or world.now
+    remaining = last.retry_delay() - (world.now - finished).total_seconds()
+    return Plan(wait=remaining) if remaining > 0 else _start(world, last.attempt + 1)
+
+
+def _start(world: World, attempt: int) -> Plan:
+    if world.jobs_running >= world.settings.timing.job_concurrency:
+        return Plan(wait=_TURN)
+    return Plan((ApplyObject(desire.migration_job(world, attempt), SCHEMA_CURRENT),))
+
+
+def _record(world: World, last: JobState) -> Plan:
+    """Take in a success: the registry first, then the mark on the Secret that makes it final."""
+    wanted = world.settings.app.schema_revision
+    reported = last.result.revision if last.result and last.result.revision else wanted
+    steps: list[Step] = []
+    if world.row is not None and world.row.schema_revision != reported:
+        steps.append(Register(replace(world.row, schema_revision=reported)))
+    if world.credentials is not None:
+        secret = desire.migrator_secret(world, world.credentials, desire.purpose(world))
+        steps.append(ApplyObject(secret, SCHEMA_CURRENT))
+    return Plan(tuple(steps))

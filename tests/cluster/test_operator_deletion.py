@@ -1,0 +1,94 @@
+"""Going away: Retain keeps the data closed, Delete drops it, and nothing is dropped that is not proved ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from tests.cluster.operating import app_available, bring_up, condition, is_ready
+from tests.cluster.platform import tenant
+
+if TYPE_CHECKING:
+    from tests.cluster.platform import Platform
+
+REGISTRY = "hoa_connect_registry"
+
+
+def databases(platform: Platform) -> set[str]:
+    """Return the names of the tenants' databases on the server."""
+    with psycopg.connect(platform.postgres.dsn()) as connection:
+        found = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'hoa\\_connect\\_%'").fetchall()
+    return {name for (name,) in found if "template" not in name and name != REGISTRY}
+
+
+def roles(platform: Platform, tenant_id: str) -> dict[str, bool]:
+    """Return the tenant's roles and whether they may log in."""
+    pattern = f"hoa_connect_tenant_{tenant_id.replace('-', '')}_%"
+    with psycopg.connect(platform.postgres.dsn()) as connection:
+        found = connection.execute("SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname LIKE %s", [pattern])
+        return dict(found.fetchall())
+
+
+def rows(platform: Platform, uid: str) -> list[tuple[Any, ...]]:
+    """Return the registry's rows of a HOATenant."""
+    with psycopg.connect(platform.postgres.dsn(REGISTRY)) as connection:
+        return connection.execute("SELECT state, slug FROM tenants WHERE uid = %s", [uid]).fetchall()
+
+
+def test_delete_drops_everything(platform: Platform) -> None:
+    app_available(platform.kubectl)
+    platform.operator().start()
+    body = bring_up(platform, database={"deletionPolicy": "Delete"})
+    uid, tenant_id = body["metadata"]["uid"], body["status"]["tenantID"]
+    name = body["status"]["database"]["name"]
+    assert name in databases(platform)
+    platform.kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    assert name not in databases(platform)
+    assert roles(platform, tenant_id) == {}
+    assert rows(platform, uid) == []
+    for kind in ("ingress", "secret", "job"):
+        assert platform.kubectl.list(kind, "-l", "hoaconnect.com/tenant=seabreeze") == []
+
+
+def test_retain_keeps_the_data_closed_and_frees_the_slug(platform: Platform) -> None:
+    app_available(platform.kubectl)
+    platform.operator().start()
+    body = bring_up(platform)
+    uid, tenant_id = body["metadata"]["uid"], body["status"]["tenantID"]
+    platform.kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    kept = f"hoa_connect_deleted_{tenant_id.replace('-', '')}"
+    assert kept in databases(platform)
+    assert set(roles(platform, tenant_id).values()) == {False}
+    assert rows(platform, uid) == [("Deleted", "seabreeze")]
+    again = bring_up(platform)
+    assert again["status"]["tenantID"] != tenant_id
+    assert kept in databases(platform)
+
+
+def test_a_database_that_is_not_provably_the_tenants_is_not_dropped(platform: Platform) -> None:
+    app_available(platform.kubectl)
+    platform.operator().start()
+    body = bring_up(platform, database={"deletionPolicy": "Delete"})
+    name = body["status"]["database"]["name"]
+    with psycopg.connect(platform.postgres.dsn(), autocommit=True) as connection:
+        connection.execute(f"COMMENT ON DATABASE {name} IS 'mine now'")
+    platform.kubectl.delete("hoatenant", "seabreeze", "--wait=false")
+    stuck = platform.kubectl.wait_for(
+        "hoatenant", "seabreeze", lambda found: condition(found, "DatabaseReady")["reason"] == "OwnershipNotProven"
+    )
+    assert stuck["status"]["phase"] == "Deleting"
+    assert name in databases(platform)
+
+
+def test_a_tenant_refused_is_deleted_without_touching_the_one_that_holds_the_slug(platform: Platform) -> None:
+    app_available(platform.kubectl)
+    platform.operator().start()
+    first = bring_up(platform)
+    platform.kubectl.apply(tenant("second", slug="seabreeze"))
+    platform.kubectl.wait_for(
+        "hoatenant", "second", lambda found: condition(found, "SpecAccepted")["reason"] == "SlugTaken"
+    )
+    platform.kubectl.delete("hoatenant", "second", "--timeout=30s")
+    assert first["status"]["database"]["name"] in databases(platform)
+    assert is_ready(platform.kubectl.get("hoatenant", "seabreeze"))

@@ -1,0 +1,108 @@
+"""Bad input: each ends in a clear message, is not retried, and heals when what it waits for changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cluster.operating import app_available, bring_up, condition, is_ready, settled
+from tests.cluster.platform import tenant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cluster.platform import Platform
+
+Json = dict[str, Any]
+
+
+@pytest.fixture
+def running(platform: Platform) -> Platform:
+    """An installation with an operator."""
+    app_available(platform.kubectl)
+    platform.operator().start()
+    return platform
+
+
+def refused(name: str, reason: str) -> Callable[[Json], bool]:
+    """Whether a condition is False for that reason."""
+    return lambda body: condition(body, name)["status"] == "False" and condition(body, name)["reason"] == reason
+
+
+def test_an_unknown_tier_waits_for_the_tier(running: Platform) -> None:
+    kubectl = running.kubectl
+    kubectl.apply(tenant("seabreeze", tier="jumbo"))
+    body = kubectl.wait_for("hoatenant", "seabreeze", refused("SpecAccepted", "TierUnknown"))
+    assert "use Auto or one of: small, medium, large, enterprise" in condition(body, "SpecAccepted")["message"]
+    assert condition(body, "Stalled")["status"] == "True"
+    assert body["status"]["phase"] == "Failed"
+    writes = settled(running)
+    large = kubectl.get("hoatier", "large")
+    kubectl.apply({**large, "metadata": {"name": "jumbo"}})
+    kubectl.wait_for("hoatenant", "seabreeze", is_ready, 60)
+    assert settled(running) > writes
+
+
+def test_a_taken_slug_is_given_when_its_holder_goes(running: Platform) -> None:
+    kubectl = running.kubectl
+    bring_up(running)
+    kubectl.apply(tenant("second", slug="seabreeze"))
+    body = kubectl.wait_for("hoatenant", "second", refused("SpecAccepted", "SlugTaken"))
+    assert f"belongs to HOATenant {running.namespace}/seabreeze" in condition(body, "SpecAccepted")["message"]
+    kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    kubectl.wait_for("hoatenant", "second", is_ready, 60)
+
+
+def test_a_host_of_another_tenant_is_refused_and_the_tenant_stays_served(running: Platform) -> None:
+    kubectl = running.kubectl
+    domains = [{"host": "portal.example.com"}]
+    bring_up(running, "seabreeze", domains=domains)
+    bring_up(running, "pinnacle")
+    kubectl.apply(tenant("pinnacle", domains=domains))
+    body = kubectl.wait_for("hoatenant", "pinnacle", refused("SpecAccepted", "HostTaken"))
+    assert condition(body, "Ready")["status"] == "True"
+    assert body["status"]["phase"] == "Degraded"
+    kubectl.apply(tenant("seabreeze"))
+    kubectl.wait_for("hoatenant", "pinnacle", lambda found: found["status"]["phase"] == "Ready", 30)
+
+
+def test_a_host_under_the_platforms_domain_is_refused(running: Platform) -> None:
+    running.kubectl.apply(tenant("seabreeze", domains=[{"host": "pinnacle.hoaconnect.test"}]))
+    running.kubectl.wait_for("hoatenant", "seabreeze", refused("SpecAccepted", "HostReserved"))
+
+
+def test_a_missing_server_is_named(running: Platform) -> None:
+    running.kubectl.apply(tenant("seabreeze", database={"serverName": "nowhere"}))
+    body = running.kubectl.wait_for("hoatenant", "seabreeze", refused("SpecAccepted", "DatabaseServerMissing"))
+    assert "there are: default" in condition(body, "SpecAccepted")["message"]
+
+
+def test_a_wrong_admin_password_shows_on_server_and_tenant_and_heals(running: Platform) -> None:
+    kubectl = running.kubectl
+    right = kubectl.get("secret", "postgres-admin")["data"]
+    kubectl.patch("secret", "postgres-admin", {"data": {"password": "d3Jvbmc="}})
+    kubectl.patch("hoads", "default", {"spec": {"capacity": {"maxTenants": 499}}})
+    kubectl.wait_for("hoads", "default", refused("Ready", "AdminLoginRefused"))
+    kubectl.apply(tenant("seabreeze"))
+    body = kubectl.wait_for("hoatenant", "seabreeze", refused("DatabaseReady", "AdminLoginRefused"))
+    assert body["status"]["retry"]["attempts"] >= 1
+    assert "admin Secret" in condition(body, "DatabaseReady")["message"]
+    kubectl.patch("secret", "postgres-admin", {"data": right})
+    body = kubectl.wait_for("hoatenant", "seabreeze", is_ready, 60)
+    assert "retry" not in body["status"]
+
+
+def test_an_unknown_time_zone_is_refused(running: Platform) -> None:
+    running.kubectl.apply(tenant("seabreeze", timeZone="Mars/Olympus"))
+    running.kubectl.wait_for("hoatenant", "seabreeze", refused("SpecAccepted", "TimeZoneUnknown"))
+
+
+def test_events_tell_what_happened(running: Platform) -> None:
+    bring_up(running)
+    settled(running)
+    reasons = [
+        event["reason"] for event in running.kubectl.list("events") if event["involvedObject"]["kind"] == "HOATenant"
+    ]
+    assert {"DatabaseProvisioned", "SchemaMigrated", "Ready"} <= set(reasons)
+    assert len(reasons) == len(set(reasons))
