@@ -1,85 +1,67 @@
-# The verbs of the project. `make` alone lists them.
-SHELL := /bin/bash
-.SHELLFLAGS := -euo pipefail -c
+# The verbs of this repository. Each is one line of hack/, which only needs Python 3.11.
+PYTHON ?= python3
+HOA_PORT ?= 8080
+export HOA_PORT
+
+CLUSTER := $(PYTHON) -m hack.cluster
+TESTING := $(PYTHON) -m hack.testing
+LOCK := .venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+
 .DEFAULT_GOAL := help
-VENV := .venv
-PY := $(VENV)/bin/python
-STAMP := $(VENV)/.installed
-PYTEST := $(PY) -m pytest -q
-CLUSTER := python3 -m hack.cluster
+.PHONY: help up down status logs env load-image install check test test-unit test-contract test-chart test-cluster test-e2e figures lock
 
-.PHONY: help up down status logs env install check format lock render figures \
-        test test-unit test-contract test-cluster test-chart test-e2e programs
+help: ## what there is to do
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-help: ## List the verbs
-	@awk -F':.*## ' '/^[a-z][a-z0-9-]*:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-
-up: ## Bring up a local Kubernetes with the platform and three sample companies
+up: ## the local cluster with HOA Connect and three sample tenants, at HOA_PORT (8080); again: brought to what is here now
 	@$(CLUSTER) up
-down: ## Take the local Kubernetes down; nothing is left behind
+
+down: ## take the local cluster away, without a trace
 	@$(CLUSTER) down
-status: ## Show the node, the platform and the companies
+
+status: ## the node's parts, its pods, the tenants
 	@$(CLUSTER) status
-logs: ## Show logs (make logs WHAT=operator|app|worker|postgres)
-	@$(CLUSTER) logs $(WHAT)
-env: ## Print the shell settings that reach the local cluster: eval "$$(make -s env)"
+
+logs: ## the end of a component's log: make logs C=operator; without C: which there are
+	@$(CLUSTER) logs $(C)
+
+env: ## shell lines that make kubectl and helm work here: eval "$(make -s env)"
 	@$(CLUSTER) env
 
-install: $(STAMP) ## Install the Python dependencies into .venv, by hash
-$(STAMP): requirements/dev.txt requirements/assets.txt
-	@python3 -c 'import ensurepip, venv' 2>/dev/null || python3 -m hack.cluster packages python3-venv
-	@test -x $(PY) || python3 -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/assets.txt
-	@touch $(STAMP)
+load-image: ## build an image of ours and load it into the running node: make load-image I="app operator"
+	@$(CLUSTER) load-image $(I)
 
-check: $(STAMP) ## What CI checks without running anything: format, lint, types, import contracts
-	$(VENV)/bin/ruff format --check operator app hack tests charts
-	$(VENV)/bin/ruff check operator app hack tests charts
-	test ! -e operator/__init__.py
-	PYTHONPATH=operator:app $(VENV)/bin/lint-imports
-	$(VENV)/bin/mypy operator/hoa_operator
-	$(VENV)/bin/mypy app/hoa_app
-	$(VENV)/bin/mypy hack tests/bench
+install: ## .venv with every dependency, by hash
+	@$(TESTING) install
 
-format: $(STAMP) ## Format the code
-	$(VENV)/bin/ruff format operator app hack tests charts
-	$(VENV)/bin/ruff check --fix-only --quiet operator app hack tests charts
+check: ## format, lint, types, import contracts, shell scripts
+	@$(TESTING) check
 
-lock: $(STAMP) ## Lock the dependencies: hashes, no index addresses
-	cd requirements; for list in dev operator app; do \
-	  constraint=$$([ $$list = dev ] || echo "-c dev.txt"); \
-	  ../$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	    --custom-compile-command "make lock" $$constraint -o $$list.txt $$list.in; done; \
-	../$(VENV)/bin/uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --custom-compile-command "make lock" -o assets.txt assets.in
+test: ## check, then every level of tests, end to end on the local cluster included
+	@$(TESTING) all
 
-render: $(STAMP) ## Render manifests/install.yaml from the chart
-	$(PY) charts/render.py --helm "$$($(CLUSTER) tools helm)/helm"
+test-unit: ## seconds; needs nothing
+	@$(TESTING) unit
 
-programs: ## Install the programs that tests need
-	@$(CLUSTER) packages postgresql-15 etcd-server prometheus chromium
-	@$(CLUSTER) tools kubernetes helm kubeconform > /dev/null
+test-contract: ## against a real Postgres
+	@$(TESTING) contract
 
-test: ## Every level of tests; the local cluster is brought up for it if it is not up already
-	@$(MAKE) --no-print-directory install programs
-	@$(MAKE) --no-print-directory check
-	@$(MAKE) --no-print-directory test-unit test-contract test-chart test-cluster
-	@$(MAKE) --no-print-directory test-e2e
+test-chart: ## what the chart renders
+	@$(TESTING) chart
 
-test-unit: $(STAMP) ## Unit tests: seconds, need nothing
-	$(PYTEST) tests/unit
-test-contract: $(STAMP) ## Contract tests: operator and app against one real Postgres
-	$(PYTEST) tests/contract
-test-chart: $(STAMP) ## The chart against a real API server
-	$(PYTEST) tests/chart
-test-cluster: $(STAMP) ## CRDs and the operator against a real API server and Postgres
-	$(PYTEST) tests/cluster
-test-e2e: $(STAMP) ## End to end on the local cluster, in a browser
-	@was_up=$$($(CLUSTER) running && echo yes || echo no); \
-	if [ $$was_up = no ]; then trap '$(CLUSTER) down' EXIT; fi; \
-	$(CLUSTER) up; \
-	$(PYTEST) tests/e2e
+test-cluster: ## the operator against a real Kubernetes API
+	@$(TESTING) cluster
 
-figures: $(STAMP) ## Measure the platform on the local cluster and print one table
-	$(PY) -m tests.bench.figures
+test-e2e: ## the whole, in a browser, on the local cluster (brought up and taken away unless it runs already)
+	@$(TESTING) e2e
+
+figures: install ## measure the running local cluster and print one table
+	@PYTHONPATH=operator:app:. .venv/bin/python -m tests.bench.figures
+
+lock: install ## renew the locked dependencies from requirements/*.in; UPGRADE=--upgrade takes newer versions
+	$(LOCK) $(UPGRADE) requirements/dev.in -o requirements/dev.txt
+	$(LOCK) -c requirements/dev.txt requirements/operator.in -o requirements/operator.txt
+	$(LOCK) -c requirements/dev.txt requirements/app.in -o requirements/app.txt
+	$(LOCK) $(UPGRADE) --no-deps requirements/assets.in -o requirements/assets.txt
+	$(LOCK) -c requirements/dev.txt hack/mailcatcher/requirements.in -o hack/mailcatcher/requirements.txt
+	$(LOCK) $(UPGRADE) hack/tools/go.in -o hack/tools/go.txt

@@ -7,8 +7,8 @@ import threading
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from mailcatcher import web
-from mailcatcher.store import Store
+from . import web
+from .store import Store
 
 _MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 

@@ -4,8 +4,8 @@ import json
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from mailcatcher import page
-from mailcatcher.store import Store
+from . import page
+from .store import Store
 
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; base-uri 'none'; form-action 'none'"
 _MESSAGE_POLICY = (

@@ -1,0 +1,65 @@
+"""`python3 -m hack.testing install|check|all|unit|contract|chart|cluster|e2e`."""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+from hack.cluster.paths import Paths
+from hack.cluster.shell import ClusterError, say
+from hack.testing import checks, install, levels, summary
+
+Result = tuple[str, str, float]
+
+
+def _check(paths: Paths) -> Result:
+    started = time.monotonic()
+    say("--> checks")
+    checks.run_all(paths)
+    return ("check", "", time.monotonic() - started)
+
+
+def _level(level: levels.Level, paths: Paths, port: int) -> Result:
+    started = time.monotonic()
+    say(f"--> tests/{level.name}")
+    last = levels.run(level, paths, port)
+    return (level.name, last, time.monotonic() - started)
+
+
+def _run(wanted: str, paths: Paths, port: int, results: list[Result]) -> None:
+    """Run what is wanted, in order; the first failure ends it."""
+    install.ensure_venv(paths)
+    if wanted in ("check", "all"):
+        results.append(_check(paths))
+    for level in levels.LEVELS:
+        if wanted in (level.name, "all"):
+            # One by one: what has passed is told even when the next one fails.
+            results.append(_level(level, paths, port))  # noqa: PERF401
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one verb; the summary is printed however it ends."""
+    parser = argparse.ArgumentParser(prog="python3 -m hack.testing", description=__doc__)
+    parser.add_argument("what", choices=["install", "check", "all", *(level.name for level in levels.LEVELS)])
+    parser.add_argument("--port", type=int, default=int(os.environ.get("HOA_PORT") or 8080))
+    args = parser.parse_args(argv)
+    # A CI that gives up sends SIGTERM: end as by Ctrl-C, so that the cluster is taken away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    results: list[Result] = []
+    failure: ClusterError | None = None
+    try:
+        _run(args.what, Paths.from_env(), args.port, results)
+    except ClusterError as error:
+        failure = error
+    if results:
+        print("\n".join(summary.lines(results)), flush=True)
+    if failure is not None:
+        print(f"FAILED: {failure}\n{failure.hint}", flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,83 @@
+"""The levels of tests: what each needs, and how it is run."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from hack.cluster import lifecycle, provider, tools
+from hack.cluster.paths import Paths
+from hack.cluster.shell import ClusterError, Word, environment, say
+from hack.testing import install
+
+
+@dataclass(frozen=True)
+class Level:
+    """A folder of tests, the Debian packages and tools it needs, and whether it needs the local cluster."""
+
+    name: str
+    packages: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    cluster: bool = False
+
+
+LEVELS = (
+    Level("unit"),
+    Level("contract", packages=("postgresql-15",)),
+    Level("chart", packages=("prometheus",), tools=("helm", "kubeconform")),
+    Level("cluster", packages=("etcd-server", "postgresql-15"), tools=("kubernetes", "helm")),
+    Level("e2e", packages=("chromium",), tools=("kubernetes", "helm"), cluster=True),
+)
+
+
+def run(level: Level, paths: Paths, port: int) -> str:
+    """Run one level and return pytest's own last line; raises when a test failed."""
+    install.ensure_programs(paths, level.packages, level.tools)
+    if not level.cluster:
+        return _pytest(level, paths, {})
+    with _cluster(paths, port):
+        folders = [str(tools.ensure(name, paths)) for name in level.tools]
+        path = os.pathsep.join([*folders, os.environ.get("PATH", "")])
+        return _pytest(level, paths, {"KUBECONFIG": str(paths.kubeconfig), "HOA_PORT": str(port), "PATH": path})
+
+
+@contextmanager
+def _cluster(paths: Paths, port: int) -> Iterator[None]:
+    """The local cluster as the checkout would have it now; taken away again only by whom it was brought up."""
+    cluster, _ = provider.choose(paths)
+    found = cluster.running
+    try:
+        lifecycle.up(paths, port, tenants=True)
+        yield
+    finally:
+        if not found:
+            lifecycle.down(paths)
+
+
+def _pytest(level: Level, paths: Paths, env: Mapping[str, str]) -> str:
+    """Run pytest with its output shown as it comes."""
+    argv: list[Word] = [install.python(paths), "-m", "pytest", f"tests/{level.name}", "--color=no"]
+    process = subprocess.Popen(
+        argv,
+        cwd=paths.repository,
+        env=environment(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    last = ""
+    with process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            last = line.strip() if re.match(r"=+ .* in [\d.]+s", line) else last
+    if process.returncode == 5:
+        raise ClusterError(f"There are no tests in tests/{level.name}.", "Each level has some: docs/architecture.md.")
+    if process.returncode != 0:
+        again = f".venv/bin/python -m pytest tests/{level.name}"
+        raise ClusterError(f"Tests of the level {level.name} failed: {last}", f"Run them again: {again}")
+    say(f"    {level.name}: {last}")
+    return last
