@@ -9,7 +9,8 @@ import pytest_asyncio
 
 from hoa_operator.postgres import AdminLogin, PostgresServer
 from tests import fix_postgres
-from tests.contract.servers import RealServer, address_of, fill_template, make_limited_admin
+from tests.contract.fix_registry import epoch, registry, rig
+from tests.contract.servers import INSTALLATION, RealServer, address_of, fill_template, make_limited_admin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -51,3 +52,18 @@ async def template(server: RealServer) -> str:
     await fill_template(server, door, TEMPLATE)
     await door.close()
     return TEMPLATE
+
+
+__all__ = ["door", "epoch", "registry", "rig", "server", "template"]
+
+
+@pytest_asyncio.fixture
+async def own_door(
+    own_postgres: fix_postgres.PostgresServer,
+) -> AsyncIterator[tuple[fix_postgres.PostgresServer, PostgresServer]]:
+    """A server that the test may break, and the operator's door to it."""
+    access = own_postgres.access
+    login = AdminLogin(address_of(access), access.username, access.password)
+    door = PostgresServer(login, identity="one", installation=INSTALLATION)
+    yield own_postgres, door
+    await door.close()

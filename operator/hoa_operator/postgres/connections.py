@@ -6,6 +6,7 @@ A connection that saw any exception is closed, which also frees its advisory loc
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -70,7 +71,7 @@ class Connections:
         dbname = self.login.maintenance_db
         with explained(self.login.address, dbname):
             async with self._slots, asyncio.timeout(self._deadline):
-                connection = self._warm() or await self._connect(dbname)
+                connection = await self._warm() or await self._connect(dbname)
                 try:
                     yield connection
                 except BaseException:
@@ -111,10 +112,10 @@ class Connections:
             **parameters(self.login, self._identity, dbname), autocommit=True, row_factory=dict_row
         )
 
-    def _warm(self) -> Connection | None:
+    async def _warm(self) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            if _alive(connection):
+            if await _usable(connection):
                 return connection
         return None
 
@@ -129,11 +130,12 @@ class Connections:
             self._idle.append(connection)
 
 
-def _alive(connection: Connection) -> bool:
-    """Notice, without a round trip, that the server closed an idle connection."""
-    try:
-        connection.pgconn.consume_input()
-    except psycopg.OperationalError:
-        connection.pgconn.finish()
-        return False
-    return connection.pgconn.status == psycopg.pq.ConnStatus.OK
+async def _usable(connection: Connection) -> bool:
+    """Notice, without a round trip, that the server spoke to an idle session, which it does only to end it; then close it."""
+    if not connection.closed:
+        spoken = select.poll()
+        spoken.register(connection.fileno(), select.POLLIN)
+        if not spoken.poll(0):
+            return True
+    await connection.close()
+    return False

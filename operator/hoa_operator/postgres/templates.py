@@ -25,13 +25,13 @@ async def ensure_template(
     connection: Connection, connections: Connections, installation: str, revision: str, migrator_password: str
 ) -> None:
     """Make the template's roles and its empty database, ready for the migration Job; a sealed template is left alone."""
-    await _ensure_roles(connection, installation, migrator_password)
     found = await _find(connection, revision)
+    if found is not None and found.ready and found.installation == installation:
+        return
+    await _ensure_roles(connection, installation, migrator_password)
     if found is None:
         create = sql.SQL("CREATE DATABASE {} ALLOW_CONNECTIONS false").format(ident(names.template_name(revision)))
         await create_database(connection, create, template=None)
-    elif found.ready:
-        return
     await _claim(connection, installation, revision)
     await _open(connection, installation, revision)
     async with connections.within(names.template_name(revision)) as inside:
