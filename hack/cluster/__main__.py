@@ -28,13 +28,16 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = verb(
         "up",
-        lambda paths, args: lifecycle.up(paths, args.port, tenants=args.tenants),
+        lambda paths, args: lifecycle.up(paths, args.port, lifecycle.Extent(args.only)),
         "bring the local cluster up with the chart and the sample tenants; again, to bring it to what is here now",
     )
     sub.add_argument(
         "--port", type=int, default=os.environ.get("HOA_PORT") or 8080, help="port of 127.0.0.1 (HOA_PORT)"
     )
-    sub.add_argument("--no-tenants", dest="tenants", action="store_false", help="leave the sample tenants out")
+    extents = [extent.value for extent in lifecycle.Extent]
+    sub.add_argument(
+        "--only", choices=extents, default="tenants", help="stop after the node and its addons, or the chart"
+    )
     verb("down", lambda paths, _: lifecycle.down(paths), "take the local cluster away, without a trace")
     verb("status", lambda paths, _: inspect.status(paths), "show the node, its pods and the tenants")
     sub = verb("logs", lambda paths, args: inspect.logs(paths, args.component), "show the end of a component's log")

@@ -5,6 +5,7 @@ import shutil
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 
 from hack.cluster import addons, chart, images, loading, provider, report
@@ -14,7 +15,15 @@ from hack.cluster.paths import Paths
 from hack.cluster.shell import ClusterError, say, step
 
 
-def up(paths: Paths, port: int, *, tenants: bool) -> None:
+class Extent(StrEnum):
+    """How much of the whole `up` brings up; each holds what stands before it."""
+
+    NODE = "node"
+    CHART = "chart"
+    TENANTS = "tenants"
+
+
+def up(paths: Paths, port: int, extent: Extent = Extent.TENANTS) -> None:
     """Bring everything up, from whatever is there: tools, node, addons, images, chart, sample tenants."""
     with _alone(paths):
         cluster, builder = provider.choose(paths)
@@ -25,9 +34,11 @@ def up(paths: Paths, port: int, *, tenants: bool) -> None:
         kubectl = Kubectl(paths)
         digests = loading.ensure(_wanted(cluster, paths), cluster, builder, paths)
         addons.ensure(cluster, kubectl, paths)
+        if extent == Extent.NODE:
+            return
         chart.ensure(cluster, kubectl, paths, port, digests)
         chart.await_workloads(kubectl)
-        if tenants:
+        if extent == Extent.TENANTS:
             ready = chart.ensure_tenants(kubectl, paths)
             report.show(ready, report.invitations(ready, port), port)
 

@@ -49,7 +49,7 @@ def _cluster(paths: Paths, port: int) -> Iterator[None]:
     cluster, _ = provider.choose(paths)
     found = cluster.running
     try:
-        lifecycle.up(paths, port, tenants=True)
+        lifecycle.up(paths, port)
         yield
     finally:
         if not found:
