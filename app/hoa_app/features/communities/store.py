@@ -7,15 +7,20 @@ from psycopg.rows import class_row, scalar_row
 from hoa_app.db.session import Tx
 from hoa_app.features.communities.model import Community, CommunityForm, Unit, UnitForm
 
-_COMMUNITY = """
-SELECT c.id, c.name, c.address, c.time_zone, c.version, c.created_at,
-       (SELECT count(*) FROM units u WHERE u.community_id = c.id) AS units,
-       (SELECT count(DISTINCT o.person_id) FROM units u JOIN ownerships o ON o.unit_id = u.id
-         WHERE u.community_id = c.id AND o.valid_from <= current_date AND (o.valid_to IS NULL OR o.valid_to > current_date)
-       ) AS homeowners,
-       (SELECT count(*) FROM requests r WHERE r.community_id = c.id
-           AND r.state IN ('Submitted', 'InReview', 'InProgress', 'Reopened')) AS open_requests
-  FROM communities c
+# Counted for the whole page at once: counted per community, each would read every ownership again.
+_COMMUNITIES = """
+WITH page AS MATERIALIZED (SELECT c.id, c.name, c.address, c.time_zone, c.version, c.created_at FROM communities c {where}
+                            ORDER BY lower(c.name), c.id LIMIT %(limit)s),
+     u AS (SELECT community_id, count(*) AS n FROM units WHERE community_id IN (SELECT id FROM page) GROUP BY community_id),
+     h AS (SELECT units.community_id, count(DISTINCT o.person_id) AS n FROM ownerships o JOIN units ON units.id = o.unit_id
+            WHERE o.valid_from <= current_date AND (o.valid_to IS NULL OR o.valid_to > current_date)
+              AND units.community_id IN (SELECT id FROM page) GROUP BY units.community_id),
+     r AS (SELECT community_id, count(*) AS n FROM requests
+            WHERE state IN ('Submitted', 'InReview', 'InProgress', 'Reopened') AND community_id IN (SELECT id FROM page)
+            GROUP BY community_id)
+SELECT page.*, coalesce(u.n, 0) AS units, coalesce(h.n, 0) AS homeowners, coalesce(r.n, 0) AS open_requests
+  FROM page LEFT JOIN u ON u.community_id = page.id LEFT JOIN h ON h.community_id = page.id
+  LEFT JOIN r ON r.community_id = page.id ORDER BY lower(page.name), page.id
 """
 _UNIT = """
 SELECT u.id, u.community_id, c.name AS community, u.label, u.address, u.version, u.sort_key,
@@ -28,17 +33,21 @@ SELECT u.id, u.community_id, c.name AS community, u.label, u.address, u.version,
 
 async def communities(tx: Tx, after: list[str] | None, limit: int) -> list[Community]:
     """Communities by name; one more than ``limit``, to see whether more follow."""
-    where, values = ("", ()) if after is None else ("WHERE (lower(c.name), c.id) > (%s, %s)", tuple(after))
-    async with tx.cursor(row_factory=class_row(Community)) as cursor:
-        await cursor.execute(f"{_COMMUNITY} {where} ORDER BY lower(c.name), c.id LIMIT %s", (*values, limit + 1))
-        return await cursor.fetchall()
+    where = "" if after is None else "WHERE (lower(c.name), c.id) > (%(name)s, %(id)s)"
+    name, key = after or ("", None)
+    return await _communities(tx, where, {"name": name, "id": key, "limit": limit + 1})
 
 
 async def community(tx: Tx, community_id: UUID) -> Community | None:
     """One community."""
+    found = await _communities(tx, "WHERE c.id = %(id)s", {"id": community_id, "limit": 1})
+    return found[0] if found else None
+
+
+async def _communities(tx: Tx, where: str, values: dict[str, object]) -> list[Community]:
     async with tx.cursor(row_factory=class_row(Community)) as cursor:
-        await cursor.execute(f"{_COMMUNITY} WHERE c.id = %s", (community_id,))
-        return await cursor.fetchone()
+        await cursor.execute(_COMMUNITIES.format(where=where), values)
+        return await cursor.fetchall()
 
 
 async def names(tx: Tx) -> list[tuple[UUID, str]]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
-from psycopg.errors import IntegrityError
+from psycopg.errors import ExclusionViolation, UniqueViolation
 
 from hoa_app.audit import audit
 from hoa_app.db.session import Tx
@@ -77,7 +77,7 @@ async def confirm(tx: Tx, actor: Actor, import_id: UUID) -> Import:
         raise _moved()
     try:
         await apply(tx, import_id, today(zone), zone)
-    except IntegrityError:
+    except (ExclusionViolation, UniqueViolation):
         raise _moved() from None
     await store.finish(tx, import_id, counts)
     detail = {"filename": run.filename, "new": counts.new, "updated": counts.updated, "unchanged": counts.unchanged}

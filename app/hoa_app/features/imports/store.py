@@ -150,6 +150,7 @@ async def finish(tx: Tx, import_id: UUID, counts: Counts) -> None:
         (Jsonb(msgspec.to_builtins(counts)), import_id),
     )
     await tx.execute("DELETE FROM import_rows WHERE import_id = %s", (import_id,))
+    await tx.execute("SELECT refresh_statistics()")
 
 
 async def discard(tx: Tx, import_id: UUID) -> None:

@@ -248,6 +248,11 @@ REQUESTS: dict[str, tuple[str, ...]] = {
 }
 TABLES = {**COMMUNITIES, **PEOPLE, **IMPORTS, **REQUESTS}
 
+# The app's login owns no table, so it may not ANALYZE; without it, pages right after a large import take seconds.
+STATISTICS = """CREATE FUNCTION refresh_statistics() RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$ ANALYZE communities, units, people, ownerships $$"""
+
 HOMEOWNERS = """SELECT count(DISTINCT person_id) FROM ownerships
     WHERE valid_from <= current_date AND (valid_to IS NULL OR valid_to > current_date)"""
 STORAGE = "SELECT coalesce(sum(bytes), 0)::bigint FROM request_photos"
@@ -263,6 +268,7 @@ def upgrade() -> None:
         tenant_table(op, name)
         for statement in rest:
             op.execute(statement)
+    op.execute(STATISTICS)
     usage_figure(op, "homeowners", HOMEOWNERS)
     usage_figure(op, "storage_bytes", STORAGE)
 
@@ -271,6 +277,7 @@ def downgrade() -> None:
     """Back to the foundation; what the tables held is gone."""
     usage_figure(op, "homeowners", HOMEOWNERS_BEFORE)
     usage_figure(op, "storage_bytes", STORAGE_BEFORE)
+    op.execute("DROP FUNCTION refresh_statistics()")
     op.execute("ALTER TABLE invitations DROP CONSTRAINT invitations_tenant_id_person_id_fkey")
     op.execute("DROP INDEX invitations_person")
     for name in reversed(TABLES):
