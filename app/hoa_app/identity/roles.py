@@ -5,7 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 
 HOMEOWNER_PERMISSIONS = frozenset({"home:read", "requests:read", "requests:create"})
-BOARD_PERMISSIONS = frozenset({"communities:read", "people:read", "requests:read", "requests:answer", "requests:create"})
+BOARD_PERMISSIONS = frozenset(
+    {"communities:read", "people:read", "requests:read", "requests:answer", "requests:create"}
+)
 MANAGER_PERMISSIONS = BOARD_PERMISSIONS | {
     "communities:write",
     "people:write",
