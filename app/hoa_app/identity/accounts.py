@@ -1,139 +1,109 @@
-"""Signing in and passwords, with the brakes that make guessing useless and the silence that makes probing useless."""
+"""Signing in: the password, the throttle in front of it, and the session behind it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
-from hoa_app.audit import audit
-from hoa_app.identity.passwords import Passwords, complaint
-from hoa_app.identity.sessions import Client, close_all, open_session
-from hoa_app.identity.tokens import secret_hash
-from hoa_app.jobs.outbox import enqueue
+from hoa_app.db.session import TenantDatabase, Tx
+from hoa_app.identity.passwords import Passwords
+from hoa_app.identity.sessions import Client, open_session
+from hoa_app.identity.tokens import Minted
+from hoa_app.metrics import Metrics
 from hoa_app.problems import Problem
 
-if TYPE_CHECKING:
-    from hoa_app.db.session import TenantDatabase, Tx
-    from hoa_app.identity.actor import Actor
-
-WINDOW = "15 minutes"
-MOST_PER_ACCOUNT = 10
-MOST_PER_ADDRESS = 50
-WRONG = Problem(
-    401, "That did not work", "The email address or the password is not right. Check both, or set a new password."
-)
+WINDOW = timedelta(minutes=15)
+PER_ACCOUNT_AND_IP = 8
+PER_ACCOUNT = 40
+PER_IP = 100
 
 
-def _account_hash(email: str) -> bytes:
-    return secret_hash(email.strip().lower())
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """Signs people in, with what the process shares."""
 
+    passwords: Passwords
+    metrics: Metrics
 
-async def sign_in(db: TenantDatabase, passwords: Passwords, email: str, password: str, client: Client) -> str:
-    """Check the password and open a session; returns its token. Raises Problem 401 or 429."""
-    async with db.transaction(readonly=True) as tx:
-        await _refuse_guessing(tx, email, client)
+    async def sign_in(
+        self, db: TenantDatabase, email: str, password: str, client: Client, *, browser: bool = True
+    ) -> Minted:
+        """A new session's token. Raises 401 (the same for every reason) or 429.
+
+        No transaction is open while the password is checked: a check takes long enough to starve the pool.
+        """
+        email = email.strip()[:254]
+        async with db.transaction(readonly=True) as tx:
+            await self._throttle(tx, db, email, client)
+            user = await _user(tx, email)
+        good = await self.passwords.verify(user["password_hash"] if user else None, password)
+        if user is None or not good:
+            await self._failed(db, email, client)
+            raise Problem(401, "That did not work", "The email address or the password is not right.")
+        rehashed = await self.passwords.hash(password) if self.passwords.outdated(user["password_hash"]) else None
+        async with db.transaction(bookkeeping=True) as tx:
+            await _signed_in(tx, user["id"], email, client, rehashed)
+            minted = await open_session(tx, db.tenant, user["id"], client, browser=browser)
+        self.metrics.sign_ins.labels(db.tenant.id_text, "success").inc()
+        return minted
+
+    async def _throttle(self, tx: Tx, db: TenantDatabase, email: str, client: Client) -> None:
         cursor = await tx.execute(
-            "SELECT id, password_hash FROM users WHERE lower(email) = lower(%s) AND disabled_at IS NULL",
-            (email.strip(),),
+            "SELECT count(*) FILTER (WHERE account_hash = %(account)s AND ip = %(ip)s) AS both,"
+            " count(*) FILTER (WHERE account_hash = %(account)s) AS account,"
+            " count(*) FILTER (WHERE ip = %(ip)s) AS ip FROM sign_in_failures"
+            " WHERE (account_hash = %(account)s OR ip = %(ip)s) AND at > now() - %(window)s",
+            {"account": account_hash(email), "ip": client.ip, "window": WINDOW},
         )
-        row = await cursor.fetchone()
-    if not await passwords.matches(row["password_hash"] if row else None, password) or row is None:
+        row: dict[str, Any] = await cursor.fetchone() or {"both": 0, "account": 0, "ip": 0}
+        if row["both"] >= PER_ACCOUNT_AND_IP or row["account"] >= PER_ACCOUNT or row["ip"] >= PER_IP:
+            self.metrics.sign_ins.labels(db.tenant.id_text, "throttled").inc()
+            raise Problem(
+                429,
+                "Too many attempts",
+                "Wait a quarter of an hour, or reset the password.",
+                headers={"Retry-After": str(int(WINDOW.total_seconds()))},
+            )
+
+    async def _failed(self, db: TenantDatabase, email: str, client: Client) -> None:
+        self.metrics.sign_ins.labels(db.tenant.id_text, "failure").inc()
         async with db.transaction(bookkeeping=True) as tx:
             await tx.execute(
-                "INSERT INTO sign_in_failures (account_hash, ip) VALUES (%s, %s)", (_account_hash(email), client.ip)
+                "INSERT INTO sign_in_failures (account_hash, ip) VALUES (%s, %s)", (account_hash(email), client.ip)
             )
-        raise WRONG
-    rehashed = await passwords.hash(password) if passwords.outdated(row["password_hash"]) else None
-    async with db.transaction(bookkeeping=True) as tx:
-        if rehashed is not None:
-            await tx.execute("UPDATE users SET password_hash = %s WHERE id = %s", (rehashed, row["id"]))
-        await tx.execute("DELETE FROM sign_in_failures WHERE account_hash = %s", (_account_hash(email),))
-        return await open_session(tx, db.tenant, row["id"], client)
 
 
-async def _refuse_guessing(tx: Tx, email: str, client: Client) -> None:
+async def change_password(tx: Tx, user_id: UUID, password_hash: str) -> None:
+    """Store a new password."""
+    await tx.execute("UPDATE users SET password_hash = %s, updated_at = now() WHERE id = %s", (password_hash, user_id))
+
+
+async def stored_password(tx: Tx, user_id: UUID) -> str | None:
+    """A user's hash."""
+    row = await (await tx.execute("SELECT password_hash FROM users WHERE id = %s", (user_id,))).fetchone()
+    return row["password_hash"] if row else None
+
+
+async def _user(tx: Tx, email: str) -> dict[str, Any] | None:
     cursor = await tx.execute(
-        "SELECT count(*) FILTER (WHERE account_hash = %(account)s) AS account, count(*) FILTER (WHERE ip = %(ip)s) AS ip"
-        " FROM sign_in_failures WHERE at > now() - %(window)s::interval"
-        " AND (account_hash = %(account)s OR ip = %(ip)s)",
-        {"account": _account_hash(email), "ip": client.ip, "window": WINDOW},
+        "SELECT id, password_hash FROM users WHERE lower(email) = lower(%s) AND disabled_at IS NULL", (email,)
     )
-    row = await cursor.fetchone() or {"account": 0, "ip": 0}
-    if row["account"] >= MOST_PER_ACCOUNT or row["ip"] >= MOST_PER_ADDRESS:
-        raise Problem(
-            429,
-            "Too many tries",
-            "Wait fifteen minutes and try again, or set a new password.",
-            headers={"Retry-After": "900"},
-        )
+    return await cursor.fetchone()
 
 
-async def request_reset(db: TenantDatabase, email: str) -> None:
-    """Mail a link for a new password, if the address has an account; whoever asks cannot tell."""
-    async with db.transaction() as tx:
-        cursor = await tx.execute(
-            "SELECT id FROM users WHERE lower(email) = lower(%s) AND disabled_at IS NULL", (email.strip(),)
-        )
-        user = await cursor.fetchone()
-        if user is None:
-            return
-        recent = await tx.execute(
-            "SELECT 1 FROM password_resets WHERE user_id = %s AND requested_at > now() - interval '2 minutes'",
-            (user["id"],),
-        )
-        if await recent.fetchone() is not None:
-            return
-        cursor = await tx.execute("INSERT INTO password_resets (user_id) VALUES (%s) RETURNING id", (user["id"],))
-        row = await cursor.fetchone()
-        if row is not None:
-            await enqueue(tx, "mail.password_reset", {"reset_id": str(row["id"])}, f"reset:{row['id']}")
-
-
-RESET_QUERY = (
-    "SELECT r.id, r.user_id, u.email FROM password_resets r JOIN users u ON u.id = r.user_id"
-    " WHERE r.token_hash = %s AND r.used_at IS NULL AND r.expires_at > now() AND u.disabled_at IS NULL"
-)
-RESET_GONE = Problem(404, "This link is no longer valid", "It works once and for one hour. Ask for a new one.")
-
-
-async def reset_email(tx: Tx, token: str) -> str:
-    """Whose password the link will set; raises Problem 404."""
-    row = await (await tx.execute(RESET_QUERY, (secret_hash(token),))).fetchone()
-    if row is None:
-        raise RESET_GONE
-    return str(row["email"])
-
-
-async def reset_password(tx: Tx, token: str, password_hash: str) -> UUID:
-    """Set the password, once, and end every session of the user."""
-    row = await (await tx.execute(RESET_QUERY + " FOR UPDATE OF r", (secret_hash(token),))).fetchone()
-    if row is None:
-        raise RESET_GONE
-    await tx.execute("UPDATE password_resets SET used_at = now() WHERE user_id = %s", (row["user_id"],))
+async def _signed_in(tx: Tx, user_id: UUID, email: str, client: Client, rehashed: str | None) -> None:
     await tx.execute(
-        "UPDATE users SET password_hash = %s, updated_at = now() WHERE id = %s", (password_hash, row["user_id"])
+        "UPDATE users SET last_sign_in_at = now(), password_hash = coalesce(%s, password_hash) WHERE id = %s",
+        (rehashed, user_id),
     )
-    await close_all(tx, row["user_id"])
-    await audit(tx, None, "users.password_reset", "user", row["user_id"])
-    user_id: UUID = row["user_id"]
-    return user_id
+    await tx.execute(
+        "DELETE FROM sign_in_failures WHERE account_hash = %s AND ip = %s", (account_hash(email), client.ip)
+    )
 
 
-async def change_password(db: TenantDatabase, passwords: Passwords, actor: Actor, current: str, new: str) -> None:
-    """Replace the actor's own password and end the other sessions; raises Problem 422 with the field."""
-    async with db.transaction(readonly=True) as tx:
-        row = await (await tx.execute("SELECT password_hash FROM users WHERE id = %s", (actor.user_id,))).fetchone()
-    errors = []
-    if row is None or not await passwords.matches(row["password_hash"], current):
-        errors.append({"field": "current", "detail": "This is not your present password."})
-    if text := complaint(new, actor.email):
-        errors.append({"field": "password", "detail": text})
-    if errors:
-        raise Problem(422, "The password was not changed", errors=errors)
-    hashed = await passwords.hash(new)
-    async with db.transaction() as tx:
-        await tx.execute(
-            "UPDATE users SET password_hash = %s, updated_at = now() WHERE id = %s", (hashed, actor.user_id)
-        )
-        await close_all(tx, actor.user_id, but=actor.session_id)
-        await audit(tx, actor, "users.password_changed", "user", actor.user_id)
+def account_hash(email: str) -> bytes:
+    """What failures are counted under: also for addresses nobody has, which need not be kept in the clear."""
+    return hashlib.sha256(email.strip().lower().encode()).digest()

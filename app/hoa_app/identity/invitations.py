@@ -1,87 +1,119 @@
-"""Invitations: the only way a user comes to be. The link's token is minted when the mail is sent (jobs/mails.py)."""
+"""Invitations: someone who may invite names an address and a role; the mail's link sets the password, once."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
+from psycopg.errors import UniqueViolation
+
 from hoa_app.audit import audit
-from hoa_app.feature import AcceptedInvitation
+from hoa_app.db.session import Tx
+from hoa_app.feature import AcceptedInvitation, InvitationHook
+from hoa_app.identity.actor import Actor
 from hoa_app.identity.roles import INVITABLE, Role
-from hoa_app.identity.tokens import secret_hash
+from hoa_app.identity.tokens import hash_secret
 from hoa_app.jobs.outbox import enqueue
-from hoa_app.problems import Problem, forbidden
+from hoa_app.problems import Problem, forbidden, not_found
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from hoa_app.db.session import Tx
-    from hoa_app.feature import Feature
-    from hoa_app.identity.actor import Actor
-
+KIND = "mail.invitation"
 TERMS_VERSION = "2026-01"
-GONE = Problem(
-    404,
-    "This invitation is no longer valid",
-    "It was used, withdrawn or ran out, or a newer one has been sent. Ask whoever invited you for a new one.",
-)
+LIFETIME = timedelta(days=14)
 
 
-async def invite(  # noqa: PLR0913 - one argument per fact of the invitation
-    tx: Tx, actor: Actor | None, *, email: str, name: str, role: Role, person_id: UUID | None = None
+@dataclass(frozen=True, slots=True)
+class OpenInvitation:
+    """An invitation whose link was followed."""
+
+    id: UUID
+    email: str
+    name: str
+    role: str
+    person_id: UUID | None
+
+
+async def invite(  # noqa: PLR0913 - the columns of one row
+    tx: Tx, actor: Actor, *, email: str, name: str, role: Role, person_id: UUID | None = None
 ) -> UUID:
-    """Invite `email`; an open invitation to the same address is replaced. Returns the invitation's id."""
-    if actor is not None and role not in INVITABLE[actor.role]:
-        raise forbidden()
+    """Invite someone, or invite them again: an open invitation to the same address is withdrawn.
+
+    Raises 403 for a role the actor may not give, 409 for someone who can sign in already.
+    """
+    if role not in INVITABLE[actor.role]:
+        raise forbidden(f"As {actor.role.label.lower()} you cannot invite someone as {role.label.lower()}.")
+    known = await tx.execute("SELECT 1 FROM users WHERE lower(email) = lower(%s)", (email,))
+    if await known.fetchone():
+        raise Problem(409, "Already a user", f"{email} can sign in already.", [{"field": "email", "detail": "Has an account."}])
     await tx.execute(
         "UPDATE invitations SET revoked_at = now() WHERE lower(email) = lower(%s)"
         " AND accepted_at IS NULL AND revoked_at IS NULL",
         (email,),
     )
     cursor = await tx.execute(
-        "INSERT INTO invitations (email, name, role, person_id, invited_by) VALUES (%s, %s, %s, %s, %s) RETURNING id",
-        (email, name, role.value, person_id, actor.user_id if actor else None),
+        "INSERT INTO invitations (email, name, role, person_id, invited_by, expires_at)"
+        " VALUES (%s, %s, %s, %s, %s, now() + %s) RETURNING id",
+        (email, name, role.value, person_id, actor.user_id, LIFETIME),
     )
     row = await cursor.fetchone()
-    if row is None:
-        raise RuntimeError("INSERT ... RETURNING returned no row")
-    invitation_id: UUID = row["id"]
-    await enqueue(tx, "mail.invitation", {"invitation_id": str(invitation_id)}, f"invitation:{invitation_id}")
+    invitation_id: UUID = row["id"] if row else UUID(int=0)
+    await enqueue(tx, KIND, {"invitation_id": str(invitation_id)}, f"invitation:{invitation_id}")
     await audit(tx, actor, "invitations.created", "invitation", invitation_id, {"email": email, "role": role.value})
     return invitation_id
 
 
-async def find_open(tx: Tx, token: str, *, lock: bool = False) -> AcceptedInvitation:
-    """The open invitation of a link's token; raises Problem 404 when there is none."""
+async def mint_link(tx: Tx, invitation_id: UUID) -> tuple[str, OpenInvitation] | None:
+    """A new token for an invitation that is still open; the one before stops working. Called when the mail leaves."""
+    token = secrets.token_urlsafe(32)
+    cursor = await tx.execute(
+        "UPDATE invitations SET token_hash = %s, sent_at = now() WHERE id = %s AND accepted_at IS NULL"
+        " AND revoked_at IS NULL AND expires_at > now() RETURNING id, email, name, role, person_id",
+        (hash_secret(token), invitation_id),
+    )
+    row = await cursor.fetchone()
+    return (token, OpenInvitation(**row)) if row else None
+
+
+async def find(tx: Tx, token: str, *, lock: bool = False) -> OpenInvitation:
+    """The invitation behind a link; a 404 that says what to do when it is used up, withdrawn or too old."""
     cursor = await tx.execute(
         "SELECT id, email, name, role, person_id FROM invitations WHERE token_hash = %s AND accepted_at IS NULL"
         " AND revoked_at IS NULL AND expires_at > now()" + (" FOR UPDATE" if lock else ""),
-        (secret_hash(token),),
+        (hash_secret(token),),
     )
     row = await cursor.fetchone()
     if row is None:
-        raise GONE
-    return AcceptedInvitation(row["id"], row["email"], row["name"], row["role"], row["person_id"])
+        raise Problem(
+            404,
+            "This invitation is no longer good",
+            "It was used already, was withdrawn, or is too old. If you have set a password, sign in. Otherwise ask for a new one.",
+        )
+    return OpenInvitation(**row)
 
 
-async def accept(tx: Tx, features: Sequence[Feature], token: str, name: str, password_hash: str) -> UUID:
-    """Make the user, once. Features learn of it in the same transaction."""
-    invitation = await find_open(tx, token, lock=True)
-    cursor = await tx.execute(
-        "INSERT INTO users (email, name, role, password_hash, terms_version, terms_accepted_at)"
-        " VALUES (%s, %s, %s, %s, %s, now()) ON CONFLICT DO NOTHING RETURNING id",
-        (invitation.email, name, invitation.role, password_hash, TERMS_VERSION),
-    )
-    row = await cursor.fetchone()
+async def accept(tx: Tx, token: str, name: str, password_hash: str, hooks: Sequence[InvitationHook]) -> UUID:
+    """Turn an invitation into a user, and let features link what they keep. Of two attempts at once, one gets the 404."""
+    found = await find(tx, token, lock=True)
+    try:
+        async with tx.transaction():
+            cursor = await tx.execute(
+                "INSERT INTO users (email, name, role, password_hash, terms_version, terms_accepted_at)"
+                " VALUES (%s, %s, %s, %s, %s, now()) RETURNING id",
+                (found.email, name, found.role, password_hash, TERMS_VERSION),
+            )
+            row = await cursor.fetchone()
+    except UniqueViolation:
+        raise Problem(409, "You have an account already", f"Sign in as {found.email}.") from None
     if row is None:
-        raise Problem(409, "You have an account already", "Sign in with it, or set a new password if you forgot yours.")
+        raise not_found("invitation")
     user_id: UUID = row["id"]
     await tx.execute(
-        "UPDATE invitations SET accepted_at = now(), accepted_user_id = %s, token_hash = NULL WHERE id = %s",
-        (user_id, invitation.id),
+        "UPDATE invitations SET accepted_at = now(), accepted_user_id = %s WHERE id = %s", (user_id, found.id)
     )
-    for feature in features:
-        if feature.on_invitation_accepted is not None:
-            await feature.on_invitation_accepted(tx, invitation, user_id)
-    await audit(tx, None, "users.created", "user", user_id, {"email": invitation.email, "role": invitation.role})
+    accepted = AcceptedInvitation(found.id, found.email, name, found.role, found.person_id)
+    for hook in hooks:
+        await hook(tx, accepted, user_id)
+    await audit(tx, None, "invitations.accepted", "user", user_id, {"email": found.email, "role": found.role})
     return user_id

@@ -1,147 +1,125 @@
-"""Sessions and API tokens as rows: who is signed in, since when, until when, and how to end it."""
+"""Sessions and API tokens as rows: looked up at each request, so that a change of role or a revocation acts at once."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
-from hoa_app.audit import audit
+from hoa_app.db.session import TenantDatabase, Tx
 from hoa_app.identity.actor import Actor
 from hoa_app.identity.roles import Role
-from hoa_app.identity.tokens import Kind, mint, verify
-from hoa_app.problems import not_found
+from hoa_app.identity.tokens import Claims, Minted, mint
+from hoa_app.tenancy.tenant import Tenant
 
-if TYPE_CHECKING:
-    from hoa_app.db.session import TenantDatabase, Tx
-    from hoa_app.tenancy.tenant import Tenant
-
-ABSOLUTE = timedelta(days=30)
 IDLE = timedelta(days=7)
-TOUCH_AFTER = timedelta(minutes=5)
-TOKEN_LIFE = timedelta(days=365)
+ABSOLUTE = timedelta(days=30)
+TOUCH = timedelta(minutes=1)
+API_SESSION = timedelta(hours=12)
 
-SESSION_QUERY = """
-SELECT s.id, s.user_id, s.created_at, s.last_seen_at, u.email, u.name, u.role
+_USER = "u.id AS user_id, u.email, u.name, u.role"
+SESSION_QUERY = f"""
+SELECT s.id, {_USER}, s.created_at, s.last_seen_at < now() - %(touch)s AS stale, s.via
 FROM sessions s JOIN users u ON u.id = s.user_id
-WHERE s.token_hash = %s AND s.revoked_at IS NULL AND s.expires_at > now()
-  AND s.last_seen_at > now() - interval '7 days' AND u.disabled_at IS NULL
-"""
-TOKEN_QUERY = """
-SELECT t.id, t.user_id, t.created_at, coalesce(t.last_used_at, t.created_at) AS last_seen_at, u.email, u.name, u.role
+WHERE s.token_hash = %(token_hash)s AND s.revoked_at IS NULL AND s.expires_at > now()
+    AND s.last_seen_at > now() - %(idle)s AND u.disabled_at IS NULL
+"""  # noqa: S608 - constants
+TOKEN_QUERY = f"""
+SELECT t.id, {_USER}, t.created_at,
+    t.last_used_at IS NULL OR t.last_used_at < now() - %(touch)s AS stale, 'api' AS via
 FROM api_tokens t JOIN users u ON u.id = t.user_id
-WHERE t.token_hash = %s AND t.revoked_at IS NULL AND t.expires_at > now() AND u.disabled_at IS NULL
-"""
+WHERE t.token_hash = %(token_hash)s AND t.revoked_at IS NULL AND t.expires_at > now() AND u.disabled_at IS NULL
+"""  # noqa: S608 - constants
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Client:
-    """What is remembered of the browser or program that signed in."""
+    """Where a sign-in comes from, for the list of sessions."""
 
     ip: str
     user_agent: str
 
 
-async def find_actor(db: TenantDatabase, token: str) -> Actor | None:
-    """Who holds this token now, from the tenant's own database, in one query."""
-    verified = verify(db.tenant, token)
-    if verified is None:
-        return None
-    kind, token_hash = verified
-    query = SESSION_QUERY if kind == "session" else TOKEN_QUERY
+async def find_actor(db: TenantDatabase, claims: Claims) -> Actor | None:
+    """Who a good token stands for now; one query. None once it is revoked, idle too long, or the user is disabled."""
+    query = SESSION_QUERY if claims.kind == "session" else TOKEN_QUERY
+    parameters = {"token_hash": claims.token_hash, "touch": TOUCH, "idle": IDLE}
     async with db.transaction(readonly=True) as tx:
-        row = await (await tx.execute(query, (token_hash,))).fetchone()
+        row = await (await tx.execute(query, parameters)).fetchone()
     if row is None:
         return None
-    if datetime.now(UTC) - row["last_seen_at"] > TOUCH_AFTER:
-        await _touch(db, kind, row["id"])
+    if row["stale"]:
+        await _touch(db, claims, row["id"])
+    return _actor(row)
+
+
+def _actor(row: dict[str, Any]) -> Actor:
     return Actor(
         user_id=row["user_id"],
         email=row["email"],
         name=row["name"],
         role=Role(row["role"]),
         session_id=row["id"],
-        via="session" if kind == "session" else "token",
+        via="session" if row["via"] == "browser" else "token",
         signed_in_at=row["created_at"],
     )
 
 
-async def _touch(db: TenantDatabase, kind: Kind, row_id: UUID) -> None:
-    statement = (
+async def _touch(db: TenantDatabase, claims: Claims, row_id: UUID) -> None:
+    """Remember that it was used, at most once a minute."""
+    query = (
         "UPDATE sessions SET last_seen_at = now() WHERE id = %s"
-        if kind == "session"
+        if claims.kind == "session"
         else "UPDATE api_tokens SET last_used_at = now() WHERE id = %s"
     )
     async with db.transaction(bookkeeping=True) as tx:
-        await tx.execute(statement, (row_id,))
+        await tx.execute(query, (row_id,))
 
 
-async def open_session(tx: Tx, tenant: Tenant, user_id: UUID, client: Client) -> str:
-    """A new session; the token is what the browser keeps."""
-    minted = mint(tenant, "session", int(ABSOLUTE.total_seconds()))
+async def open_session(tx: Tx, tenant: Tenant, user_id: UUID, client: Client, *, browser: bool = True) -> Minted:
+    """Start a session; the token in the result goes to the client and is not kept."""
+    lifetime = ABSOLUTE if browser else API_SESSION
+    expires_at = int(time.time() + lifetime.total_seconds())
+    minted = mint(tenant, "session", expires_at)
     await tx.execute(
-        "INSERT INTO sessions (token_hash, user_id, user_agent, ip, expires_at) VALUES (%s, %s, %s, %s, now() + %s)",
-        (minted.token_hash, user_id, client.user_agent[:300], client.ip, ABSOLUTE),
+        "INSERT INTO sessions (token_hash, user_id, via, user_agent, ip, expires_at) VALUES (%s, %s, %s, %s, %s, %s)",
+        (
+            minted.token_hash,
+            user_id,
+            "browser" if browser else "api",
+            client.user_agent[:300],
+            client.ip,
+            datetime.fromtimestamp(expires_at, UTC),
+        ),
     )
-    await tx.execute("UPDATE users SET last_sign_in_at = now() WHERE id = %s", (user_id,))
-    await tx.execute("DELETE FROM sessions WHERE expires_at < now() - interval '30 days'")
-    return minted.token
+    return minted
 
 
-async def close_session(tx: Tx, session_id: UUID) -> None:
-    """End one session."""
-    await tx.execute("UPDATE sessions SET revoked_at = now() WHERE id = %s AND revoked_at IS NULL", (session_id,))
+async def revoke_session(tx: Tx, session_id: UUID, user_id: UUID) -> bool:
+    """End one of a user's sessions; False when it is not theirs or ended already."""
+    cursor = await tx.execute(
+        "UPDATE sessions SET revoked_at = now() WHERE id = %s AND user_id = %s AND revoked_at IS NULL",
+        (session_id, user_id),
+    )
+    return cursor.rowcount == 1
 
 
-async def close_all(tx: Tx, user_id: UUID, but: UUID | None = None) -> None:
-    """End every session of a user, as after a new password."""
+async def revoke_all(tx: Tx, user_id: UUID, keep: UUID | None = None) -> None:
+    """End every session of a user, but the one to keep: after a change of password."""
     await tx.execute(
         "UPDATE sessions SET revoked_at = now() WHERE user_id = %s AND revoked_at IS NULL AND id IS DISTINCT FROM %s",
-        (user_id, but),
+        (user_id, keep),
     )
 
 
-async def open_sessions(tx: Tx, user_id: UUID) -> list[dict[str, Any]]:
-    """A user's live sessions, newest first."""
+async def list_sessions(tx: Tx, user_id: UUID) -> list[dict[str, Any]]:
+    """A user's open sessions, the latest used first."""
     cursor = await tx.execute(
-        "SELECT id, user_agent, ip, created_at, last_seen_at FROM sessions"
-        " WHERE user_id = %s AND revoked_at IS NULL AND expires_at > now() ORDER BY last_seen_at DESC",
-        (user_id,),
+        "SELECT id, via, user_agent, ip, created_at, last_seen_at, expires_at FROM sessions"
+        " WHERE user_id = %s AND revoked_at IS NULL AND expires_at > now() AND last_seen_at > now() - %s"
+        " ORDER BY last_seen_at DESC LIMIT 100",
+        (user_id, IDLE),
     )
     return await cursor.fetchall()
-
-
-async def create_token(tx: Tx, tenant: Tenant, actor: Actor, name: str) -> tuple[UUID, str]:
-    """An API token of the actor's; the text is shown once and never stored."""
-    minted = mint(tenant, "api", int(TOKEN_LIFE.total_seconds()))
-    cursor = await tx.execute(
-        "INSERT INTO api_tokens (user_id, name, token_hash, expires_at) VALUES (%s, %s, %s, now() + %s) RETURNING id",
-        (actor.user_id, name, minted.token_hash, TOKEN_LIFE),
-    )
-    row = await cursor.fetchone()
-    if row is None:
-        raise RuntimeError("INSERT ... RETURNING returned no row")
-    await audit(tx, actor, "tokens.created", "api_token", row["id"], {"name": name})
-    return row["id"], minted.token
-
-
-async def live_tokens(tx: Tx, user_id: UUID) -> list[dict[str, Any]]:
-    """A user's live API tokens."""
-    cursor = await tx.execute(
-        "SELECT id, name, created_at, last_used_at, expires_at FROM api_tokens"
-        " WHERE user_id = %s AND revoked_at IS NULL AND expires_at > now() ORDER BY created_at DESC",
-        (user_id,),
-    )
-    return await cursor.fetchall()
-
-
-async def revoke_token(tx: Tx, actor: Actor, token_id: UUID) -> None:
-    """Make one of the actor's own tokens worthless; anyone else's is not there."""
-    cursor = await tx.execute(
-        "UPDATE api_tokens SET revoked_at = now() WHERE id = %s AND user_id = %s AND revoked_at IS NULL",
-        (token_id, actor.user_id),
-    )
-    if cursor.rowcount == 0:
-        raise not_found("token")
-    await audit(tx, actor, "tokens.revoked", "api_token", token_id)

@@ -1,0 +1,299 @@
+"""A small pool per tenant: opened on first use, proved to be that tenant's, capped, and closed again when idle."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from hoa_app.db.session import TenantConnection
+from hoa_app.logs import get_logger
+from hoa_app.metrics import Metrics
+from hoa_app.problems import unavailable
+from hoa_app.tenancy.tenant import Database, Tenant
+
+IDENTITY = "SELECT (SELECT tenant_id FROM tenant_identity) AS identity, current_tenant() AS current"
+FIRST_SIZE = 2
+RETRY_SECONDS = 1.0
+REFUSED_SECONDS = 30.0
+
+log = get_logger()
+
+
+class IdentityMismatchError(Exception):
+    """The database at this address is not the tenant's: nothing of it may be served."""
+
+
+@dataclass(frozen=True)
+class PoolLimits:
+    """How many connections this process may use, and how long it waits for one."""
+
+    max_total: int = 100
+    idle_seconds: float = 120.0
+    tenant_share: float = 0.5
+    wait_seconds: float = 5.0
+    connect_seconds: int = 5
+
+    def share(self, tenant: Tenant) -> int:
+        """The most connections one tenant gets of this process: its tier's figure is meant for all pods together."""
+        return max(1, min(self.max_total, math.ceil(tenant.limits.database_connections * self.tenant_share)))
+
+
+@dataclass(eq=False)
+class _Entry:
+    """One open pool. `size` is what it may use, `leased` what requests hold or wait for now."""
+
+    tenant_id: UUID
+    database: Database
+    pool: AsyncConnectionPool[TenantConnection]
+    size: int
+    share: int
+    leased: int = 0
+    used: float = field(default_factory=time.monotonic)
+
+
+class Pools:
+    """Every tenant's pool in this process. The sum of their sizes never passes `max_total`."""
+
+    def __init__(self, limits: PoolLimits, metrics: Metrics, application_name: str = "hoa-app") -> None:
+        self._limits = limits
+        self._metrics = metrics
+        self._application_name = application_name
+        self._entries: OrderedDict[UUID, _Entry] = OrderedDict()
+        self._opening: dict[UUID, asyncio.Lock] = {}
+        self._failed: dict[UUID, tuple[float, Database, Exception]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.on_wake: Callable[[Tenant], None] = lambda _tenant: None
+
+    @asynccontextmanager
+    async def lease(self, tenant: Tenant) -> AsyncIterator[TenantConnection]:
+        """Lend a connection in autocommit; raises the 503 problem when there is none to be had."""
+        entry = self._entries.get(tenant.id)
+        while entry is None or entry.database != tenant.database:
+            await self._open(tenant)
+            # Looked up again, because it may have been evicted while it opened.
+            entry = self._entries.get(tenant.id)
+        self._entries.move_to_end(tenant.id)
+        entry.leased += 1
+        entry.used = time.monotonic()
+        try:
+            if entry.leased > entry.size:
+                await self._grow(entry)
+            connection = await self._get(entry, tenant)
+            try:
+                yield connection
+            finally:
+                await entry.pool.putconn(connection)
+        finally:
+            entry.leased -= 1
+
+    def wake_worker(self, tenant: Tenant) -> None:
+        """Called after a commit that left rows in the outbox."""
+        self.on_wake(tenant)
+
+    def opened(self) -> list[UUID]:
+        """Tenants whose pool is open."""
+        return list(self._entries)
+
+    @property
+    def reserved(self) -> int:
+        """Connections that the open pools may use together."""
+        return sum(entry.size for entry in self._entries.values())
+
+    async def housekeep(self) -> None:
+        """Close idle pools, for ever; run as a task."""
+        while True:
+            await asyncio.sleep(max(0.05, self._limits.idle_seconds / 4))
+            horizon = time.monotonic() - self._limits.idle_seconds
+            for entry in [entry for entry in self._entries.values() if not entry.leased and entry.used < horizon]:
+                self._retire(entry, "idle")
+
+    def forget(self, tenant_id: UUID, tenant: Tenant | None) -> None:
+        """The registry's row changed: what no longer matches it is closed, without failing requests in flight."""
+        self._failed.pop(tenant_id, None)
+        entry = self._entries.get(tenant_id)
+        if entry is None:
+            return
+        if tenant is None or tenant.database != entry.database:
+            self._retire(entry, "replaced")
+            return
+        entry.share = self._limits.share(tenant)
+
+    async def close(self) -> None:
+        """Close everything."""
+        for entry in list(self._entries.values()):
+            self._retire(entry, "shutdown")
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _get(self, entry: _Entry, tenant: Tenant) -> TenantConnection:
+        try:
+            return await entry.pool.getconn(timeout=self._limits.wait_seconds)
+        except PoolTimeout:
+            self._metrics.pool_errors.labels(tenant.id_text, "timeout").inc()
+            raise unavailable("The database is busy or away. Nothing was changed.", retry_after=2) from None
+
+    async def _open(self, tenant: Tenant) -> None:
+        lock = self._opening.setdefault(tenant.id, asyncio.Lock())
+        async with lock:
+            entry = self._entries.get(tenant.id)
+            if entry is not None and entry.database == tenant.database:
+                return
+            self._raise_recent_failure(tenant)
+            if entry is not None:
+                self._retire(entry, "replaced")
+            try:
+                await self._prove(tenant)
+            except (psycopg.Error, OSError, IdentityMismatchError) as error:
+                raise self._refuse(tenant, error) from error
+            await self._start(tenant, await self._reserve(tenant))
+
+    def _raise_recent_failure(self, tenant: Tenant) -> None:
+        failed = self._failed.get(tenant.id)
+        if failed is not None and failed[1] == tenant.database and time.monotonic() < failed[0]:
+            raise _problem_of(failed[2]) from failed[2]
+
+    def _refuse(self, tenant: Tenant, error: Exception) -> Exception:
+        mismatch = isinstance(error, IdentityMismatchError | psycopg.errors.InsufficientPrivilege)
+        seconds = REFUSED_SECONDS if mismatch else RETRY_SECONDS
+        self._failed[tenant.id] = (time.monotonic() + seconds, tenant.database, error)
+        if mismatch:
+            self._metrics.isolation_refusals.labels("database", tenant.id_text).inc()
+            log.critical("database is not this tenant's", alert=True, tenant=tenant.id_text, error=str(error))
+        else:
+            reason = "full" if isinstance(error, psycopg.errors.TooManyConnections) else "connect"
+            self._metrics.pool_errors.labels(tenant.id_text, reason).inc()
+            log.warning("database is not reachable", tenant=tenant.id_text, error=_first_line(error))
+        return _problem_of(error)
+
+    async def _prove(self, tenant: Tenant) -> None:
+        """Connect once by hand, so that what is wrong is known at once and by name."""
+        connection = await TenantConnection.connect(**self._parameters(tenant.database))
+        try:
+            await _check_identity(connection, tenant.id)
+        finally:
+            await connection.close()
+
+    async def _reserve(self, tenant: Tenant) -> int:
+        """Find room for a pool: what is free, else what the least recently used idle pool gives up."""
+        wanted = min(FIRST_SIZE, self._limits.share(tenant))
+        deadline = time.monotonic() + self._limits.wait_seconds
+        while True:
+            free = self._limits.max_total - self.reserved
+            if free > 0:
+                return min(free, wanted)
+            idle = next((entry for entry in self._entries.values() if not entry.leased), None)
+            if idle is not None:
+                self._retire(idle, "evicted")
+                continue
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self._metrics.pool_errors.labels(tenant.id_text, "process_full").inc()
+                raise unavailable("Every database connection is in use.", retry_after=2)
+            await asyncio.sleep(min(0.02, left))
+
+    async def _start(self, tenant: Tenant, size: int) -> None:
+        async def configure(connection: TenantConnection) -> None:
+            await _check_identity(connection, tenant.id)
+
+        pool = AsyncConnectionPool(
+            kwargs=self._parameters(tenant.database),
+            connection_class=TenantConnection,
+            min_size=0,
+            max_size=size,
+            open=False,
+            configure=configure,
+            check=self._check,
+            name=tenant.slug,
+            timeout=self._limits.wait_seconds,
+            max_idle=self._limits.idle_seconds,
+            reconnect_timeout=self._limits.wait_seconds,
+            num_workers=1,
+        )
+        entry = _Entry(tenant.id, tenant.database, pool, size, self._limits.share(tenant))
+        # Entered before the first await: the room is taken, and nobody else takes it meanwhile.
+        self._entries[tenant.id] = entry
+        await pool.open()
+        self._failed.pop(tenant.id, None)
+        self._metrics.pool_events.labels("opened").inc()
+        self._count()
+
+    async def _check(self, connection: TenantConnection) -> None:
+        """Without a round trip: a server that went away has closed the socket, and reading it says so."""
+        try:
+            connection.pgconn.consume_input()
+        except psycopg.OperationalError:
+            pool = connection._pool  # noqa: SLF001 - the pool marks its connections so
+            if pool is not None:
+                self._spawn(pool.drain())
+            raise
+
+    async def _grow(self, entry: _Entry) -> None:
+        if entry.size < entry.share and self.reserved < self._limits.max_total:
+            entry.size += 1
+            await entry.pool.resize(0, entry.size)
+            self._count()
+
+    def _retire(self, entry: _Entry, event: str) -> None:
+        if self._entries.get(entry.tenant_id) is entry:
+            del self._entries[entry.tenant_id]
+        self._metrics.pool_events.labels(event).inc()
+        self._count()
+        self._spawn(self._drain(entry))
+
+    async def _drain(self, entry: _Entry) -> None:
+        """Close once the requests that hold or await one of its connections are done."""
+        deadline = time.monotonic() + 60
+        while entry.leased and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        await entry.pool.close(timeout=5)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _count(self) -> None:
+        self._metrics.pools.set(len(self._entries))
+        self._metrics.pool_capacity.set(self.reserved)
+
+    def _parameters(self, database: Database) -> dict[str, Any]:
+        return {
+            **database.parameters(),
+            "autocommit": True,
+            "row_factory": dict_row,
+            "connect_timeout": self._limits.connect_seconds,
+            "tcp_user_timeout": 10_000,
+            "application_name": self._application_name,
+            # Reading is the default of every session; a transaction that writes says READ WRITE (db/session.py).
+            "options": "-c default_transaction_read_only=on",
+        }
+
+
+async def _check_identity(connection: TenantConnection, tenant_id: UUID) -> None:
+    row = await (await connection.execute(IDENTITY)).fetchone()
+    found = (None, None) if row is None else (row["identity"], row["current"])
+    if found != (tenant_id, tenant_id):
+        raise IdentityMismatchError(
+            f"the registry says {tenant_id}, the database says {found[0]} and acts for {found[1]}"
+        )
+
+
+def _problem_of(error: Exception) -> Exception:
+    if isinstance(error, psycopg.errors.TooManyConnections):
+        return unavailable("Every database connection is in use.", retry_after=2)
+    return unavailable("The database is not reachable right now. Nothing was changed.")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
