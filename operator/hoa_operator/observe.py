@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from hoa_operator.cache import Cache
     from hoa_operator.fleet import Fleet
     from hoa_operator.postgres import ObservedDatabase, PostgresServer, Usage
-    from hoa_operator.registry import Registry, RegistryRow
+    from hoa_operator.registry import Registry
+    from hoa_operator.registry_model import RegistryRow
     from hoa_operator.sealing import Sealer
     from hoa_operator.servers import DatabaseServer
     from hoa_operator.settings import Settings

@@ -16,7 +16,7 @@ from hoa_operator.kinds import INGRESS, SECRET, is_owned_by, kind_of, name_of
 from hoa_operator.manifests.meta import is_current
 from hoa_operator.postgres import names as postgres_names
 from hoa_operator.postgres.desired import differences
-from hoa_operator.registry import Placement, RegistryRow
+from hoa_operator.registry_model import Placement, RegistryRow
 from hoa_operator.steps import (
     CAPACITY_READY,
     CREDENTIALS_READY,

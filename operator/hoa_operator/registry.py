@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import errors
@@ -13,7 +13,7 @@ from hoa_operator import registry_setup
 from hoa_operator.errors import Fenced, HostTaken, SlugTaken, UserError
 from hoa_operator.postgres import names
 from hoa_operator.postgres.connections import Connections
-from hoa_operator.postgres.model import OwnershipProof
+from hoa_operator.registry_model import Placement, RegistryRow
 from hoa_operator.registry_setup import ConnectionDirectory
 
 if TYPE_CHECKING:
@@ -24,50 +24,9 @@ if TYPE_CHECKING:
 
     from hoa_operator.postgres.connections import Connection
 
+__all__ = ["SERVED_STATES", "Placement", "Registry", "RegistryRow"]
+
 SERVED_STATES: Final = frozenset({"Active", "ReadOnly", "Suspended"})
-
-
-@dataclass(frozen=True)
-class RegistryRow:
-    """One row of `tenants`; the columns and their shapes are the contract's. `updated_at` is the database's to write."""
-
-    tenant_id: UUID
-    uid: UUID
-    namespace: str
-    name: str
-    slug: str
-    hosts: tuple[str, ...]
-    display_name: str
-    state: str
-    placement: str
-    tier: str
-    limits: Mapping[str, Any]
-    branding: Mapping[str, Any] = field(default_factory=dict)
-    database: Mapping[str, Any] = field(default_factory=dict)
-    sealed_password: bytes | None = field(default=None, repr=False)
-    sealed_signing_keys: bytes | None = field(default=None, repr=False)
-    schema_revision: str | None = None
-    updated_at: datetime | None = field(default=None, compare=False)
-
-    @property
-    def owner(self) -> str:
-        """`namespace/name` of the HOATenant."""
-        return f"{self.namespace}/{self.name}"
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where a tenant's data lies, and what proves it: for the operator's eyes only."""
-
-    tenant_id: UUID
-    server_name: str
-    system_identifier: str
-    database_oid: int | None = None
-    deleted_at: datetime | None = None
-
-    def proof(self, uid: UUID) -> OwnershipProof:
-        """Return the proof that teardown asks for."""
-        return OwnershipProof(self.tenant_id, uid, self.database_oid, self.system_identifier)
 
 
 _COLUMNS: Final = tuple(f.name for f in fields(RegistryRow) if f.name != "updated_at")

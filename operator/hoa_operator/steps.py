@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hoa_operator.manifests.meta import Manifest
     from hoa_operator.manifests.secrets import Credentials
     from hoa_operator.postgres.model import DatabaseSpec, OwnershipProof
-    from hoa_operator.registry import Placement, RegistryRow
+    from hoa_operator.registry_model import Placement, RegistryRow
     from hoa_operator.world import RowSecrets
 
 READY: Final = "Ready"

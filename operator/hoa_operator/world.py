@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hoa_operator.kinds import Kind, Object
     from hoa_operator.postgres.model import ObservedDatabase, Usage
-    from hoa_operator.registry import Placement, RegistryRow
+    from hoa_operator.registry_model import Placement, RegistryRow
     from hoa_operator.settings import Settings
     from hoa_operator.target import Target
 

@@ -36,59 +36,59 @@ def rows(platform: Platform, uid: str) -> list[tuple[Any, ...]]:
         return connection.execute("SELECT state, slug FROM tenants WHERE uid = %s", [uid]).fetchall()
 
 
-def test_delete_drops_everything(platform: Platform) -> None:
-    app_available(platform.kubectl)
-    platform.operator().start()
-    body = bring_up(platform, database={"deletionPolicy": "Delete"})
+def test_delete_drops_everything(own_platform: Platform) -> None:
+    app_available(own_platform.kubectl)
+    own_platform.operator().start()
+    body = bring_up(own_platform, database={"deletionPolicy": "Delete"})
     uid, tenant_id = body["metadata"]["uid"], body["status"]["tenantID"]
     name = body["status"]["database"]["name"]
-    assert name in databases(platform)
-    platform.kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
-    assert name not in databases(platform)
-    assert roles(platform, tenant_id) == {}
-    assert rows(platform, uid) == []
+    assert name in databases(own_platform)
+    own_platform.kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    assert name not in databases(own_platform)
+    assert roles(own_platform, tenant_id) == {}
+    assert rows(own_platform, uid) == []
     for kind in ("ingress", "secret", "job"):
-        assert platform.kubectl.list(kind, "-l", "hoaconnect.com/tenant=seabreeze") == []
+        assert own_platform.kubectl.list(kind, "-l", "hoaconnect.com/tenant=seabreeze") == []
 
 
-def test_retain_keeps_the_data_closed_and_frees_the_slug(platform: Platform) -> None:
-    app_available(platform.kubectl)
-    platform.operator().start()
-    body = bring_up(platform)
+def test_retain_keeps_the_data_closed_and_frees_the_slug(own_platform: Platform) -> None:
+    app_available(own_platform.kubectl)
+    own_platform.operator().start()
+    body = bring_up(own_platform)
     uid, tenant_id = body["metadata"]["uid"], body["status"]["tenantID"]
-    platform.kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    own_platform.kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
     kept = f"hoa_connect_deleted_{tenant_id.replace('-', '')}"
-    assert kept in databases(platform)
-    assert set(roles(platform, tenant_id).values()) == {False}
-    assert rows(platform, uid) == [("Deleted", "seabreeze")]
-    again = bring_up(platform)
+    assert kept in databases(own_platform)
+    assert set(roles(own_platform, tenant_id).values()) == {False}
+    assert rows(own_platform, uid) == [("Deleted", "seabreeze")]
+    again = bring_up(own_platform)
     assert again["status"]["tenantID"] != tenant_id
-    assert kept in databases(platform)
+    assert kept in databases(own_platform)
 
 
-def test_a_database_that_is_not_provably_the_tenants_is_not_dropped(platform: Platform) -> None:
-    app_available(platform.kubectl)
-    platform.operator().start()
-    body = bring_up(platform, database={"deletionPolicy": "Delete"})
+def test_a_database_that_is_not_provably_the_tenants_is_not_dropped(own_platform: Platform) -> None:
+    app_available(own_platform.kubectl)
+    own_platform.operator().start()
+    body = bring_up(own_platform, database={"deletionPolicy": "Delete"})
     name = body["status"]["database"]["name"]
-    with psycopg.connect(platform.postgres.dsn(), autocommit=True) as connection:
+    with psycopg.connect(own_platform.postgres.dsn(), autocommit=True) as connection:
         connection.execute(f"COMMENT ON DATABASE {name} IS 'mine now'")
-    platform.kubectl.delete("hoatenant", "seabreeze", "--wait=false")
-    stuck = platform.kubectl.wait_for(
+    own_platform.kubectl.delete("hoatenant", "seabreeze", "--wait=false")
+    stuck = own_platform.kubectl.wait_for(
         "hoatenant", "seabreeze", lambda found: condition(found, "DatabaseReady")["reason"] == "OwnershipNotProven"
     )
     assert stuck["status"]["phase"] == "Deleting"
-    assert name in databases(platform)
+    assert name in databases(own_platform)
 
 
-def test_a_tenant_refused_is_deleted_without_touching_the_one_that_holds_the_slug(platform: Platform) -> None:
-    app_available(platform.kubectl)
-    platform.operator().start()
-    first = bring_up(platform)
-    platform.kubectl.apply(tenant("second", slug="seabreeze"))
-    platform.kubectl.wait_for(
+def test_a_tenant_refused_is_deleted_without_touching_the_one_that_holds_the_slug(own_platform: Platform) -> None:
+    app_available(own_platform.kubectl)
+    own_platform.operator().start()
+    first = bring_up(own_platform)
+    own_platform.kubectl.apply(tenant("second", slug="seabreeze"))
+    own_platform.kubectl.wait_for(
         "hoatenant", "second", lambda found: condition(found, "SpecAccepted")["reason"] == "SlugTaken"
     )
-    platform.kubectl.delete("hoatenant", "second", "--timeout=30s")
-    assert first["status"]["database"]["name"] in databases(platform)
-    assert is_ready(platform.kubectl.get("hoatenant", "seabreeze"))
+    own_platform.kubectl.delete("hoatenant", "second", "--timeout=30s")
+    assert first["status"]["database"]["name"] in databases(own_platform)
+    assert is_ready(own_platform.kubectl.get("hoatenant", "seabreeze"))

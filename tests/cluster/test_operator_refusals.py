@@ -18,11 +18,11 @@ Json = dict[str, Any]
 
 
 @pytest.fixture
-def running(platform: Platform) -> Platform:
+def running(own_platform: Platform) -> Platform:
     """An installation with an operator."""
-    app_available(platform.kubectl)
-    platform.operator().start()
-    return platform
+    app_available(own_platform.kubectl)
+    own_platform.operator().start()
+    return own_platform
 
 
 def refused(name: str, reason: str) -> Callable[[Json], bool]:

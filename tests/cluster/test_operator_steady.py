@@ -20,13 +20,13 @@ CREDENTIALS = "tenant-seabreeze-credentials"
 
 
 @pytest.fixture
-def live(platform: Platform) -> Platform:
+def live(own_platform: Platform) -> Platform:
     """An installation with the tenant seabreeze Ready and everything settled."""
-    app_available(platform.kubectl)
-    platform.operator().start()
-    bring_up(platform)
-    settled(platform)
-    return platform
+    app_available(own_platform.kubectl)
+    own_platform.operator().start()
+    bring_up(own_platform)
+    settled(own_platform)
+    return own_platform
 
 
 def test_a_second_look_writes_nothing(live: Platform) -> None:

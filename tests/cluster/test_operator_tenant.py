@@ -20,10 +20,10 @@ STEPS = [
 ]
 
 
-def test_a_tenant_goes_live(platform: Platform) -> None:
-    app_available(platform.kubectl)
-    platform.operator().start()
-    body = bring_up(platform)
+def test_a_tenant_goes_live(own_platform: Platform) -> None:
+    app_available(own_platform.kubectl)
+    own_platform.operator().start()
+    body = bring_up(own_platform)
     status = body["status"]
     assert status["phase"] == "Ready"
     assert status["url"] == "http://seabreeze.hoaconnect.test"
@@ -33,6 +33,6 @@ def test_a_tenant_goes_live(platform: Platform) -> None:
     assert all("finishedAt" in entry for entry in status["onboarding"][:6])
     for name in ("SpecAccepted", "CredentialsReady", "DatabaseReady", "SchemaCurrent", "RouteReady", "CapacityReady"):
         assert condition(body, name)["status"] == "True", name
-    rules = platform.kubectl.get("ingress", "tenant-seabreeze")["spec"]["rules"]
+    rules = own_platform.kubectl.get("ingress", "tenant-seabreeze")["spec"]["rules"]
     assert [rule["host"] for rule in rules] == ["seabreeze.hoaconnect.test"]
-    settled(platform)
+    settled(own_platform)
