@@ -64,6 +64,9 @@ def main(argv: Sequence[str]) -> int:
         if error.hint:
             say(f"hint:  {error.hint}")
         return 1
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough; nothing is left to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         say("interrupted; `make down` clears away what was begun")
         return 130

@@ -1,5 +1,7 @@
 """What the node needs beside Kubernetes itself: DNS, metrics, the ingress, storage, and the mail catcher."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from hack.cluster import images
@@ -27,10 +29,12 @@ def manifests(provider: Provider, paths: Paths) -> list[Path]:
     return [*own, *sorted(folder.glob("*.yaml"))]
 
 
-def ensure(provider: Provider, kubectl: Kubectl, paths: Paths) -> None:
-    """Apply all addons and wait until each serves."""
+def ensure(provider: Provider, kubectl: Kubectl, paths: Paths, digests: Mapping[str, str]) -> None:
+    """Apply all addons and wait until each serves. `digests` are of the images, by name."""
     with step("applying the addons (DNS, metrics, ingress, storage, mail catcher)"):
         kubectl.apply(*manifests(provider, paths))
+        for namespace, deployment in deployments(provider):
+            _follow_image(kubectl, namespace, deployment, digests[deployment])
     with step("waiting for the addons"):
         for namespace, deployment in deployments(provider):
             if not kubectl.answers(
@@ -40,6 +44,13 @@ def ensure(provider: Provider, kubectl: Kubectl, paths: Paths) -> None:
                     f"The addon {deployment} is not ready after {_WAIT}.",
                     f"Look at it: make logs C={deployment}, or kubectl -n {namespace} describe pods",
                 )
+
+
+def _follow_image(kubectl: Kubectl, namespace: str, deployment: str, digest: str) -> None:
+    """Have pods replaced when their image was, although it keeps its name."""
+    template = {"metadata": {"annotations": {"hoaconnect.com/image": digest}}}
+    patch = json.dumps({"spec": {"template": template}})
+    kubectl("patch", "deployment", deployment, f"--namespace={namespace}", f"--patch={patch}")
 
 
 def deployments(provider: Provider) -> list[tuple[str, str]]:

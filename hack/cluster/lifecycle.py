@@ -33,7 +33,7 @@ def up(paths: Paths, port: int, extent: Extent = Extent.TENANTS) -> None:
         cluster.up(port)
         kubectl = Kubectl(paths)
         digests = loading.ensure(_wanted(cluster, paths), cluster, builder, paths)
-        addons.ensure(cluster, kubectl, paths)
+        addons.ensure(cluster, kubectl, paths, digests)
         if extent == Extent.NODE:
             return
         chart.ensure(cluster, kubectl, paths, port, digests)
