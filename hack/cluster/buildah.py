@@ -59,7 +59,7 @@ class Buildah:
     @contextmanager
     def archive(self, image: Image, digest: str) -> Iterator[Path]:
         """The image as a docker-archive file, for as long as the caller needs it."""
-        with tempfile.TemporaryDirectory(dir=self._paths.cache) as folder:
+        with tempfile.TemporaryDirectory(dir=self._paths.scratch) as folder:
             file = Path(folder) / "image.tar"
             self._buildah(["push", self._local(image.name, digest), f"docker-archive:{file}:{image.reference}"])
             yield file
@@ -68,7 +68,7 @@ class Buildah:
         name = self._local("base", self.base_key)
         if self._has(name):
             return name
-        with tempfile.TemporaryDirectory(dir=self._paths.cache) as folder:
+        with tempfile.TemporaryDirectory(dir=self._paths.scratch) as folder:
             root = Path(folder) / "root"
             with step("installing the images' base, a minimal Debian (once on this machine, about 2 min)"):
                 argv: list[Word] = [debian.program("debootstrap"), "--variant=minbase", f"--include={_INCLUDE}"]
@@ -81,7 +81,8 @@ class Buildah:
         return name
 
     def _has(self, name: str) -> bool:
-        return succeeds(self._command(["inspect", "--type=image", name], self._home / "run"))
+        with tempfile.TemporaryDirectory(dir=self._paths.scratch) as scratch:
+            return succeeds(self._command(["inspect", "--type=image", name], Path(scratch)))
 
     def _forget_older(self, name: str, digest: str) -> None:
         """Keep one build of each image: yesterday's is never wanted again."""
@@ -96,7 +97,7 @@ class Buildah:
 
     def _buildah(self, arguments: Sequence[Word]) -> str:
         # What an interrupted run believed to be mounted must not mislead the next one.
-        with tempfile.TemporaryDirectory(prefix="run-", dir=self._ensure_home()) as scratch:
+        with tempfile.TemporaryDirectory(dir=self._paths.scratch) as scratch:
             return run(self._command(arguments, Path(scratch)), log=self._log)
 
     def _command(self, arguments: Sequence[Word], scratch: Path) -> list[Word]:
@@ -110,10 +111,7 @@ class Buildah:
 
     def _policy(self) -> Path:
         """Which signatures are asked for: none, these are our own builds."""
-        file = self._ensure_home() / "policy.json"
+        self._home.mkdir(parents=True, exist_ok=True)
+        file = self._home / "policy.json"
         file.write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
         return file
-
-    def _ensure_home(self) -> Path:
-        self._home.mkdir(parents=True, exist_ok=True)
-        return self._home

@@ -100,4 +100,7 @@ def _alone(paths: Paths) -> Iterator[None]:
         except OSError:
             say("Waiting for another `make up` or `make down` to end.")
             fcntl.flock(file, fcntl.LOCK_EX)
+        # What a command left that was killed.
+        shutil.rmtree(paths.scratch, ignore_errors=True)
+        paths.scratch.mkdir(parents=True)
         yield

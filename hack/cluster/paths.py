@@ -30,6 +30,11 @@ class Paths:
         return cls(REPOSITORY, cache / "hoa-connect", state / "hoa-connect" / "cluster")
 
     @property
+    def scratch(self) -> Path:
+        """Folders of one command only; whoever holds the cluster's lock may clear it."""
+        return self.cache / "scratch"
+
+    @property
     def kubeconfig(self) -> Path:
         """The cluster's admin kubeconfig."""
         return self.state / "kubeconfig"

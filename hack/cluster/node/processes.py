@@ -84,6 +84,11 @@ def children(parent: int) -> list[int]:
     return [pid for pid in numbers if _stat(pid)[_PARENT : _PARENT + 1] == [str(parent)]]
 
 
+def exists(pid: int) -> bool:
+    """Whether there is such a process, other than a corpse."""
+    return bool(_stat(pid))
+
+
 def stop(file: Path, grace: float = 10.0) -> None:
     """End the recorded process: asked first, then forced. Nothing happens if it is gone."""
     record = load(file)

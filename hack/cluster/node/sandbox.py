@@ -76,10 +76,8 @@ class Sandbox:
     def remove(self) -> None:
         """Take everything away: processes, mounts, network and cgroups. Safe at any point, any number of times."""
         record = processes.load(self._record)
-        if record is not None:
-            _kill(record.pid)
         # An init whose record was never written (a command killed at the wrong moment) is known by its namespace.
-        processes.wait(_emptied, 30, "the node's processes end")
+        _end({*_members(layout.NETNS), *([record.pid] if record else [])})
         shutil.rmtree(self._node.processes, ignore_errors=True)
         _remove_network()
         for cgroup in _cgroup_roots():
@@ -93,17 +91,12 @@ class Sandbox:
         return ["nsenter", f"--target={record.pid}", "--mount", "--ipc", "--pid", *network]
 
 
-def _emptied() -> bool:
-    """End what is left in the node's network; true when nothing was."""
-    members = _members(layout.NETNS)
-    for pid in members:
-        _kill(pid)
-    return not members
-
-
-def _kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+def _end(pids: set[int]) -> None:
+    """Kill these processes and wait until the kernel has let go of them: an init goes last, after all below it."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    processes.wait(lambda: not any(map(processes.exists, pids)), 30, "the node's processes end")
 
 
 def _members(netns: Path) -> list[int]:
