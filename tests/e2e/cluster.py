@@ -55,7 +55,8 @@ class Cluster:
 
     def tenant(self, name: str) -> HOATenant:
         """A tenant that exists."""
-        return HOATenant.objects(self.api).filter(namespace=NAMESPACE).get(name=name)
+        found: HOATenant = HOATenant.objects(self.api).filter(namespace=NAMESPACE).get(name=name)
+        return found
 
     def make_tenant(self, prefix: str, **spec: Any) -> HOATenant:
         """Apply a tenant with a name of its own and wait until it is Ready."""

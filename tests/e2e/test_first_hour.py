@@ -1,8 +1,10 @@
-"""A company's first hour, in a browser: invitation, import, a homeowner's request from the phone, the manager's answer."""
+"""A company's first hour in a browser: invitation, import, a request from the phone, the manager's answer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from playwright.sync_api import ViewportSize
 
 from tests.e2e.cluster import Cluster, HOATenant
 
@@ -12,8 +14,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 PASSWORD = "harbour lantern quiet maple"
-PHONE = {"width": 390, "height": 844}
-DESKTOP = {"width": 1280, "height": 800}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 
 
 def test_the_first_hour_of_a_company(cluster: Cluster, browser: Browser, tmp_path: Path) -> None:
@@ -55,7 +57,7 @@ def test_a_session_of_one_company_is_nothing_at_another(cluster: Cluster, browse
     assert foreign.headers["location"].startswith("/sign-in")
 
 
-def _signed_in(cluster: Cluster, browser: Browser, viewport: dict[str, int], email: str) -> Page:
+def _signed_in(cluster: Cluster, browser: Browser, viewport: ViewportSize, email: str) -> Page:
     """Follow the mailed invitation and choose a password."""
     context = browser.new_context(viewport=viewport, is_mobile=viewport is PHONE, has_touch=viewport is PHONE)
     page = context.new_page()

@@ -36,7 +36,7 @@ class AuditLog:
         return self.path.stat().st_size
 
     def writes(self, since: int, user_suffix: str) -> list[Write]:
-        """Writes of one service account after `since`; leases and events, which time bounds and not tenants, are left out."""
+        """Writes of one service account after `since`, without leases and events, which time bounds and not tenants."""
         return [
             write
             for write in self._all(since)
