@@ -40,7 +40,9 @@ async def listed(tx: Tx, after: str | None) -> Page[dict[str, Any]]:
 
 
 def _details(detail: dict[str, Any]) -> str:
-    return ", ".join(f"{key}: {value if isinstance(value, str | int) else json.dumps(value)}" for key, value in detail.items())
+    return ", ".join(
+        f"{key}: {value if isinstance(value, str | int) else json.dumps(value)}" for key, value in detail.items()
+    )
 
 
 ROUTES: tuple[BaseRoute, ...] = (Route("/audit", index, methods=["GET"]),)

@@ -33,14 +33,29 @@ class UnitQuery(PageQuery, frozen=True):
     q: str = ""
 
 
-@operation("GET", "/communities", "List communities by name", response=Listing[Community], permission="communities:read", query=PageQuery)
+@operation(
+    "GET",
+    "/communities",
+    "List communities by name",
+    response=Listing[Community],
+    permission="communities:read",
+    query=PageQuery,
+)
 async def list_communities(ctx: ApiContext, _: Any, params: Params) -> Listing[Community]:
     """A page of communities."""
     async with ctx.db.transaction(readonly=True) as tx:
         return listing(await service.listed(tx, params.query.after, params.query.size))
 
 
-@operation("POST", "/communities", "Create a community", request=CommunityBody, response=Community, permission="communities:write", status=201)
+@operation(
+    "POST",
+    "/communities",
+    "Create a community",
+    request=CommunityBody,
+    response=Community,
+    permission="communities:write",
+    status=201,
+)
 async def create_community(ctx: ApiContext, body: CommunityBody, _: Params) -> Community:
     """A new community."""
     async with ctx.db.transaction() as tx:
@@ -54,14 +69,28 @@ async def get_community(ctx: ApiContext, _: Any, params: Params) -> Community:
         return await service.get(tx, params["id"])
 
 
-@operation("PUT", "/communities/{id:uuid}", "Change a community", request=CommunityBody, response=Community, permission="communities:write")
+@operation(
+    "PUT",
+    "/communities/{id:uuid}",
+    "Change a community",
+    request=CommunityBody,
+    response=Community,
+    permission="communities:write",
+)
 async def change_community(ctx: ApiContext, body: CommunityBody, params: Params) -> Community:
     """New facts about a community."""
     async with ctx.db.transaction() as tx:
         return await service.change(tx, ctx.actor, params["id"], CommunityForm.read(fields(body)))
 
 
-@operation("GET", "/communities/{id:uuid}/units", "List a community's units", response=Listing[Unit], permission="communities:read", query=UnitQuery)
+@operation(
+    "GET",
+    "/communities/{id:uuid}/units",
+    "List a community's units",
+    response=Listing[Unit],
+    permission="communities:read",
+    query=UnitQuery,
+)
 async def list_units(ctx: ApiContext, _: Any, params: Params) -> Listing[Unit]:
     """A page of units."""
     async with ctx.db.transaction(readonly=True) as tx:
@@ -69,7 +98,15 @@ async def list_units(ctx: ApiContext, _: Any, params: Params) -> Listing[Unit]:
         return listing(await service.units(tx, params["id"], params.query.q, params.query.after, params.query.size))
 
 
-@operation("POST", "/communities/{id:uuid}/units", "Add a unit", request=UnitBody, response=Unit, permission="communities:write", status=201)
+@operation(
+    "POST",
+    "/communities/{id:uuid}/units",
+    "Add a unit",
+    request=UnitBody,
+    response=Unit,
+    permission="communities:write",
+    status=201,
+)
 async def create_unit(ctx: ApiContext, body: UnitBody, params: Params) -> Unit:
     """A new unit."""
     async with ctx.db.transaction() as tx:
@@ -98,6 +135,13 @@ async def delete_unit(ctx: ApiContext, _: Any, params: Params) -> None:
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    list_communities, create_community, get_community, change_community,
-    list_units, create_unit, get_unit, change_unit, delete_unit,
+    list_communities,
+    create_community,
+    get_community,
+    change_community,
+    list_units,
+    create_unit,
+    get_unit,
+    change_unit,
+    delete_unit,
 )

@@ -31,7 +31,12 @@ async def new(request: Request) -> Response:
     """The form for a new community."""
     async with database(request).transaction(readonly=True) as tx:
         zone = await time_zone(tx)
-    return page(request, "communities/form.html", zone, {"values": {"time_zone": zone}, "community": None, "zones": zone_choices()})
+    return page(
+        request,
+        "communities/form.html",
+        zone,
+        {"values": {"time_zone": zone}, "community": None, "zones": zone_choices()},
+    )
 
 
 @requires("communities:write")
@@ -45,7 +50,9 @@ async def create(request: Request) -> Response:
     except Rejected as rejected:
         values = {"values": sent.text, "community": None, "zones": zone_choices()}
         return page(request, "communities/form.html", "UTC", values, rejected)
-    return redirect(request, f"/communities/{made.id}", f"{made.name} is ready. Add its units, or import its homeowners.")
+    return redirect(
+        request, f"/communities/{made.id}", f"{made.name} is ready. Add its units, or import its homeowners."
+    )
 
 
 @requires("communities:read")
@@ -60,7 +67,13 @@ async def _shown(request: Request, rejected: Rejected | None = None, values: obj
         zone = await time_zone(tx)
         community = await service.get(tx, path_id(request))
         units = await service.units(tx, community.id, query.get("q", ""), query.get("after"), PAGE)
-    context = {"community": community, "units": units, "q": query.get("q", ""), "after": query.get("after"), "values": values or {}}
+    context = {
+        "community": community,
+        "units": units,
+        "q": query.get("q", ""),
+        "after": query.get("after"),
+        "values": values or {},
+    }
     return page(request, "communities/show.html", zone, context, rejected)
 
 
@@ -70,7 +83,9 @@ async def edit(request: Request) -> Response:
     async with database(request).transaction(readonly=True) as tx:
         zone = await time_zone(tx)
         community = await service.get(tx, path_id(request))
-    return page(request, "communities/form.html", zone, {"values": community, "community": community, "zones": zone_choices()})
+    return page(
+        request, "communities/form.html", zone, {"values": community, "community": community, "zones": zone_choices()}
+    )
 
 
 @requires("communities:write")
@@ -85,8 +100,20 @@ async def save(request: Request) -> Response:
         async with database(request).transaction(readonly=True) as tx:
             community = await service.get(tx, path_id(request))
         values = {**sent.text, "version": community.version}
-        context = {"values": values, "community": community, "zones": zone_choices(), "stale": refused if isinstance(refused, Stale) else None}
-        return page(request, "communities/form.html", "UTC", context, refused if isinstance(refused, Rejected) else None, refused.status)
+        context = {
+            "values": values,
+            "community": community,
+            "zones": zone_choices(),
+            "stale": refused if isinstance(refused, Stale) else None,
+        }
+        return page(
+            request,
+            "communities/form.html",
+            "UTC",
+            context,
+            refused if isinstance(refused, Rejected) else None,
+            refused.status,
+        )
     return redirect(request, f"/communities/{saved.id}", "Saved.")
 
 
@@ -109,7 +136,9 @@ async def show_unit(request: Request) -> Response:
     return await _shown_unit(request)
 
 
-async def _shown_unit(request: Request, rejected: Rejected | None = None, values: object = None, stale: Stale | None = None) -> Response:
+async def _shown_unit(
+    request: Request, rejected: Rejected | None = None, values: object = None, stale: Stale | None = None
+) -> Response:
     async with database(request).transaction(readonly=True) as tx:
         zone = await time_zone(tx)
         unit = await service.unit(tx, path_id(request))

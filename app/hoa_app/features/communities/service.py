@@ -96,6 +96,8 @@ async def remove_unit(tx: Tx, actor: Actor, unit_id: UUID) -> Unit:
     """Take away a unit that was made by mistake; one with a history stays."""
     gone = await unit(tx, unit_id)
     if not await store.delete_unit(tx, unit_id):
-        raise Problem(409, "This unit has a history", "Units with owners or requests, now or in the past, cannot be removed.")
+        raise Problem(
+            409, "This unit has a history", "Units with owners or requests, now or in the past, cannot be removed."
+        )
     await audit(tx, actor, "units.removed", "unit", unit_id, {"label": gone.label, "community": gone.community})
     return gone

@@ -62,7 +62,9 @@ async def insert_community(tx: Tx, form: CommunityForm) -> UUID | None:
         tx,
         "INSERT INTO communities (name, address, time_zone) VALUES (%s, %s, %s)"
         " ON CONFLICT (tenant_id, lower(name)) DO NOTHING RETURNING id",
-        form.name, form.address, form.time_zone,
+        form.name,
+        form.address,
+        form.time_zone,
     )
 
 
@@ -87,7 +89,7 @@ async def units(tx: Tx, community_id: UUID, search: str, after: list[str] | None
         values += after
     async with tx.cursor(row_factory=class_row(Unit)) as cursor:
         await cursor.execute(
-            f"{_UNIT} WHERE {' AND '.join(conditions)} ORDER BY u.sort_key COLLATE \"C\", u.id LIMIT %s",
+            f'{_UNIT} WHERE {" AND ".join(conditions)} ORDER BY u.sort_key COLLATE "C", u.id LIMIT %s',
             (*values, limit + 1),
         )
         return await cursor.fetchall()
@@ -106,7 +108,9 @@ async def insert_unit(tx: Tx, community_id: UUID, form: UnitForm) -> UUID | None
         tx,
         "INSERT INTO units (community_id, label, address) VALUES (%s, %s, %s)"
         " ON CONFLICT (community_id, lower(label)) DO NOTHING RETURNING id",
-        community_id, form.label, form.address,
+        community_id,
+        form.label,
+        form.address,
     )
 
 

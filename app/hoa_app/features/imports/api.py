@@ -31,7 +31,15 @@ class PreviewAnswer(msgspec.Struct, frozen=True, rename="camel"):
     errors: list[ErrorRow]
 
 
-@operation("POST", "/imports", "Upload a CSV of homeowners for preview", response=PreviewAnswer, permission="imports:run", query=UploadQuery, status=201)
+@operation(
+    "POST",
+    "/imports",
+    "Upload a CSV of homeowners for preview",
+    response=PreviewAnswer,
+    permission="imports:run",
+    query=UploadQuery,
+    status=201,
+)
 async def create_import(ctx: ApiContext, _: Any, params: Params) -> PreviewAnswer:
     """Read the body and keep it; nothing is imported until it is confirmed."""
     query: UploadQuery = params.query
@@ -55,7 +63,13 @@ async def get_import(ctx: ApiContext, _: Any, params: Params) -> PreviewAnswer:
         return await _answer(ctx, tx, params["id"])
 
 
-@operation("POST", "/imports/{id:uuid}/confirm", "Import a previewed file, all of it or nothing", response=Import, permission="imports:run")
+@operation(
+    "POST",
+    "/imports/{id:uuid}/confirm",
+    "Import a previewed file, all of it or nothing",
+    response=Import,
+    permission="imports:run",
+)
 async def confirm_import(ctx: ApiContext, _: Any, params: Params) -> Import:
     """Confirming twice is confirming once."""
     async with ctx.db.transaction() as tx:

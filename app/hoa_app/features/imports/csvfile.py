@@ -62,7 +62,9 @@ def parse(data: bytes, default_community: str, today: date) -> ParsedFile:
         if row and not found:
             rows.append(row)
     if count == 0:
-        raise FileRefusedError("The file has a header but no rows below it.", "Add one line per homeowner and unit.", header_line)
+        raise FileRefusedError(
+            "The file has a header but no rows below it.", "Add one line per homeowner and unit.", header_line
+        )
     return ParsedFile(tuple(rows), tuple(errors), count, _DELIMITERS[delimiter], unknown)
 
 
@@ -98,7 +100,9 @@ def _not_utf8(data: bytes, start: int) -> FileRefusedError:
         guess = f", probably “{likely}” in the Windows-1252 encoding" if likely.isprintable() else ""
     except UnicodeDecodeError:
         guess = ""
-    problem = f"Line {line} holds a byte that is not UTF-8 (0x{data[start]:02X}{guess}). Nothing was read from the file."
+    problem = (
+        f"Line {line} holds a byte that is not UTF-8 (0x{data[start]:02X}{guess}). Nothing was read from the file."
+    )
     return FileRefusedError(problem, _SAVE_AS, line)
 
 
@@ -107,7 +111,7 @@ def _delimiter(text: str) -> str:
     first, _, _ = text.partition("\n")
     if first.lower().startswith("sep=") and first[4:5] in _DELIMITERS:
         return first[4]
-    line = next((line for line in text.splitlines() if line.strip(" ,;\t\"")), "")
+    line = next((line for line in text.splitlines() if line.strip(' ,;\t"')), "")
 
     def known(delimiter: str) -> int:
         return len({recognised(cell.strip(' "')) for cell in line.split(delimiter)} - {None})
@@ -132,7 +136,9 @@ def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 def _unreadable(line: int, reason: str) -> FileRefusedError:
     if "field larger" in reason:
-        return FileRefusedError(f"Line {line} holds a cell of more than 100,000 characters.", "Check that line for a missing quote.", line)
+        return FileRefusedError(
+            f"Line {line} holds a cell of more than 100,000 characters.", "Check that line for a missing quote.", line
+        )
     problem = f"Line {line} has a quotation mark that is never closed, or text after a closed one."
     return FileRefusedError(problem, 'Write a quotation mark inside a cell twice (""), or take it out.', line)
 
@@ -155,7 +161,9 @@ def _header(cells: list[str], line: int) -> tuple[Mapping[int, str], tuple[str, 
     if missing:
         names = " and ".join(f"“{name}”" for name in missing)
         raise FileRefusedError(
-            f"The first line names no {names} column.", "The first line must hold the column names; the template shows them.", line
+            f"The first line names no {names} column.",
+            "The first line must hold the column names; the template shows them.",
+            line,
         )
     return places, tuple(unknown)
 

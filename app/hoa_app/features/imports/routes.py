@@ -75,7 +75,11 @@ async def _shown(request: Request, problem: Problem | None = None) -> Response:
         zone = await time_zone(tx)
         preview = await service.shown(tx, actor_of(request), path_id(request))
     return page(
-        request, "imports/show.html", zone, {"preview": preview, "run": preview.run, "problem": problem}, status=problem.status if problem else 200
+        request,
+        "imports/show.html",
+        zone,
+        {"preview": preview, "run": preview.run, "problem": problem},
+        status=problem.status if problem else 200,
     )
 
 
@@ -112,7 +116,9 @@ async def report(request: Request) -> Response:
 @requires("imports:run")
 async def template(request: Request) -> Response:  # noqa: ARG001 - the same file for everyone
     """An empty file with the right header and one example."""
-    return _csv("homeowners-template.csv", [column.header for column in TEMPLATE], [[column.example for column in TEMPLATE]])
+    return _csv(
+        "homeowners-template.csv", [column.header for column in TEMPLATE], [[column.example for column in TEMPLATE]]
+    )
 
 
 def _csv(name: str, header: Iterable[str], rows: Iterable[Iterable[object]]) -> Response:

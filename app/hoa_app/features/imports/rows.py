@@ -66,16 +66,36 @@ class RowReader:
         email = values.get("email", "").lower()
         phone = values.get("phone", "")
         if email and not valid_email(email):
-            errors.append(RowError(line, "email", email, "This is not an email address.", "Write one address like ana@example.com, or leave it empty."))
+            errors.append(
+                RowError(
+                    line,
+                    "email",
+                    email,
+                    "This is not an email address.",
+                    "Write one address like ana@example.com, or leave it empty.",
+                )
+            )
         if phone and not valid_phone(phone):
-            errors.append(RowError(line, "phone", phone, "This is not a phone number.", "Write 7 to 15 digits, or leave it empty."))
+            errors.append(
+                RowError(
+                    line, "phone", phone, "This is not a phone number.", "Write 7 to 15 digits, or leave it empty."
+                )
+            )
         since = self._day(line, values.get("owner_since", ""), errors)
         primary = _yes_no(line, values.get("primary_contact", ""), errors)
         if errors:
             return None, errors
         row = HomeownerRow(
-            line, community, values["unit"], values.get("unit_address", ""), name, email, phone,
-            values.get("mailing_address", ""), since, primary,
+            line,
+            community,
+            values["unit"],
+            values.get("unit_address", ""),
+            name,
+            email,
+            phone,
+            values.get("mailing_address", ""),
+            since,
+            primary,
         )
         return row, []
 
@@ -84,9 +104,19 @@ class RowReader:
             return None
         day = _parsed_day(text)
         if day is None:
-            errors.append(RowError(line, "owner_since", text, "This is not a date.", "Write it as 2021-04-30 or 4/30/2021."))
+            errors.append(
+                RowError(line, "owner_since", text, "This is not a date.", "Write it as 2021-04-30 or 4/30/2021.")
+            )
         elif day > self.today:
-            errors.append(RowError(line, "owner_since", text, "This date is in the future.", "Import the homeowner on or after that day."))
+            errors.append(
+                RowError(
+                    line,
+                    "owner_since",
+                    text,
+                    "This date is in the future.",
+                    "Import the homeowner on or after that day.",
+                )
+            )
             return None
         return day
 
@@ -105,12 +135,24 @@ class Seen:
         errors: list[RowError] = []
         first = self.pairs.setdefault((row.person_key, row.unit_key), row.line)
         if first != row.line:
-            errors.append(RowError(row.line, "", row.name, f"The same homeowner and unit are already on line {first}.", "Remove one of the two lines."))
+            errors.append(
+                RowError(
+                    row.line,
+                    "",
+                    row.name,
+                    f"The same homeowner and unit are already on line {first}.",
+                    "Remove one of the two lines.",
+                )
+            )
         if row.email:
             name, line = self.names.setdefault(row.email, (row.name, row.line))
             if name.casefold() != row.name.casefold():
                 problem = f"Line {line} gives this address to {name}."
-                errors.append(RowError(row.line, "email", row.email, problem, "Give each person their own address, or leave one empty."))
+                errors.append(
+                    RowError(
+                        row.line, "email", row.email, problem, "Give each person their own address, or leave one empty."
+                    )
+                )
         if row.primary:
             first = self.primaries.setdefault(row.unit_key, row.line)
             if first != row.line:
@@ -130,14 +172,24 @@ class Seen:
             first, line = self.facts.setdefault((column, subject), (value, row.line)) if value else (value, row.line)
             if first != value:
                 problem = f"Line {line} says “{first}” instead."
-                found.append(RowError(row.line, column, value, problem, "Write the same on both lines, or leave one empty."))
+                found.append(
+                    RowError(row.line, column, value, problem, "Write the same on both lines, or leave one empty.")
+                )
         return found
 
 
 def _missing(line: int, community: str, unit: str, name: str) -> list[RowError]:
     found = []
     if not community:
-        found.append(RowError(line, "community", "", "No community is named.", "Fill in the column, or choose one community for the whole file."))
+        found.append(
+            RowError(
+                line,
+                "community",
+                "",
+                "No community is named.",
+                "Fill in the column, or choose one community for the whole file.",
+            )
+        )
     if not unit:
         found.append(RowError(line, "unit", "", "The unit is missing.", "Write the unit's number or label."))
     if not name:
@@ -165,5 +217,7 @@ def _yes_no(line: int, text: str, errors: list[RowError]) -> bool | None:
         return None
     if text.lower() in _YES | _NO:
         return text.lower() in _YES
-    errors.append(RowError(line, "primary_contact", text, "This is neither yes nor no.", "Write yes, no, or leave it empty."))
+    errors.append(
+        RowError(line, "primary_contact", text, "This is neither yes nor no.", "Write yes, no, or leave it empty.")
+    )
     return None

@@ -69,7 +69,11 @@ async def confirm(tx: Tx, actor: Actor, import_id: UUID) -> Import:
     if run.state == "Imported":
         return run
     if run.error_count:
-        raise Problem(409, "The file still has errors", "Mend the lines in the report, upload the file again and confirm that one.")
+        raise Problem(
+            409,
+            "The file still has errors",
+            "Mend the lines in the report, upload the file again and confirm that one.",
+        )
     await store.lock_imports(tx)
     zone = await time_zone(tx)
     counts, conflicts = await match(tx, import_id, today(zone))

@@ -28,7 +28,14 @@ async def insert(tx: Tx, created_by: UUID, filename: str, parsed: ParsedFile) ->
         await cursor.execute(
             "INSERT INTO imports (created_by, filename, line_count, error_count, delimiter, unknown_columns)"
             " VALUES (%s, %s, %s, %s, %s, %s) RETURNING id",
-            (created_by, filename, parsed.line_count, len(parsed.errors), parsed.delimiter, list(parsed.unknown_columns)),
+            (
+                created_by,
+                filename,
+                parsed.line_count,
+                len(parsed.errors),
+                parsed.delimiter,
+                list(parsed.unknown_columns),
+            ),
         )
         made: UUID | None = await cursor.fetchone()
     if made is None:

@@ -16,7 +16,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 def one_line(text: str) -> str:
     """Text as it is stored when it is one line: NFC, without outer or doubled white space or control characters."""
-    return _SPACE.sub(" ", _CONTROL.sub("", unicodedata.normalize("NFC", text)).replace("\r", " ").replace("\n", " ")).strip()
+    return _SPACE.sub(
+        " ", _CONTROL.sub("", unicodedata.normalize("NFC", text)).replace("\r", " ").replace("\n", " ")
+    ).strip()
 
 
 def prose(text: str) -> str:

@@ -49,10 +49,20 @@ def age(instant: datetime, now: datetime) -> str:
 @cache
 def zone_choices() -> tuple[tuple[str, str], ...]:
     """Zones to choose from, with what to show: the United States first, where the communities are, then the world."""
-    world = sorted(name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix/", "right/", "SystemV/")))
+    world = sorted(
+        name
+        for name in available_timezones()
+        if "/" in name and not name.startswith(("Etc/", "posix/", "right/", "SystemV/"))
+    )
     first = [
-        "America/New_York", "America/Chicago", "America/Denver", "America/Phoenix", "America/Los_Angeles",
-        "America/Anchorage", "Pacific/Honolulu", "America/Puerto_Rico",
+        "America/New_York",
+        "America/Chicago",
+        "America/Denver",
+        "America/Phoenix",
+        "America/Los_Angeles",
+        "America/Anchorage",
+        "Pacific/Honolulu",
+        "America/Puerto_Rico",
     ]
     names = (*first, *(name for name in world if name not in first))
     return tuple((name, name.replace("_", " ")) for name in names)

@@ -67,7 +67,12 @@ def query_id(request: Request, name: str) -> UUID | None:
 
 
 def page(
-    request: Request, template: str, zone: str, context: Mapping[str, Any], rejected: Rejected | None = None, status: int = 200
+    request: Request,
+    template: str,
+    zone: str,
+    context: Mapping[str, Any],
+    rejected: Rejected | None = None,
+    status: int = 200,
 ) -> HTMLResponse:
     """Render a page; with ``rejected``, as the answer to a form that cannot be taken, its errors beside the fields."""
     now = datetime.now(UTC)

@@ -44,7 +44,9 @@ class PeopleQuery(PageQuery, frozen=True):
     community: UUID | None = None
 
 
-@operation("GET", "/people", "List people by name", response=Listing[Person], permission="people:read", query=PeopleQuery)
+@operation(
+    "GET", "/people", "List people by name", response=Listing[Person], permission="people:read", query=PeopleQuery
+)
 async def list_people(ctx: ApiContext, _: Any, params: Params) -> Listing[Person]:
     """A page of people."""
     query: PeopleQuery = params.query
@@ -52,7 +54,9 @@ async def list_people(ctx: ApiContext, _: Any, params: Params) -> Listing[Person
         return listing(await service.listed(tx, query.q, query.community, query.after, query.size))
 
 
-@operation("POST", "/people", "Add a person", request=PersonBody, response=Person, permission="people:write", status=201)
+@operation(
+    "POST", "/people", "Add a person", request=PersonBody, response=Person, permission="people:write", status=201
+)
 async def create_person(ctx: ApiContext, body: PersonBody, _: Params) -> Person:
     """A new person."""
     async with ctx.db.transaction() as tx:
@@ -66,21 +70,36 @@ async def get_person(ctx: ApiContext, _: Any, params: Params) -> Person:
         return await service.get(tx, params["id"])
 
 
-@operation("PUT", "/people/{id:uuid}", "Change a person", request=PersonBody, response=Person, permission="people:write")
+@operation(
+    "PUT", "/people/{id:uuid}", "Change a person", request=PersonBody, response=Person, permission="people:write"
+)
 async def change_person(ctx: ApiContext, body: PersonBody, params: Params) -> Person:
     """New facts about a person."""
     async with ctx.db.transaction() as tx:
         return await service.change(tx, ctx.actor, params["id"], PersonForm.read(fields(body)))
 
 
-@operation("POST", "/people/{id:uuid}/invitation", "Invite a person to the portal", response=Person, permission="users:invite", status=202)
+@operation(
+    "POST",
+    "/people/{id:uuid}/invitation",
+    "Invite a person to the portal",
+    response=Person,
+    permission="users:invite",
+    status=202,
+)
 async def invite_person(ctx: ApiContext, _: Any, params: Params) -> Person:
     """Mail the invitation."""
     async with ctx.db.transaction() as tx:
         return await service.invite_to_portal(tx, ctx.actor, params["id"])
 
 
-@operation("GET", "/people/{id:uuid}/ownerships", "List what a person owns or owned", response=Listing[Ownership], permission="people:read")
+@operation(
+    "GET",
+    "/people/{id:uuid}/ownerships",
+    "List what a person owns or owned",
+    response=Listing[Ownership],
+    permission="people:read",
+)
 async def list_ownerships(ctx: ApiContext, _: Any, params: Params) -> Listing[Ownership]:
     """The history of one person."""
     async with ctx.db.transaction(readonly=True) as tx:
@@ -88,7 +107,15 @@ async def list_ownerships(ctx: ApiContext, _: Any, params: Params) -> Listing[Ow
         return Listing(await service.history(tx, params["id"]))
 
 
-@operation("POST", "/people/{id:uuid}/ownerships", "Record an ownership", request=OwnershipBody, response=Ownership, permission="people:write", status=201)
+@operation(
+    "POST",
+    "/people/{id:uuid}/ownerships",
+    "Record an ownership",
+    request=OwnershipBody,
+    response=Ownership,
+    permission="people:write",
+    status=201,
+)
 async def create_ownership(ctx: ApiContext, body: OwnershipBody, params: Params) -> Ownership:
     """A person comes to own a unit."""
     async with ctx.db.transaction() as tx:
@@ -102,7 +129,14 @@ async def get_ownership(ctx: ApiContext, _: Any, params: Params) -> Ownership:
         return await service.ownership(tx, params["id"])
 
 
-@operation("POST", "/ownerships/{id:uuid}/end", "End an ownership", request=EndBody, response=Ownership, permission="people:write")
+@operation(
+    "POST",
+    "/ownerships/{id:uuid}/end",
+    "End an ownership",
+    request=EndBody,
+    response=Ownership,
+    permission="people:write",
+)
 async def end_ownership(ctx: ApiContext, body: EndBody, params: Params) -> Ownership:
     """A person no longer owns a unit."""
     async with ctx.db.transaction() as tx:
@@ -110,6 +144,13 @@ async def end_ownership(ctx: ApiContext, body: EndBody, params: Params) -> Owner
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    list_people, create_person, get_person, change_person, invite_person,
-    list_ownerships, create_ownership, get_ownership, end_ownership,
+    list_people,
+    create_person,
+    get_person,
+    change_person,
+    invite_person,
+    list_ownerships,
+    create_ownership,
+    get_ownership,
+    end_ownership,
 )

@@ -19,7 +19,15 @@ from hoa_app.identity.actor import requires
 from hoa_app.web import redirect
 
 EXPORT_HEADER = (
-    "community", "unit", "unit_address", "name", "email", "phone", "mailing_address", "owner_since", "primary_contact",
+    "community",
+    "unit",
+    "unit_address",
+    "name",
+    "email",
+    "phone",
+    "mailing_address",
+    "owner_since",
+    "primary_contact",
 )
 
 
@@ -32,7 +40,14 @@ async def index(request: Request) -> Response:
         zone = await time_zone(tx)
         found = await service.listed(tx, search, community, query.get("after"), PAGE)
         names = await communities.names(tx)
-    context = {"people": found, "q": search, "community": community, "communities": names, "after": query.get("after"), "portal": PORTAL}
+    context = {
+        "people": found,
+        "q": search,
+        "community": community,
+        "communities": names,
+        "after": query.get("after"),
+        "portal": PORTAL,
+    }
     return page(request, "people/list.html", zone, context)
 
 
@@ -62,7 +77,11 @@ async def show(request: Request) -> Response:
 
 
 async def _shown(
-    request: Request, person_id: UUID, refused: Rejected | Stale | None = None, part: str = "", values: dict[str, Any] | None = None
+    request: Request,
+    person_id: UUID,
+    refused: Rejected | Stale | None = None,
+    part: str = "",
+    values: dict[str, Any] | None = None,
 ) -> Response:
     """The page; ``part`` names the form that was refused: person, own or end."""
     chosen = query_id(request, "community")
@@ -137,7 +156,11 @@ async def primary(request: Request) -> Response:
     """Make someone a unit's primary contact."""
     async with database(request).transaction() as tx:
         found = await service.make_primary(tx, actor_of(request), path_id(request))
-    return redirect(request, f"/people/{found.person_id}", f"{found.person} is the primary contact of {found.community} {found.unit}.")
+    return redirect(
+        request,
+        f"/people/{found.person_id}",
+        f"{found.person} is the primary contact of {found.community} {found.unit}.",
+    )
 
 
 @requires("users:invite")

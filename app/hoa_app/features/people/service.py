@@ -53,7 +53,11 @@ async def change(tx: Tx, actor: Actor, person_id: UUID, form: PersonForm) -> Per
         raise Rejected({"email": _TAKEN}) from None
     if not saved:
         raise Stale("person")
-    changed = [field for field in ("name", "email", "phone", "mailing_address") if getattr(before, field) != getattr(form, field)]
+    changed = [
+        field
+        for field in ("name", "email", "phone", "mailing_address")
+        if getattr(before, field) != getattr(form, field)
+    ]
     await audit(tx, actor, "people.changed", "person", person_id, {"fields": changed})
     return await get(tx, person_id)
 
@@ -79,7 +83,9 @@ async def own(tx: Tx, actor: Actor, person_id: UUID, form: OwnershipForm) -> Own
         made = await store.insert_ownership(tx, person_id, form)
     except ExclusionViolation:
         raise Rejected({"valid_from": f"{person.name} already owns this unit at some time in that period."}) from None
-    await audit(tx, actor, "ownerships.created", "ownership", made, {"person": person.name, "from": form.valid_from.isoformat()})
+    await audit(
+        tx, actor, "ownerships.created", "ownership", made, {"person": person.name, "from": form.valid_from.isoformat()}
+    )
     return await ownership(tx, made)
 
 
@@ -106,7 +112,9 @@ async def make_primary(tx: Tx, actor: Actor, ownership_id: UUID) -> Ownership:
     """Make someone the one to write to first about a unit."""
     found = await ownership(tx, ownership_id)
     if found.valid_to is not None:
-        raise Problem(409, "This ownership has an end", "Only someone who goes on owning the unit can be its primary contact.")
+        raise Problem(
+            409, "This ownership has an end", "Only someone who goes on owning the unit can be its primary contact."
+        )
     await store.yield_primary(tx, found.unit_id)
     await store.set_primary(tx, ownership_id)
     await audit(tx, actor, "ownerships.primary", "ownership", ownership_id, {"person": found.person})
@@ -153,4 +161,3 @@ async def homeowners(tx: Tx) -> int:
 def exported(tx: Tx) -> AsyncIterator[tuple[object, ...]]:
     """Rows of the homeowners' CSV, which the import reads back."""
     return store.exported(tx)
-

@@ -49,7 +49,7 @@ async def people(tx: Tx, search: str, community_id: UUID | None, after: list[str
         values += after
     async with tx.cursor(row_factory=class_row(Person)) as cursor:
         await cursor.execute(
-            f"{_PERSON} WHERE {' AND '.join(conditions)} ORDER BY lower(p.name) COLLATE \"C\", p.id LIMIT %s",
+            f'{_PERSON} WHERE {" AND ".join(conditions)} ORDER BY lower(p.name) COLLATE "C", p.id LIMIT %s',
             (*values, limit + 1),
         )
         return await cursor.fetchall()

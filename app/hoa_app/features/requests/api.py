@@ -86,7 +86,14 @@ class StoryAnswer(msgspec.Struct, frozen=True, rename="camel"):
     moves: list[State]
 
 
-@operation("GET", "/requests", "List requests, the newest first", response=Listing[Request], permission="requests:read", query=RequestQuery)
+@operation(
+    "GET",
+    "/requests",
+    "List requests, the newest first",
+    response=Listing[Request],
+    permission="requests:read",
+    query=RequestQuery,
+)
 async def list_requests(ctx: ApiContext, _: Any, params: Params) -> Listing[Request]:
     """A page of requests; homeowners see their own."""
     query: RequestQuery = params.query
@@ -96,7 +103,15 @@ async def list_requests(ctx: ApiContext, _: Any, params: Params) -> Listing[Requ
         return listing(await service.listed(tx, ctx.actor, filters, query.after, query.size))
 
 
-@operation("POST", "/requests", "File a request", request=RequestBody, response=Request, permission="requests:create", status=201)
+@operation(
+    "POST",
+    "/requests",
+    "File a request",
+    request=RequestBody,
+    response=Request,
+    permission="requests:create",
+    status=201,
+)
 async def create_request(ctx: ApiContext, body: RequestBody, _: Params) -> Request:
     """A new request, without photos."""
     form = NewRequest.read(fields(body))
@@ -112,38 +127,72 @@ async def get_request(ctx: ApiContext, _: Any, params: Params) -> StoryAnswer:
     """One request with its events and photos."""
     async with ctx.db.transaction(readonly=True) as tx:
         story = await service.story(tx, ctx.actor, params["id"])
-    return StoryAnswer(story.request, story.events, [_photo(story.request.id, one) for one in story.photos], list(story.moves))
+    return StoryAnswer(
+        story.request, story.events, [_photo(story.request.id, one) for one in story.photos], list(story.moves)
+    )
 
 
-@operation("GET", "/requests/{id:uuid}/comments", "List what was said", response=Listing[Comment], permission="requests:read")
+@operation(
+    "GET", "/requests/{id:uuid}/comments", "List what was said", response=Listing[Comment], permission="requests:read"
+)
 async def list_comments(ctx: ApiContext, _: Any, params: Params) -> Listing[Comment]:
     """Comments, oldest first; internal ones for staff only."""
     async with ctx.db.transaction(readonly=True) as tx:
         return Listing((await service.story(tx, ctx.actor, params["id"])).comments)
 
 
-@operation("POST", "/requests/{id:uuid}/comments", "Say something", request=CommentBody, response=Request, permission="requests:read", status=201)
+@operation(
+    "POST",
+    "/requests/{id:uuid}/comments",
+    "Say something",
+    request=CommentBody,
+    response=Request,
+    permission="requests:read",
+    status=201,
+)
 async def create_comment(ctx: ApiContext, body: CommentBody, params: Params) -> Request:
     """A comment."""
     async with ctx.db.transaction() as tx:
         return await service.reply(tx, ctx.actor, params["id"], Reply.read(fields(body)))
 
 
-@operation("POST", "/requests/{id:uuid}/state", "Move a request to another state", request=MoveBody, response=Request, permission="requests:read")
+@operation(
+    "POST",
+    "/requests/{id:uuid}/state",
+    "Move a request to another state",
+    request=MoveBody,
+    response=Request,
+    permission="requests:read",
+)
 async def move_request(ctx: ApiContext, body: MoveBody, params: Params) -> Request:
     """A move; 409 if it is not possible from where the request is, or if someone else changed it."""
     async with ctx.db.transaction() as tx:
         return await service.reply(tx, ctx.actor, params["id"], Reply("", "Public", body.state, body.version, None))
 
 
-@operation("POST", "/requests/{id:uuid}/assignee", "Give a request to someone", request=AssignBody, response=Request, permission="requests:write")
+@operation(
+    "POST",
+    "/requests/{id:uuid}/assignee",
+    "Give a request to someone",
+    request=AssignBody,
+    response=Request,
+    permission="requests:write",
+)
 async def assign_request(ctx: ApiContext, body: AssignBody, params: Params) -> Request:
     """Who looks after the request."""
     async with ctx.db.transaction() as tx:
         return await service.assign(tx, ctx.actor, params["id"], body.assignee_id, body.version)
 
 
-@operation("POST", "/requests/{id:uuid}/photos", "Add a photo; the body is the image", response=PhotoAnswer, permission="requests:create", query=PhotoQuery, status=201)
+@operation(
+    "POST",
+    "/requests/{id:uuid}/photos",
+    "Add a photo; the body is the image",
+    response=PhotoAnswer,
+    permission="requests:create",
+    query=PhotoQuery,
+    status=201,
+)
 async def create_photo(ctx: ApiContext, _: Any, params: Params) -> PhotoAnswer:
     """One photo."""
     try:
@@ -173,5 +222,13 @@ def _photo(request_id: UUID, photo: PhotoInfo) -> PhotoAnswer:
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    list_requests, create_request, get_request, list_comments, create_comment, move_request, assign_request, create_photo, get_photo,
+    list_requests,
+    create_request,
+    get_request,
+    list_comments,
+    create_comment,
+    move_request,
+    assign_request,
+    create_photo,
+    get_photo,
 )

@@ -25,7 +25,12 @@ from hoa_app.identity.actor import requires
 from hoa_app.problems import Problem
 from hoa_app.web import redirect, services
 
-WORDS = {"states": STATES, "categories": CATEGORIES, "max_photos": MAX_PHOTOS, "max_photo_mb": MAX_PHOTO_BYTES // 1024 // 1024}
+WORDS = {
+    "states": STATES,
+    "categories": CATEGORIES,
+    "max_photos": MAX_PHOTOS,
+    "max_photo_mb": MAX_PHOTO_BYTES // 1024 // 1024,
+}
 GROUPS = {"open": OPEN, "all": frozenset(State), "done": frozenset(State) - OPEN}
 
 
@@ -51,7 +56,13 @@ def asked(request: Request) -> Asked:
     filters = Filters(
         states, category, community, actor.user_id if assigned == "me" else None, assigned == "nobody", search
     )
-    written = {"state": state, "category": category, "assigned": assigned, "community": str(community or ""), "q": search}
+    written = {
+        "state": state,
+        "category": category,
+        "assigned": assigned,
+        "community": str(community or ""),
+        "q": search,
+    }
     return Asked(filters, written)
 
 
@@ -64,7 +75,15 @@ async def index(request: Request) -> Response:
         found = await service.listed(tx, actor, wanted.filters, after, PAGE)
         counts = await service.counts(tx, actor, wanted.filters)
         names = await communities.names(tx) if actor.can("communities:read") else []
-    context = {**WORDS, "requests": found, "counts": counts, "filters": wanted.written, "communities": names, "after": after, "groups": GROUPS}
+    context = {
+        **WORDS,
+        "requests": found,
+        "counts": counts,
+        "filters": wanted.written,
+        "communities": names,
+        "after": after,
+        "groups": GROUPS,
+    }
     return page(request, "requests/list.html", zone, context)
 
 
@@ -101,11 +120,16 @@ async def create(request: Request) -> Response:
         if again is not None:
             return redirect(request, f"/requests/{again}")
         request_id = service.new_id()
-        async with stored(services(request).storage, request.state.tenant, request_id, photos) as kept, db.transaction() as tx:
+        async with (
+            stored(services(request).storage, request.state.tenant, request_id, photos) as kept,
+            db.transaction() as tx,
+        ):
             made = await service.file(tx, actor, request_id, form, kept)
     except Rejected as rejected:
         return await _form(request, rejected, dict(sent.text))
-    return redirect(request, f"/requests/{made.id}", f"Sent. This is request #{made.number}; you will hear from us by mail.")
+    return redirect(
+        request, f"/requests/{made.id}", f"Sent. This is request #{made.number}; you will hear from us by mail."
+    )
 
 
 @requires("requests:read")
@@ -121,7 +145,8 @@ async def _shown(request: Request, refused: Problem | None = None, values: dict[
         story = await service.story(tx, actor, path_id(request))
         staff = await service.staff(tx) if actor.can("requests:write") else []
     entries = sorted(
-        [("comment", one.created_at, one) for one in story.comments] + [("event", one.created_at, one) for one in story.events],
+        [("comment", one.created_at, one) for one in story.comments]
+        + [("event", one.created_at, one) for one in story.events],
         key=lambda entry: entry[1],
     )
     context: dict[str, Any] = {
@@ -154,7 +179,11 @@ async def reply(request: Request) -> Response:
 
 def _told(form: Reply) -> str:
     moved = f"The request is now {STATES[form.state].label.lower()}." if form.state else ""
-    return f"Your {'note' if form.visibility == 'Internal' else 'message'} was added. {moved}".strip() if form.body else moved
+    return (
+        f"Your {'note' if form.visibility == 'Internal' else 'message'} was added. {moved}".strip()
+        if form.body
+        else moved
+    )
 
 
 @requires("requests:write")
@@ -170,7 +199,11 @@ async def assign(request: Request) -> Response:
             saved = await service.assign(tx, actor_of(request), path_id(request), assignee, reader.number("version", 0))
     except (Rejected, Stale) as refused:
         return await _shown(request, refused)
-    return redirect(request, f"/requests/{saved.id}", f"{saved.assignee} looks after this now." if saved.assignee else "Nobody looks after this now.")
+    return redirect(
+        request,
+        f"/requests/{saved.id}",
+        f"{saved.assignee} looks after this now." if saved.assignee else "Nobody looks after this now.",
+    )
 
 
 @requires("requests:create")
@@ -185,7 +218,10 @@ async def add_photos(request: Request) -> Response:
         async with db.transaction(readonly=True) as tx:
             await service.get(tx, actor, request_id)
             check_room(request.state.tenant, await service.stored_bytes(tx), photos)
-        async with stored(services(request).storage, request.state.tenant, request_id, photos) as kept, db.transaction() as tx:
+        async with (
+            stored(services(request).storage, request.state.tenant, request_id, photos) as kept,
+            db.transaction() as tx,
+        ):
             await service.add_photos(tx, actor, request_id, kept, MAX_PHOTOS)
     except Rejected as rejected:
         return await _shown(request, rejected)

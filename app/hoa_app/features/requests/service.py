@@ -15,7 +15,16 @@ from hoa_app.features.people import service as people
 from hoa_app.features.requests import store
 from hoa_app.features.requests.mail import notify_assignee, notify_reporter
 from hoa_app.features.requests.model import Comment, Event, Filters, NewRequest, PhotoInfo, Reply, Request
-from hoa_app.features.requests.workflow import CATEGORIES, OPEN, STATES, MoveRefusedError, Party, State, check_move, moves
+from hoa_app.features.requests.workflow import (
+    CATEGORIES,
+    OPEN,
+    STATES,
+    MoveRefusedError,
+    Party,
+    State,
+    check_move,
+    moves,
+)
 from hoa_app.identity.actor import Actor
 from hoa_app.problems import Problem, forbidden, not_found
 
@@ -101,7 +110,9 @@ async def file(tx: Tx, actor: Actor, request_id: UUID, form: NewRequest, photos:
     for photo in photos:
         await store.insert_photo(tx, request_id, photo, actor.user_id)
     await store.insert_event(tx, request_id, actor.user_id, "Submitted", {"photos": len(photos)})
-    await audit(tx, actor, "requests.created", "request", request_id, {"title": form.title, "category": form.category.value})
+    await audit(
+        tx, actor, "requests.created", "request", request_id, {"title": form.title, "category": form.category.value}
+    )
     return await get(tx, actor, request_id)
 
 
@@ -111,7 +122,9 @@ async def reply(tx: Tx, actor: Actor, request_id: UUID, form: Reply) -> Request:
     visibility = form.visibility if actor.can(ANSWER) else "Public"
     comment_id = None
     if form.body:
-        comment_id = await store.insert_comment(tx, request_id, actor.user_id, visibility, form.body, form.submission_key)
+        comment_id = await store.insert_comment(
+            tx, request_id, actor.user_id, visibility, form.body, form.submission_key
+        )
         if comment_id is None:
             return request
         await store.touch(tx, request_id)
@@ -161,7 +174,13 @@ async def add_photos(tx: Tx, actor: Actor, request_id: UUID, photos: list[PhotoI
     there = await store.photos(tx, request_id)
     if len(there) + len(photos) > limit:
         room = limit - len(there)
-        raise Rejected({"photos": f"A request holds {limit} photos; {room} more fit." if room else f"A request holds {limit} photos."})
+        raise Rejected(
+            {
+                "photos": f"A request holds {limit} photos; {room} more fit."
+                if room
+                else f"A request holds {limit} photos."
+            }
+        )
     for one in photos:
         await store.insert_photo(tx, request_id, one, actor.user_id)
     await store.insert_event(tx, request_id, actor.user_id, "PhotosAdded", {"photos": len(photos)})
@@ -223,7 +242,10 @@ async def _notify(tx: Tx, actor: Actor, request: Request, state: State | None, c
     news = f"Your request is now {STATES[state].label.lower()}." if state else f"{actor.name} wrote to you."
     if request.reporter_user_id not in (None, actor.user_id):
         await notify_reporter(tx, request, news, comment_id)
-    if request.assignee_id not in (None, actor.user_id) and actor.user_id in (request.created_by, request.reporter_user_id):
+    if request.assignee_id not in (None, actor.user_id) and actor.user_id in (
+        request.created_by,
+        request.reporter_user_id,
+    ):
         change = f" and moved it to {STATES[state].label.lower()}" if state else ""
         await notify_assignee(tx, request, request.assignee_id, f"{actor.name} replied{change}.")
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import class_row, scalar_row
+from psycopg.rows import class_row, kwargs_row, scalar_row
 from psycopg.types.json import Jsonb
 
 from hoa_app.db.session import Tx
 from hoa_app.features.requests.model import Comment, Event, Filters, NewRequest, PhotoInfo, Request
+from hoa_app.features.requests.workflow import Category, State
 
 _REQUEST = """
 SELECT r.id, r.number, r.category, r.title, r.description, r.state, r.community_id, c.name AS community, r.unit_id,
@@ -24,6 +25,10 @@ SELECT r.id, r.number, r.category, r.title, r.description, r.state, r.community_
   LEFT JOIN users changer ON changer.id = r.changed_by
 """
 _OWN = "(r.created_by = %(viewer)s OR r.person_id = (SELECT id FROM people WHERE user_id = %(viewer)s))"
+
+
+def _request(category: str, state: str, **columns: Any) -> Request:
+    return Request(category=Category(category), state=State(state), **columns)
 
 
 def _conditions(filters: Filters, *, with_states: bool) -> tuple[str, dict[str, Any]]:
@@ -62,7 +67,7 @@ def _conditions(filters: Filters, *, with_states: bool) -> tuple[str, dict[str, 
 async def requests(tx: Tx, filters: Filters, after: int | None, limit: int) -> list[Request]:
     """Requests, the newest first; one more than ``limit``."""
     where, values = _conditions(filters, with_states=True)
-    async with tx.cursor(row_factory=class_row(Request)) as cursor:
+    async with tx.cursor(row_factory=kwargs_row(_request)) as cursor:
         await cursor.execute(
             f"{_REQUEST} WHERE {where} AND (%(after)s::bigint IS NULL OR r.number < %(after)s) ORDER BY r.number DESC LIMIT %(limit)s",
             {**values, "after": after, "limit": limit + 1},
@@ -74,7 +79,9 @@ async def counts(tx: Tx, filters: Filters) -> dict[str, int]:
     """How many requests each state holds under the other filters."""
     where, values = _conditions(filters, with_states=False)
     joins = _REQUEST.split("FROM requests r", 1)[1]
-    cursor = await tx.execute(f"SELECT r.state, count(*) AS n FROM requests r {joins} WHERE {where} GROUP BY r.state", values)
+    cursor = await tx.execute(
+        f"SELECT r.state, count(*) AS n FROM requests r {joins} WHERE {where} GROUP BY r.state", values
+    )
     return {row["state"]: row["n"] for row in await cursor.fetchall()}
 
 
@@ -94,7 +101,7 @@ async def ages(tx: Tx) -> dict[str, int]:
 async def request(tx: Tx, request_id: UUID, viewer: UUID | None, *, lock: bool = False) -> Request | None:
     """One request, if the viewer may see it; ``lock`` holds it until the transaction ends."""
     where = "r.id = %(id)s" + (f" AND {_OWN}" if viewer is not None else "")
-    async with tx.cursor(row_factory=class_row(Request)) as cursor:
+    async with tx.cursor(row_factory=kwargs_row(_request)) as cursor:
         await cursor.execute(
             f"{_REQUEST} WHERE {where}" + (" FOR UPDATE OF r" if lock else ""), {"id": request_id, "viewer": viewer}
         )
@@ -156,7 +163,11 @@ async def insert_comment(
         tx,
         "INSERT INTO request_comments (request_id, author_id, visibility, body, submission_key) VALUES (%s, %s, %s, %s, %s)"
         " ON CONFLICT (author_id, submission_key) WHERE submission_key IS NOT NULL DO NOTHING RETURNING id",
-        request_id, author_id, visibility, body, key,
+        request_id,
+        author_id,
+        visibility,
+        body,
+        key,
     )
 
 
@@ -165,7 +176,10 @@ async def insert_event(tx: Tx, request_id: UUID, actor_id: UUID, kind: str, deta
     return await _scalar(
         tx,
         "INSERT INTO request_events (request_id, actor_id, kind, detail) VALUES (%s, %s, %s, %s) RETURNING id",
-        request_id, actor_id, kind, Jsonb(dict(detail)),
+        request_id,
+        actor_id,
+        kind,
+        Jsonb(dict(detail)),
     )
 
 

@@ -30,7 +30,9 @@ def check_room(tenant: Tenant, used: int, photos: Sequence[Photo]) -> None:
     """Raise unless the tenant's storage has room for the photos."""
     if used + sum(len(photo.data) for photo in photos) > tenant.limits.storage_bytes:
         raise Problem(
-            507, "No room for more photos", "The storage of this portal is full. Send the request without photos, and tell the management."
+            507,
+            "No room for more photos",
+            "The storage of this portal is full. Send the request without photos, and tell the management.",
         )
 
 

@@ -96,4 +96,6 @@ def check_move(state: State, target: State, parties: frozenset[Party]) -> None:
         raise MoveRefusedError(f"This request is already {STATES[state].label.lower()}.")
     options = ", ".join(STATES[move].label.lower() for move in moves(state, parties))
     reach = f"From there it can become {options}." if options else "You cannot change it from there."
-    raise MoveRefusedError(f"A request that is {STATES[state].label.lower()} cannot become {STATES[target].label.lower()}. {reach}")
+    raise MoveRefusedError(
+        f"A request that is {STATES[state].label.lower()} cannot become {STATES[target].label.lower()}. {reach}"
+    )
