@@ -1,0 +1,360 @@
+"""The worker with real databases and a real SMTP server: each effect once, kept while mail is away, tenants apart."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import email.policy
+import hashlib
+import os
+import re
+import signal
+import socket
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+import pytest_asyncio
+from aiosmtpd.smtp import SMTP
+from psycopg.types.json import Jsonb
+
+from hoa_app.feature import Feature
+from hoa_app.jobs.breaker import Breaker
+from hoa_app.jobs.outcome import Policy
+from hoa_app.settings import Settings
+from hoa_app.worker import open_worker
+from tests.contract.app.platform import ROOT, Platform
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from email.message import EmailMessage
+
+    from aiosmtpd.smtp import Envelope, Session
+
+    from tests.contract.app.platform import MadeTenant
+    from tests.fix_postgres import PostgresAccess
+
+PATIENT = 30.0
+
+
+class Mailbox:
+    """An SMTP server on loopback that can be stopped and started on the same port, and refuses `refused`."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.received: list[EmailMessage] = []
+        self.refused: dict[str, str] = {}
+        self._server: asyncio.Server | None = None
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if address in self.refused:
+            return self.refused[address]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        self.received.append(email.message_from_bytes(envelope.original_content or b"", policy=email.policy.default))
+        return "250 OK"
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: SMTP(self, loop=loop), "127.0.0.1", self.port)
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    def to(self, address: str) -> list[EmailMessage]:
+        return [message for message in self.received if message["To"].addresses[0].addr_spec == address]
+
+
+@pytest.fixture(scope="module")
+def place(postgres: PostgresAccess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A platform of its own: workers here do the mail of every tenant in it."""
+    made = Platform(postgres, tmp_path_factory.mktemp("worker"))
+    yield made
+    made.destroy()
+
+
+@pytest_asyncio.fixture
+async def mailbox() -> AsyncIterator[Mailbox]:
+    box = Mailbox()
+    yield box
+    await box.stop()
+
+
+def slug() -> str:
+    return f"w{uuid4().hex[:8]}"
+
+
+def settings(place: Platform, mailbox: Mailbox, **more: str) -> Settings:
+    return Settings.from_env(place.environment(HOA_SMTP_URL=f"smtp://127.0.0.1:{mailbox.port}", **more))
+
+
+@asynccontextmanager
+async def working(configured: Settings, *features: Feature, breaker: Breaker | None = None) -> AsyncIterator[Any]:
+    async with open_worker(configured, features, policy=Policy(base_seconds=0.05), breaker=breaker) as opened:
+        task = asyncio.create_task(opened.worker.run())
+        try:
+            yield opened
+        finally:
+            opened.worker.stop()
+            await task
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENT):
+        while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - the condition lies in a database
+            await asyncio.sleep(0.02)
+
+
+def outbox(tenant: MadeTenant, kind: str = "mail.invitation") -> dict[str, Any]:
+    with tenant.as_admin() as connection:
+        cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
+        row = cursor.execute("SELECT * FROM outbox WHERE kind = %s ORDER BY created_at LIMIT 1", (kind,)).fetchone()
+    assert row is not None
+    return row
+
+
+def queue(tenant: MadeTenant, kind: str, payload: dict[str, Any] | None = None) -> None:
+    with tenant.as_app() as connection:
+        connection.execute("INSERT INTO outbox (kind, payload) VALUES (%s, %s)", (kind, Jsonb(payload or {})))
+
+
+def state_is(tenant: MadeTenant, state: str, kind: str = "mail.invitation") -> Callable[[], bool]:
+    return lambda: bool(outbox(tenant, kind)["state"] == state)
+
+
+def notify(place: Platform, tenant: MadeTenant) -> None:
+    with psycopg.connect(place.access.dsn(place.registry), autocommit=True) as connection:
+        connection.execute("SELECT pg_notify('hoa_outbox', %s)", (str(tenant.id),))
+
+
+async def test_two_workers_send_each_mail_once(place: Platform, mailbox: Mailbox) -> None:
+    await mailbox.start()
+    tenant = place.make_tenant(slug())
+    with tenant.as_app() as connection:
+        connection.execute(
+            "WITH i AS (INSERT INTO invitations (email, name, role)"
+            " SELECT 'n' || n || '@there.example', 'N', 'homeowner'"
+            " FROM generate_series(1, 30) n RETURNING id)"
+            " INSERT INTO outbox (kind, payload)"
+            " SELECT 'mail.invitation', jsonb_build_object('invitation_id', id) FROM i"
+        )
+    chosen = settings(place, mailbox, HOA_ONLY_TENANT=tenant.slug)
+
+    def all_done() -> bool:
+        with tenant.as_admin() as connection:
+            return connection.execute("SELECT count(*) FROM outbox WHERE state <> 'done'").fetchone() == (0,)
+
+    async with working(chosen) as one, working(chosen) as two:
+        await eventually(all_done)
+    assert len(mailbox.received) == 31
+    assert len({message["Message-ID"] for message in mailbox.received}) == 31
+    shares = [
+        opened.services.metrics.registry.get_sample_value(
+            "hoa_outbox_rows_total", {"tenant_id": str(tenant.id), "kind": "mail.invitation", "outcome": "done"}
+        )
+        for opened in (one, two)
+    ]
+    assert sum(share or 0 for share in shares) == 31
+    with psycopg.connect(place.access.dsn(tenant.prefix)) as connection:
+        usage = connection.execute("SELECT emails_sent, welcome_mail FROM hoa_usage").fetchone()
+    assert usage == (31, "Sent")
+
+
+async def test_the_welcome_mail_is_branded_and_its_link_is_good(place: Platform, mailbox: Mailbox) -> None:
+    await mailbox.start()
+    tenant = place.make_tenant(slug())
+    async with working(settings(place, mailbox, HOA_ONLY_TENANT=tenant.slug, HOA_URL_PORT="8080")):
+        await eventually(state_is(tenant, "done"))
+    (message,) = mailbox.to(tenant.admin_email)
+    text = message.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    html = message.get_body(("html",)).get_content()  # type: ignore[union-attr]
+    found = re.search(rf"http://{tenant.host}:8080/invitation/([\w-]{{43}})\s", text)
+    assert found is not None
+    with tenant.as_admin() as connection:
+        stored = connection.execute("SELECT token_hash, sent_at IS NOT NULL FROM invitations").fetchone()
+    assert stored == (hashlib.sha256(found[1].encode()).digest(), True)
+    assert found[1] in html
+    assert "#123456" in html
+    assert message["From"].addresses[0].display_name == f"{tenant.slug.title()} Management"
+    assert message["Reply-To"] == f"help@{tenant.slug}.example"
+    assert message["Message-ID"].startswith(f"<{outbox(tenant)['id']}@")
+
+
+async def test_mail_waits_while_the_server_is_away(place: Platform, mailbox: Mailbox) -> None:
+    tenant = place.make_tenant(slug())
+    breaker = Breaker(threshold=2, base_seconds=0.05, cap_seconds=0.2)
+    async with working(settings(place, mailbox, HOA_ONLY_TENANT=tenant.slug), breaker=breaker):
+        await eventually(lambda: breaker.is_open)
+        row = outbox(tenant)
+        assert (row["state"], row["attempts"]) == ("queued", 0)
+        assert "mail server is away" in row["last_error"]
+        await mailbox.start()
+        await eventually(state_is(tenant, "done"))
+    assert len(mailbox.to(tenant.admin_email)) == 1
+    row = outbox(tenant)
+    assert (row["attempts"], row["last_error"], breaker.is_open) == (1, None, False)
+
+
+async def test_an_address_refused_for_good_is_not_tried_again(place: Platform, mailbox: Mailbox) -> None:
+    await mailbox.start()
+    tenant = place.make_tenant(slug())
+    mailbox.refused[tenant.admin_email] = "550 5.1.1 nobody of that name"
+    async with working(settings(place, mailbox, HOA_ONLY_TENANT=tenant.slug)):
+        await eventually(state_is(tenant, "dead"))
+    row = outbox(tenant)
+    assert row["attempts"] == 1
+    assert "550 5.1.1 nobody of that name" in row["last_error"]
+    with tenant.as_admin() as connection:
+        assert connection.execute("SELECT token_hash, sent_at FROM invitations").fetchone() == (None, None)
+
+
+async def test_an_address_refused_for_now_is_tried_again(place: Platform, mailbox: Mailbox) -> None:
+    await mailbox.start()
+    tenant = place.make_tenant(slug())
+    mailbox.refused[tenant.admin_email] = "451 come back later"
+    async with working(settings(place, mailbox, HOA_ONLY_TENANT=tenant.slug)):
+        await eventually(lambda: outbox(tenant)["attempts"] >= 2)
+        assert "451 come back later" in outbox(tenant)["last_error"]
+        mailbox.refused.clear()
+        await eventually(state_is(tenant, "done"))
+    assert len(mailbox.to(tenant.admin_email)) == 1
+
+
+async def test_one_tenants_trouble_does_not_delay_another(place: Platform, mailbox: Mailbox) -> None:
+    await mailbox.start()
+    bad, good = place.make_tenant(slug()), place.make_tenant(slug())
+    stuck = asyncio.Event()
+
+    async def hang(context: Any, tx: Any, payload: Any) -> None:
+        stuck.set()
+        await asyncio.Event().wait()
+
+    async def fail(context: Any, tx: Any, payload: Any) -> None:
+        raise RuntimeError("hunter2")
+
+    async def note(context: Any, tx: Any, payload: Any) -> None:
+        return None
+
+    for _ in range(5):
+        queue(bad, "probe.hang")
+    queue(bad, "probe.fail")
+    with bad.as_app() as connection:
+        connection.execute("UPDATE outbox SET next_attempt_at = now() - interval '1 hour' WHERE kind = 'probe.fail'")
+    probe = Feature(name="probe", jobs={"probe.hang": hang, "probe.fail": fail, "probe.note": note})
+    chosen = settings(place, mailbox, HOA_WORKER_CONCURRENCY="2", HOA_SHUTDOWN_SECONDS="1")
+    async with working(chosen, probe):
+        await eventually(stuck.is_set)
+        queue(good, "probe.note")
+        notify(place, good)
+        await eventually(state_is(good, "done", "probe.note"))
+        assert state_is(good, "done")()
+    failed = outbox(bad, "probe.fail")
+    assert failed["state"] == "queued"
+    assert failed["attempts"] >= 1
+    assert "RuntimeError" in failed["last_error"]
+    assert "hunter2" not in failed["last_error"]
+    assert outbox(bad, "probe.hang")["state"] == "queued"
+
+
+async def test_a_suspended_tenants_mail_waits_until_it_is_active(place: Platform, mailbox: Mailbox) -> None:
+    await mailbox.start()
+    tenant, other = place.make_tenant(slug(), state="Suspended"), place.make_tenant(slug())
+    async with working(settings(place, mailbox)) as opened:
+        await opened.services.registry.loaded.wait()
+        opened.worker.wake(tenant.id)
+        await eventually(state_is(other, "done"))
+        with psycopg.connect(place.access.dsn(place.registry), autocommit=True) as connection:
+            assert outbox(tenant)["state"] == "queued"
+            connection.execute("UPDATE tenants SET state = 'Active' WHERE tenant_id = %s", (tenant.id,))
+        await eventually(state_is(tenant, "done"))
+    assert len(mailbox.to(tenant.admin_email)) == 1
+
+
+async def test_a_password_reset_carries_a_good_link(place: Platform, mailbox: Mailbox) -> None:
+    await mailbox.start()
+    tenant = place.make_tenant(slug())
+    with tenant.as_app() as connection:
+        connection.execute(
+            "WITH u AS (INSERT INTO users (email, name, role) VALUES ('u@there.example', 'Una', 'board')"
+            " RETURNING id),"
+            " r AS (INSERT INTO password_resets (user_id) SELECT id FROM u RETURNING id)"
+            " INSERT INTO outbox (kind, payload)"
+            " SELECT 'mail.password_reset', jsonb_build_object('reset_id', id) FROM r"
+        )
+    async with working(settings(place, mailbox, HOA_ONLY_TENANT=tenant.slug)):
+        await eventually(state_is(tenant, "done", "mail.password_reset"))
+    (message,) = mailbox.to("u@there.example")
+    found = re.search(r"/reset-password/([\w-]{43})\s", message.get_body(("plain",)).get_content())  # type: ignore[union-attr]
+    assert found is not None
+    with tenant.as_admin() as connection:
+        stored = connection.execute("SELECT token_hash FROM password_resets").fetchone()
+    assert stored == (hashlib.sha256(found[1].encode()).digest(),)
+
+
+async def test_a_row_that_breaks_its_connection_is_counted(place: Platform, mailbox: Mailbox) -> None:
+    await mailbox.start()
+    tenant = place.make_tenant(slug())
+
+    async def cut(context: Any, tx: Any, payload: Any) -> None:
+        pid = tx.info.backend_pid
+        await asyncio.to_thread(_terminate, place, pid)
+        await tx.execute("SELECT 1")
+
+    queue(tenant, "probe.cut")
+    async with working(
+        settings(place, mailbox, HOA_ONLY_TENANT=tenant.slug), Feature(name="probe", jobs={"probe.cut": cut})
+    ):
+        await eventually(lambda: outbox(tenant, "probe.cut")["attempts"] >= 1)
+    assert outbox(tenant, "probe.cut")["state"] == "queued"
+
+
+def _terminate(place: Platform, pid: int) -> None:
+    with psycopg.connect(place.access.dsn(), autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
+
+
+async def test_the_process_answers_probes_works_and_stops_when_told(place: Platform, mailbox: Mailbox) -> None:
+    await mailbox.start()
+    tenant = place.make_tenant(slug())
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = place.environment(
+        HOA_SMTP_URL=f"smtp://127.0.0.1:{mailbox.port}",
+        HOA_ONLY_TENANT=tenant.slug,
+        HOA_HOST="127.0.0.1",
+        HOA_METRICS_PORT=str(port),
+        PYTHONPATH=str(ROOT / "app"),
+        PATH=os.environ["PATH"],
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "hoa_app.worker", env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        await eventually(state_is(tenant, "done"))
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            answers = {path: await client.get(path) for path in ("/livez", "/readyz", "/metrics")}
+        assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(answers, 200)
+        assert 'kind="mail.invitation",outcome="done"' in answers["/metrics"].text.replace(" ", "")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        output, _ = await asyncio.wait_for(process.communicate(), PATIENT)
+    assert process.returncode == 0
+    assert b"worker stopped" in output
+    (message,) = mailbox.to(tenant.admin_email)
+    body = message.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    token = re.search(r"/invitation/([\w-]+)", body)
+    assert token is not None
+    assert token[1].encode() not in output
