@@ -27,6 +27,7 @@ def _private(kind: str) -> Iterator[RealServer]:
     )
     server.run("ALTER ROLE ALL SET log_statement = 'all'")
     yield server
+    server.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename <> ''")
     private.destroy()
 
 

@@ -335,6 +335,9 @@ async def test_a_wrong_admin_password_is_explained(server: RealServer) -> None:
 
 
 async def test_front_doors_are_shut_where_permitted(server: RealServer, door: PostgresServer) -> None:
+    for name in ("postgres", "template1"):
+        server.run(f"GRANT CONNECT, TEMPORARY ON DATABASE {name} TO PUBLIC")
+    assert {"postgres", "template1"} <= set((await door.probe()).open_databases)
     still_open = await door.lock_front_doors()
     if server.superuser:
         assert still_open == ()

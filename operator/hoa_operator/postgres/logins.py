@@ -30,31 +30,38 @@ _AFTER_PASSWORD: Final = re.compile(
 async def verify_login(address: ServerAddress, dbname: str, role: str, password: str) -> bool:
     """Say whether `password` is the role's, also while the role may not log in or the database is closed."""
     with explained(address, dbname):
-        try:
-            connection = await psycopg.AsyncConnection.connect(
-                host=address.host,
-                port=address.port,
-                sslmode=address.sslmode,
-                dbname=dbname,
-                user=role,
-                password=password,
-                connect_timeout=5,
-                application_name=f"{names.APPLICATION_PREFIX}verify",
-            )
-        except psycopg.OperationalError as error:
-            if _REFUSED.search(str(error)):
-                return False
-            if _AFTER_PASSWORD.search(str(error)):
-                return True
-            raise
-        asked = connection.pgconn.used_password
-        await connection.close()
-    if not asked:
+        asked = await _attempt(address, dbname, role, password)
+    if asked is False:
         raise WorldError(
             "PasswordNotAsked",
-            f"Postgres at {address} let role {role} in without asking for a password; make pg_hba.conf require scram-sha-256",
+            f"Postgres at {address} lets role {role} in without asking for a password;"
+            " make pg_hba.conf require scram-sha-256",
         )
-    return True
+    return asked is not None
+
+
+async def _attempt(address: ServerAddress, dbname: str, role: str, password: str) -> bool | None:
+    """Return None if the password was refused, else whether the server asked for one at all."""
+    try:
+        connection = await psycopg.AsyncConnection.connect(
+            host=address.host,
+            port=address.port,
+            sslmode=address.sslmode,
+            dbname=dbname,
+            user=role,
+            password=password,
+            connect_timeout=5,
+            application_name=f"{names.APPLICATION_PREFIX}verify",
+        )
+    except psycopg.OperationalError as error:
+        if _REFUSED.search(str(error)):
+            return None
+        if _AFTER_PASSWORD.search(str(error)) and error.pgconn is not None:
+            return bool(error.pgconn.used_password)
+        raise
+    asked = bool(connection.pgconn.used_password)
+    await connection.close()
+    return asked
 
 
 async def set_passwords(connection: Connection, address: ServerAddress, spec: DatabaseSpec) -> tuple[str, ...]:
