@@ -1,0 +1,111 @@
+"""SIGKILL at every step of onboarding and of deletion: it always converges, and nothing is made twice."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from tests.cluster.operating import app_available, bring_up, is_ready, settled
+from tests.cluster.platform import tenant
+from tests.cluster.test_operator_deletion import REGISTRY, databases, roles, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cluster.jobs import JobRunner
+    from tests.cluster.platform import Operator, Platform
+
+MOST_KILLS = 40
+
+
+def steps_taken(operator: Operator) -> list[str]:
+    """Return what the operator has begun for the tenant so far, from its log."""
+    lines = operator.log.read_text().splitlines() if operator.log.exists() else []
+    entries = [json.loads(line) for line in lines if line.startswith("{") and '"event": "step"' in line]
+    return [entry["step"] for entry in entries if entry.get("tenant") == "seabreeze"]
+
+
+def kill_after_every_step(operator: Operator, done: Callable[[], bool]) -> int:
+    """Start the operator, kill it as soon as it has begun another step, and so on until `done`; return the kills."""
+    chance = random.Random(7)
+    kills = 0
+    while not done():
+        assert kills < MOST_KILLS, steps_taken(operator)
+        seen = len(steps_taken(operator))
+        operator.start()
+        while len(steps_taken(operator)) == seen and not done():
+            time.sleep(0.01)
+        time.sleep(chance.random() * 0.05)
+        operator.kill()
+        kills += 1
+    return kills
+
+
+def is_served(platform: Platform) -> bool:
+    """Whether the tenant is Ready."""
+    body = platform.kubectl.find("hoatenant", "seabreeze")
+    return body is not None and is_ready(body)
+
+
+def one(platform: Platform, dbname: str, query: str) -> Any:
+    """Return one value from a database."""
+    with psycopg.connect(platform.postgres.dsn(dbname)) as connection:
+        connection.execute("SET row_security = off")
+        row = connection.execute(query).fetchone()  # type: ignore[call-overload]
+    return row[0] if row else None
+
+
+def test_onboarding_survives_a_kill_at_every_step(own_platform: Platform, job_runner: JobRunner) -> None:
+    platform = own_platform
+    app_available(platform.kubectl)
+    platform.kubectl.apply(tenant("seabreeze"))
+    operator = platform.operator()
+    kills = kill_after_every_step(operator, lambda: is_served(platform))
+    assert kills >= 8
+    operator.start()
+    settled(platform)
+    body = platform.kubectl.get("hoatenant", "seabreeze")
+    assert is_ready(body)
+    name = body["status"]["database"]["name"]
+    assert databases(platform) == {name}
+    assert set(roles(platform, body["status"]["tenantID"])) == {
+        f"{name}_{kind}" for kind in ("owner", "migrator", "app")
+    }
+    assert rows(platform, body["metadata"]["uid"]) == [("Active", "seabreeze")]
+    assert one(platform, REGISTRY, "SELECT count(*) FROM placements") == 1
+    assert one(platform, name, "SELECT count(*) FROM invitations") == 1
+    runs = [run for run in job_runner.runs_in(platform.namespace) if "tenant-seabreeze" in run]
+    assert runs == [f"{platform.namespace}/tenant-seabreeze-migrate-0002"]
+    secrets = platform.kubectl.list("secret", "-l", "hoaconnect.com/tenant=seabreeze")
+    assert [secret["metadata"]["name"] for secret in secrets] == [
+        "tenant-seabreeze-credentials",
+        "tenant-seabreeze-migrator",
+    ]
+
+
+@pytest.mark.parametrize("policy", ["Delete", "Retain"])
+def test_deletion_survives_a_kill_at_every_step(own_platform: Platform, policy: str) -> None:
+    platform = own_platform
+    app_available(platform.kubectl)
+    operator = platform.operator().start()
+    body = bring_up(platform, database={"deletionPolicy": policy})
+    operator.kill()
+    platform.kubectl.delete("hoatenant", "seabreeze", "--wait=false")
+    kills = kill_after_every_step(operator, lambda: platform.kubectl.find("hoatenant", "seabreeze") is None)
+    assert kills >= 4
+    tenant_id = body["status"]["tenantID"]
+    if policy == "Delete":
+        assert databases(platform) == set()
+        assert roles(platform, tenant_id) == {}
+        assert rows(platform, body["metadata"]["uid"]) == []
+    else:
+        assert databases(platform) == {f"hoa_connect_deleted_{tenant_id.replace('-', '')}"}
+        assert set(roles(platform, tenant_id).values()) == {False}
+        assert rows(platform, body["metadata"]["uid"]) == [("Deleted", "seabreeze")]
+    for kind in ("ingress", "secret"):
+        assert platform.kubectl.list(kind, "-l", "hoaconnect.com/tenant=seabreeze") == []

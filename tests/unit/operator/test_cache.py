@@ -1,0 +1,84 @@
+"""The cache: newest wins whatever order news comes in, and what is gone stays gone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hoa_operator import names
+from hoa_operator.cache import Cache
+from hoa_operator.kinds import SECRET, TENANT
+
+Json = dict[str, Any]
+
+
+def item(name: str = "a", version: int = 1, uid: str = "u1", tenant: str = "", **more: Any) -> Json:
+    labels = {names.LABEL_TENANT: tenant} if tenant else {}
+    metadata = {"name": name, "uid": uid, "resourceVersion": str(version), "labels": labels, "managedFields": [1]}
+    return {"kind": "Secret", "metadata": metadata, **more}
+
+
+def test_a_first_sight_is_a_change_and_a_second_is_none() -> None:
+    cache = Cache()
+    change = cache.observe(SECRET, item())
+    assert change is not None
+    assert (change.before, change.latest["metadata"]["name"]) == (None, "a")
+    assert cache.observe(SECRET, item()) is None
+
+
+def test_managed_fields_are_dropped() -> None:
+    cache = Cache()
+    cache.observe(SECRET, item())
+    found = cache.get(SECRET, "a")
+    assert found is not None
+    assert "managedFields" not in found["metadata"]
+
+
+def test_an_older_version_never_replaces_a_newer_one() -> None:
+    cache = Cache()
+    cache.observe(SECRET, item(version=10))
+    assert cache.observe(SECRET, item(version=9)) is None
+    found = cache.get(SECRET, "a")
+    assert found is not None
+    assert found["metadata"]["resourceVersion"] == "10"
+
+
+def test_a_late_event_does_not_raise_the_dead() -> None:
+    cache = Cache()
+    cache.observe(SECRET, item())
+    assert cache.forget(SECRET, item()) is not None
+    assert cache.observe(SECRET, item(version=5)) is None
+    assert cache.get(SECRET, "a") is None
+
+
+def test_the_end_of_an_old_object_is_not_the_end_of_its_successor() -> None:
+    cache = Cache()
+    cache.observe(SECRET, item(uid="old"))
+    cache.observe(SECRET, item(uid="new", version=2))
+    assert cache.forget(SECRET, item(uid="old")) is None
+    assert cache.get(SECRET, "a") is not None
+
+
+def test_children_are_found_by_tenant() -> None:
+    cache = Cache()
+    cache.observe(SECRET, item("b", tenant="sea"))
+    cache.observe(SECRET, item("a", uid="u2", tenant="sea"))
+    cache.observe(SECRET, item("c", uid="u3", tenant="other"))
+    assert [found["metadata"]["name"] for found in cache.of_tenant(SECRET, "sea")] == ["a", "b"]
+    cache.observe(SECRET, item("b", version=2, tenant="other"))
+    assert [found["metadata"]["name"] for found in cache.of_tenant(SECRET, "sea")] == ["a"]
+    cache.forget_uid(SECRET, "a", "u2")
+    assert cache.of_tenant(SECRET, "sea") == []
+    assert cache.all(TENANT) == []
+
+
+@given(st.permutations([item(version=version, data=version) for version in range(1, 7)]))
+def test_whatever_the_order_the_newest_is_kept(events: list[Json]) -> None:
+    cache = Cache()
+    for event in events:
+        cache.observe(SECRET, event)
+    found = cache.get(SECRET, "a")
+    assert found is not None
+    assert found["data"] == 6
