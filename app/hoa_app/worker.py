@@ -80,17 +80,16 @@ async def open_worker(
 
 def _services(settings: Settings, features: Sequence[Feature], breaker: Breaker) -> Services:
     metrics = Metrics()
-    templates = template_environment(features)
     limits = PoolLimits(settings.pool_max_total, settings.pool_idle_seconds, settings.pool_tenant_share)
     return Services(
         settings=settings,
         registry=Registry(settings, metrics),
         pools=Pools(limits, metrics, "hoa-worker"),
         storage=Storage(settings.storage_url),
-        mailer=Mailer(settings.mail, templates, breaker),
+        mailer=Mailer(settings.mail, metrics, breaker),
         passwords=Passwords(),
         metrics=metrics,
-        templates=templates,
+        templates=template_environment(features),
         features=tuple(features),
         nav=(),
     )

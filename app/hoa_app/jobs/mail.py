@@ -18,9 +18,8 @@ from hoa_app.jobs.breaker import Breaker, OpenError, ServerAwayError
 from hoa_app.jobs.outcome import JobError, Permanent, Postponed
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
-
     from hoa_app.jobs.context import JobContext
+    from hoa_app.metrics import Metrics
     from hoa_app.settings import MailSettings
     from hoa_app.tenancy.tenant import Tenant
 
@@ -39,9 +38,23 @@ class Mailer:
     """Writes and sends mail; `breaker` is shared by all that share a mail server."""
 
     settings: MailSettings
-    templates: Environment
+    metrics: Metrics
     breaker: Breaker = field(default_factory=Breaker)
     tally: Tally = field(default_factory=Tally)
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is a mail server at all."""
+        return bool(self.settings.host)
+
+    async def check(self) -> None:
+        """Raise unless the mail server greets; says nothing to it but hello and goodbye."""
+        settings = self.settings
+        timeout = settings.timeout_seconds
+        async with aiosmtplib.SMTP(
+            settings.host, settings.port, timeout=timeout, use_tls=settings.implicit_tls, start_tls=False
+        ) as client:
+            await client.ehlo()
 
     def tallied(self) -> Mailer:
         """The same mailer with a count of its own, so that a row's mails are booked with the row."""
@@ -51,11 +64,12 @@ class Mailer:
         self, context: JobContext, *, to: str, subject: str, template: str, values: Mapping[str, Any]
     ) -> None:
         """Send `template`.txt with `template`.html to one address, or raise what the worker is to make of it."""
+        templates = context.services.templates
         page = {**values, **page_values(context.tenant)}
         message = compose(self.settings.sender, context, to=to, subject=subject)
-        message.set_content(self.templates.get_template(f"{template}.txt").render(page))
-        body = Markup(self.templates.get_template(f"{template}.html").render(page))  # noqa: S704 - escaped by Jinja
-        framed = self.templates.get_template("mail/frame.html").render({**page, "subject": subject, "content": body})
+        message.set_content(templates.get_template(f"{template}.txt").render(page))
+        body = Markup(templates.get_template(f"{template}.html").render(page))  # noqa: S704 - escaped by Jinja
+        framed = templates.get_template("mail/frame.html").render({**page, "subject": subject, "content": body})
         message.add_alternative(framed, subtype="html")
         await self._deliver(message, to)
         self.tally.sent += 1
@@ -70,6 +84,8 @@ class Mailer:
             ) from error
         except ServerAwayError as error:
             raise Postponed(f"The mail server is away: {error}", self.breaker.pause) from error
+        finally:
+            self.metrics.breaker_open.labels("mail").set(self.breaker.is_open)
 
 
 async def transmit(settings: MailSettings, message: EmailMessage, to: str) -> None:

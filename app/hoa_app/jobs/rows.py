@@ -100,8 +100,6 @@ class Rows:
             await tx.execute(DONE, (row["id"],))
             self.services.metrics.outbox_done.labels(tenant.id_text, row["kind"], "done").inc()
             log.info("job done", tenant=tenant.id_text, row=str(row["id"]), kind=row["kind"])
-        finally:
-            self.services.metrics.breaker_open.labels("mail").set(self.services.mailer.breaker.is_open)
 
     async def _handle(self, tenant: Tenant, tx: Tx, row: dict[str, Any]) -> None:
         handler = self.handlers.get(row["kind"])

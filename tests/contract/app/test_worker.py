@@ -20,6 +20,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 from aiosmtpd.smtp import SMTP
+from aiosmtplib import SMTPConnectError
 from psycopg.types.json import Jsonb
 
 from hoa_app.feature import Feature
@@ -195,12 +196,15 @@ async def test_the_welcome_mail_is_branded_and_its_link_is_good(place: Platform,
 async def test_mail_waits_while_the_server_is_away(place: Platform, mailbox: Mailbox) -> None:
     tenant = place.make_tenant(slug())
     breaker = Breaker(threshold=2, base_seconds=0.05, cap_seconds=0.2)
-    async with working(settings(place, mailbox, HOA_ONLY_TENANT=tenant.slug), breaker=breaker):
+    async with working(settings(place, mailbox, HOA_ONLY_TENANT=tenant.slug), breaker=breaker) as opened:
         await eventually(lambda: breaker.is_open)
         row = outbox(tenant)
         assert (row["state"], row["attempts"]) == ("queued", 0)
         assert "mail server is away" in row["last_error"]
+        with pytest.raises(SMTPConnectError):
+            await opened.services.mailer.check()
         await mailbox.start()
+        await opened.services.mailer.check()
         await eventually(state_is(tenant, "done"))
     assert len(mailbox.to(tenant.admin_email)) == 1
     row = outbox(tenant)

@@ -87,9 +87,8 @@ def test_the_breaker_opens_probes_and_closes() -> None:
     with pytest.raises(OpenError):
         call(breaker)
     clock.now = 2.0
-    with breaker.guard():
-        with pytest.raises(OpenError):
-            call(breaker)
+    with breaker.guard(), pytest.raises(OpenError):
+        call(breaker)
     assert not breaker.is_open
     call(breaker)
 
