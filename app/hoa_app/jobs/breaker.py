@@ -1,78 +1,78 @@
-"""A circuit breaker: while the mail server is away, rows wait in the queue instead of each waiting for a timeout."""
+"""A circuit breaker: after several failures in a row a dependency is left alone for a while, then tried once."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
-from hoa_app.jobs.outcome import backoff
-
-
-class ServerAwayError(Exception):
-    """The guarded server did not do its part; it says nothing about the one message."""
+from hoa_app.metrics import Metrics
 
 
-class OpenError(Exception):
-    """The breaker holds calls back for `retry_after` more seconds."""
+class BreakerOpenError(Exception):
+    """The dependency failed a moment ago; try again in `retry_in` seconds."""
 
-    def __init__(self, retry_after: float) -> None:
-        super().__init__("held back")
-        self.retry_after = retry_after
+    def __init__(self, name: str, retry_in: float) -> None:
+        super().__init__(f"{name} failed several times in a row and is left alone for {retry_in:.0f} s")
+        self.retry_in = retry_in
 
 
 class Breaker:
-    """Opens after `threshold` failures in a row; then lets one call probe per pause, each pause twice the last."""
+    """Shared by everything in the process that uses one dependency."""
 
     def __init__(
         self,
-        threshold: int = 5,
-        base_seconds: float = 5.0,
-        cap_seconds: float = 120.0,
+        name: str,
+        metrics: Metrics,
+        *,
+        failures: int = 5,
+        rest_seconds: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.threshold = threshold
-        self.last_failure = ""
-        self._base = base_seconds
-        self._cap = cap_seconds
+        self._name = name
+        self._gauge = metrics.breaker_open.labels(name)
+        self._gauge.set(0)
+        self._limit = failures
+        self._rest = rest_seconds
         self._clock = clock
-        self._failures = 0
-        self._until = 0.0
-        self._probing = False
+        self._failed = 0
+        self._opened_at: float | None = None
+        self._trying = False
 
     @property
-    def is_open(self) -> bool:
-        """Whether the server counts as away."""
-        return self._failures >= self.threshold
+    def open(self) -> bool:
+        """Whether the dependency is being left alone."""
+        return self._opened_at is not None
 
-    @property
-    def pause(self) -> float:
-        """How long to leave the server alone after what has happened so far."""
-        return backoff(max(0, self._failures - 1), self._base, self._cap)
-
-    @contextmanager
-    def guard(self) -> Iterator[None]:
-        """Around one call: raises OpenError instead of running it, and learns from ServerAwayError."""
+    @asynccontextmanager
+    async def guard(self, counts: tuple[type[Exception], ...]) -> AsyncIterator[None]:
+        """Run a use of the dependency; only exceptions in `counts` are its failures."""
         self._admit()
         try:
             yield
-        except ServerAwayError as error:
-            self._failures += 1
-            self._until = self._clock() + self.pause
-            self.last_failure = str(error)
-            raise
-        except Exception:
-            self._failures = 0
+        except counts:
+            self._fail()
             raise
         else:
-            self._failures = 0
+            self._succeed()
         finally:
-            self._probing = False
+            self._trying = False
 
     def _admit(self) -> None:
-        if not self.is_open:
+        if self._opened_at is None:
             return
-        remaining = self._until - self._clock()
-        if remaining > 0 or self._probing:
-            raise OpenError(max(remaining, min(1.0, self._base)))
-        self._probing = True
+        left = self._opened_at + self._rest - self._clock()
+        if left > 0 or self._trying:
+            raise BreakerOpenError(self._name, max(left, 1.0))
+        self._trying = True
+
+    def _fail(self) -> None:
+        self._failed += 1
+        if self._failed >= self._limit or self._opened_at is not None:
+            self._opened_at = self._clock()
+            self._gauge.set(1)
+
+    def _succeed(self) -> None:
+        self._failed = 0
+        self._opened_at = None
+        self._gauge.set(0)
