@@ -1,0 +1,170 @@
+"""`python -m tests.bench.figures`: measure the platform on the running local cluster and print one table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pykube
+
+from hack.cluster.paths import Paths
+from tests.bench.figures.audit import AuditLog
+from tests.bench.figures.fleet import NAMESPACE, Fleet, Wait, is_ready, ready_after, repair_seconds, until
+from tests.bench.figures.load import drive
+from tests.bench.figures.portal import Portal
+from tests.bench.figures.table import Figure, render, save
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+OPERATOR = ":hoa-connect-operator"
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every measurement works with."""
+
+    api: pykube.HTTPClient
+    fleet: Fleet
+    audit: AuditLog
+    portal: Portal
+
+
+def provisioning(run: Run) -> Iterator[Figure]:
+    """Ten one by one, their writes, then twenty at once."""
+    seconds, writes, patches = [], [], []
+    for number in range(10):
+        mark = run.audit.mark()
+        tenant = run.fleet.apply(f"one-{number}")
+        seconds.append(ready_after(tenant))
+        until(lambda tenant=tenant: _mailed(tenant), f"the welcome mail of {tenant.name}")  # type: ignore[misc]
+        made = run.audit.writes(mark, OPERATOR)
+        writes.append(len(made))
+        patches.append(sum(write.resource == "hoatenants" and write.verb == "patch" for write in made))
+    yield Figure("apply to Ready, one by one, p50 of 10", statistics.median(seconds), "s", 10)
+    yield Figure("apply to Ready, one by one, slowest of 10", max(seconds), "s")
+    yield Figure("API writes per onboarding, p50", statistics.median(writes), "", note="welcome mail included")
+    yield Figure(
+        "patches of the tenant object per creation", max(patches), "", 3, "the finalizer; kopf itself writes none"
+    )
+    started = time.monotonic()
+    tenants = [run.fleet.apply(f"many-{number}") for number in range(20)]
+    for tenant in tenants:
+        until(lambda tenant=tenant: is_ready(tenant), f"{tenant.name} to be Ready", Wait(limit=300))  # type: ignore[misc]
+    yield Figure("20 applied at once, all Ready after", time.monotonic() - started, "s", 60)
+
+
+def _mailed(tenant: Any) -> bool:
+    tenant.reload()
+    conditions = tenant.obj.get("status", {}).get("conditions", [])
+    return any(c["type"] == "WelcomeMailSent" and c["status"] == "True" for c in conditions)
+
+
+def steadiness(run: Run) -> Iterator[Figure]:
+    """A label nobody asked about makes every tenant reconcile; none may write."""
+    tenants = run.fleet.tenants()
+    mark = run.audit.mark()
+    for tenant in tenants:
+        tenant.patch({"metadata": {"labels": {"hoaconnect.com/figures-touched": secrets.token_hex(4)}}})
+    time.sleep(5)  # a silence is measured over a time; there is no condition to await
+    writes = run.audit.writes(mark, OPERATOR)
+    note = f"{len(tenants)} tenants touched" + (f": {sorted({w.resource for w in writes})}" if writes else "")
+    yield Figure("API writes of no-op reconciles", len(writes), "", 0, note)
+
+
+def repairs(run: Run) -> Iterator[Figure]:
+    """Each kind of child, deleted and edited."""
+    tenant = next(tenant for tenant in run.fleet.tenants() if is_ready(tenant))
+    name = f"tenant-{tenant.name}"
+    children: list[tuple[type[Any], str, dict[str, Any]]] = [
+        (pykube.Ingress, name, {"spec": {"rules": []}}),
+        (pykube.Secret, f"{name}-credentials", {"data": {"app-password": "YWx0ZXJlZA=="}}),
+        (pykube.Secret, f"{name}-migrator", {"data": {"PGHOST": "YWx0ZXJlZA=="}}),
+    ]
+    worst = {"deleted": 0.0, "edited": 0.0}
+    for kind, child_name, edit in children:
+        child = kind.objects(run.api).filter(namespace=NAMESPACE).get(name=child_name)
+        worst["deleted"] = max(worst["deleted"], repair_seconds(child, lambda c: c.delete()))
+        child.reload()
+        patch: Callable[[Any], None] = lambda c, edit=edit: c.patch(edit)  # type: ignore[misc]  # noqa: E731
+        worst["edited"] = max(worst["edited"], repair_seconds(child, patch))
+    for how, seconds in worst.items():
+        yield Figure(f"child {how}, slowest repair", seconds, "s", 3, "Ingress and both Secrets")
+
+
+def memory(run: Run) -> Iterator[Figure]:
+    """Working set as metrics-server reports it, largest pod of each component."""
+    for component, bar in (("operator", 150), ("app", 200)):
+        answer = run.api.get(
+            version="metrics.k8s.io/v1beta1",
+            url="pods",
+            namespace=NAMESPACE,
+            params={"labelSelector": f"app.kubernetes.io/component={component}"},
+        )
+        answer.raise_for_status()
+        used = [sum(_bytes(c["usage"]["memory"]) for c in pod["containers"]) for pod in answer.json()["items"]]
+        count = len(run.fleet.tenants())
+        yield Figure(f"memory, largest {component} pod", max(used) / MEBIBYTE, "MiB", bar, f"with {count} tenants")
+
+
+def _bytes(quantity: str) -> float:
+    for suffix, factor in (("Ki", 1024), ("Mi", MEBIBYTE), ("Gi", 1024 * MEBIBYTE)):
+        if quantity.endswith(suffix):
+            return float(quantity.removesuffix(suffix)) * factor
+    return float(quantity)
+
+
+def requests(run: Run) -> Iterator[Figure]:
+    """A signed-in page and a signed-in API read, 50 at once, on a tenant whose tier does not hold them back."""
+    limits = {"requestsPerSecond": 100_000, "concurrentRequests": 1_000, "databaseConnections": 40}
+    tenant = run.fleet.apply("load", limits=limits)
+    ready_after(tenant)
+    visitor = run.portal.become_owner(tenant)
+    reads = {
+        "page": ("/people", {"Cookie": visitor.cookie}),
+        "API read": ("/api/v1/communities", {"Authorization": f"Bearer {visitor.token}"}),
+    }
+    for name, (path, headers) in reads.items():
+        url, sent = f"{run.portal.base}{path}", {"Host": visitor.host, **headers}
+        drive(url, sent, seconds=3)
+        load = drive(url, sent)
+        note = f"{load.requests / load.seconds:.0f} requests/s, {load.errors} errors"
+        yield Figure(f"signed-in {name}, 50 at once, mean", load.mean, "ms", 200, note)
+        yield Figure(f"signed-in {name}, 50 at once, p50", load.p50, "ms")
+        yield Figure(f"signed-in {name}, 50 at once, p95", load.p95, "ms")
+
+
+def main() -> int:
+    """1 when a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--json", type=Path, default=Path("build/figures.json"), help="where to write the figures as JSON"
+    )
+    arguments = parser.parse_args()
+    paths = Paths.from_env()
+    api = pykube.HTTPClient(pykube.KubeConfig.from_file(str(paths.kubeconfig)))
+    fleet = Fleet(api, f"fig-{secrets.token_hex(2)}")
+    run = Run(api, fleet, AuditLog(paths.audit_log), Portal(int(os.environ.get("HOA_PORT", "8080"))))
+    figures: list[Figure] = []
+    try:
+        for measure in (provisioning, steadiness, repairs, memory, requests):
+            for figure in measure(run):
+                figures.append(figure)
+                sys.stderr.write(f"    {figure.name}: {figure.value:.4g} {figure.unit}\n")
+    finally:
+        fleet.clear()
+    sys.stdout.write(render(figures) + "\n")
+    save(figures, arguments.json)
+    return 0 if all(figure.holds for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
