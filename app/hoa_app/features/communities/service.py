@@ -16,7 +16,7 @@ from hoa_app.problems import Problem, not_found
 
 async def listed(tx: Tx, after: str | None, limit: int) -> Page[Community]:
     """A page of communities by name."""
-    found = await store.communities(tx, decode_cursor(after, 2), limit)
+    found = await store.communities(tx, decode_cursor(after, "text", "uuid"), limit)
     return paged(found, limit, lambda row: (row.name.lower(), row.id))
 
 
@@ -57,7 +57,7 @@ async def change(tx: Tx, actor: Actor, community_id: UUID, form: CommunityForm) 
 
 async def units(tx: Tx, community_id: UUID, search: str, after: str | None, limit: int) -> Page[Unit]:
     """A page of a community's units."""
-    found = await store.units(tx, community_id, search[:80], decode_cursor(after, 2), limit)
+    found = await store.units(tx, community_id, search[:80], decode_cursor(after, "text", "uuid"), limit)
     return paged(found, limit, lambda row: (row.sort_key, row.id))
 
 

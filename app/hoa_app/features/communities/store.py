@@ -9,10 +9,13 @@ from hoa_app.features.communities.model import Community, CommunityForm, Unit, U
 
 # Counted for the whole page at once: counted per community, each would read every ownership again.
 _COMMUNITIES = """
-WITH page AS MATERIALIZED (SELECT c.id, c.name, c.address, c.time_zone, c.version, c.created_at FROM communities c {where}
+WITH page AS MATERIALIZED (SELECT c.id, c.name, c.address, c.time_zone, c.version, c.created_at
+                             FROM communities c {where}
                             ORDER BY lower(c.name), c.id LIMIT %(limit)s),
-     u AS (SELECT community_id, count(*) AS n FROM units WHERE community_id IN (SELECT id FROM page) GROUP BY community_id),
-     h AS (SELECT units.community_id, count(DISTINCT o.person_id) AS n FROM ownerships o JOIN units ON units.id = o.unit_id
+     u AS (SELECT community_id, count(*) AS n FROM units
+            WHERE community_id IN (SELECT id FROM page) GROUP BY community_id),
+     h AS (SELECT units.community_id, count(DISTINCT o.person_id) AS n
+             FROM ownerships o JOIN units ON units.id = o.unit_id
             WHERE o.valid_from <= current_date AND (o.valid_to IS NULL OR o.valid_to > current_date)
               AND units.community_id IN (SELECT id FROM page) GROUP BY units.community_id),
      r AS (SELECT community_id, count(*) AS n FROM requests
@@ -25,7 +28,8 @@ SELECT page.*, coalesce(u.n, 0) AS units, coalesce(h.n, 0) AS homeowners, coales
 _UNIT = """
 SELECT u.id, u.community_id, c.name AS community, u.label, u.address, u.version, u.sort_key,
        ARRAY(SELECT p.name FROM ownerships o JOIN people p ON p.id = o.person_id
-              WHERE o.unit_id = u.id AND o.valid_from <= current_date AND (o.valid_to IS NULL OR o.valid_to > current_date)
+              WHERE o.unit_id = u.id AND o.valid_from <= current_date
+                AND (o.valid_to IS NULL OR o.valid_to > current_date)
               ORDER BY o.is_primary DESC, p.name) AS owners
   FROM units u JOIN communities c ON c.id = u.community_id
 """
@@ -80,7 +84,8 @@ async def update_community(tx: Tx, community_id: UUID, form: CommunityForm) -> b
 
 async def units(tx: Tx, community_id: UUID, search: str, after: list[str] | None, limit: int) -> list[Unit]:
     """A community's units in the order people count doors; one more than ``limit``."""
-    conditions, values = ["u.community_id = %s"], [community_id]
+    conditions: list[str] = ["u.community_id = %s"]
+    values: list[object] = [community_id]
     if search:
         conditions.append("(u.label ILIKE %s OR u.address ILIKE %s)")
         values += [f"%{escaped(search)}%"] * 2
@@ -117,7 +122,8 @@ async def insert_unit(tx: Tx, community_id: UUID, form: UnitForm) -> UUID | None
 async def update_unit(tx: Tx, unit_id: UUID, form: UnitForm) -> bool:
     """Whether the unit was still at the version that the form was made from."""
     cursor = await tx.execute(
-        "UPDATE units SET label = %s, address = %s, version = version + 1, updated_at = now() WHERE id = %s AND version = %s",
+        "UPDATE units SET label = %s, address = %s, version = version + 1, updated_at = now()"
+        " WHERE id = %s AND version = %s",
         (form.label, form.address, unit_id, form.version),
     )
     return cursor.rowcount == 1

@@ -1,7 +1,8 @@
-"""Matching the lines of an import with what is there, and applying them: a handful of set-based statements, whatever the size.
+"""Matching the lines of an import with what is there, and applying them: a few set-based statements, whatever the size.
 
 Matching runs at the preview and again at the confirmation, in the same transaction as the changes: what others did in
-between is seen. An empty cell never erases what is known. A homeowner is matched by mail address, else by name within the unit.
+between is seen. An empty cell never erases what is known. A homeowner is matched by mail address, else by name within
+the unit.
 """
 
 from datetime import date
@@ -38,7 +39,8 @@ _MATCH = (
          WHEN EXISTS (SELECT FROM people p WHERE p.id = r.person_id AND (p.name <> r.name
                 OR (r.email <> '' AND p.email <> r.email) OR (r.phone <> '' AND p.phone <> r.phone)
                 OR (r.mailing_address <> '' AND p.mailing_address <> r.mailing_address)))
-           OR EXISTS (SELECT FROM units u WHERE u.id = r.unit_id AND r.unit_address <> '' AND u.address <> r.unit_address)
+           OR EXISTS (SELECT FROM units u WHERE u.id = r.unit_id AND r.unit_address <> ''
+                AND u.address <> r.unit_address)
            OR EXISTS (SELECT FROM ownerships o WHERE o.id = r.ownership_id
                 AND ((r.owner_since IS NOT NULL AND o.valid_from <> r.owner_since)
                   OR (r.is_primary IS NOT NULL AND o.is_primary <> r.is_primary))) THEN 'Updated'
@@ -74,21 +76,25 @@ _APPLY = (
        WHERE import_id = %(import)s AND community_id IS NULL GROUP BY lower(community)""",
     """UPDATE import_rows r SET community_id = c.id FROM communities c
        WHERE r.import_id = %(import)s AND r.community_id IS NULL AND lower(c.name) = lower(r.community)""",
-    """INSERT INTO units (community_id, label, address) SELECT community_id, min(unit), max(unit_address) FROM import_rows
-       WHERE import_id = %(import)s AND unit_id IS NULL GROUP BY community_id, lower(unit)""",
+    """INSERT INTO units (community_id, label, address) SELECT community_id, min(unit), max(unit_address)
+       FROM import_rows WHERE import_id = %(import)s AND unit_id IS NULL GROUP BY community_id, lower(unit)""",
     """UPDATE import_rows r SET unit_id = u.id FROM units u
-       WHERE r.import_id = %(import)s AND r.unit_id IS NULL AND u.community_id = r.community_id AND lower(u.label) = lower(r.unit)""",
+       WHERE r.import_id = %(import)s AND r.unit_id IS NULL AND u.community_id = r.community_id
+         AND lower(u.label) = lower(r.unit)""",
     """UPDATE units u SET address = r.address, version = version + 1, updated_at = now() FROM (
          SELECT unit_id, max(unit_address) AS address FROM import_rows
           WHERE import_id = %(import)s AND unit_address <> '' GROUP BY unit_id) r
        WHERE u.id = r.unit_id AND u.address <> r.address""",
-    # Materialized: a plan that ran the subquery more than once would draw more than one id for a person of several lines.
+    # Materialized: a plan that ran the subquery twice would draw two ids for a person of several lines.
     """WITH n AS MATERIALIZED (SELECT person_key, gen_random_uuid() AS id FROM import_rows
          WHERE import_id = %(import)s AND person_id IS NULL GROUP BY person_key)
-       UPDATE import_rows r SET person_id = n.id FROM n WHERE r.import_id = %(import)s AND r.person_key = n.person_key""",
+       UPDATE import_rows r SET person_id = n.id FROM n
+        WHERE r.import_id = %(import)s AND r.person_key = n.person_key""",
     """INSERT INTO people (id, name, email, phone, mailing_address)
-       SELECT person_id, (array_agg(name ORDER BY line))[1], max(email), max(phone), max(mailing_address) FROM import_rows r
-        WHERE import_id = %(import)s AND NOT EXISTS (SELECT FROM people p WHERE p.id = r.person_id) GROUP BY person_id""",
+       SELECT person_id, (array_agg(name ORDER BY line))[1], max(email), max(phone), max(mailing_address)
+         FROM import_rows r
+        WHERE import_id = %(import)s AND NOT EXISTS (SELECT FROM people p WHERE p.id = r.person_id)
+        GROUP BY person_id""",
     """UPDATE people p SET name = n.name, email = n.email, phone = n.phone, mailing_address = n.mailing_address,
          version = version + 1, updated_at = now()
        FROM (SELECT p.id, (array_agg(r.name ORDER BY r.line))[1] AS name,
@@ -97,14 +103,16 @@ _APPLY = (
                     coalesce(nullif(max(r.mailing_address), ''), p.mailing_address) AS mailing_address
                FROM import_rows r JOIN people p ON p.id = r.person_id WHERE r.import_id = %(import)s GROUP BY p.id) n
        WHERE p.id = n.id
-         AND (p.name, p.email, p.phone, p.mailing_address) IS DISTINCT FROM (n.name, n.email, n.phone, n.mailing_address)""",
+         AND (p.name, p.email, p.phone, p.mailing_address)
+             IS DISTINCT FROM (n.name, n.email, n.phone, n.mailing_address)""",
     """UPDATE ownerships o SET is_primary = false, updated_at = now() FROM import_rows r
        WHERE r.import_id = %(import)s AND r.is_primary AND o.unit_id = r.unit_id AND o.is_primary AND o.valid_to IS NULL
          AND o.person_id <> r.person_id""",
     """UPDATE ownerships o SET valid_from = coalesce(r.owner_since, o.valid_from),
          is_primary = coalesce(r.is_primary, o.is_primary), updated_at = now() FROM import_rows r
        WHERE r.import_id = %(import)s AND o.id = r.ownership_id
-         AND (o.valid_from, o.is_primary) IS DISTINCT FROM (coalesce(r.owner_since, o.valid_from), coalesce(r.is_primary, o.is_primary))""",
+         AND (o.valid_from, o.is_primary)
+             IS DISTINCT FROM (coalesce(r.owner_since, o.valid_from), coalesce(r.is_primary, o.is_primary))""",
     """INSERT INTO ownerships (person_id, unit_id, valid_from, is_primary)
        SELECT person_id, unit_id, coalesce(owner_since, %(today)s), coalesce(is_primary, false) FROM import_rows
         WHERE import_id = %(import)s AND ownership_id IS NULL""",
@@ -122,7 +130,7 @@ async def match(tx: Tx, import_id: UUID, today: date) -> tuple[Counts, int]:
 
 
 async def apply(tx: Tx, import_id: UUID, today: date, zone: str) -> None:
-    """Make communities, units, people and ownerships what the matched lines say; all of it or, if anything fails, nothing."""
+    """Make communities, units, people and ownerships what the matched lines say; all of it or nothing."""
     values = {"import": import_id, "today": today, "zone": zone}
     for statement in (_AS_SETS, *_APPLY):
         await tx.execute(statement, values)

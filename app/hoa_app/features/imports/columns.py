@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name in our template, other names it goes by, and what a person should put there."""
+    """One column: its name, other names it goes by, and what a person should put there."""
 
     key: str
-    header: str
     aliases: frozenset[str]
     help: str
     limit: int
@@ -17,16 +16,13 @@ class Column:
     required: bool = False
 
 
-def _column(
-    key: str, header: str, aliases: str, text: str, limit: int, example: str, *, required: bool = False
-) -> Column:
-    names = frozenset(part.strip() for part in aliases.split(",")) | {header.lower().replace("_", " ")}
-    return Column(key, header, names, text, limit, example, required)
+def _column(key: str, aliases: str, text: str, limit: int, example: str, *, required: bool = False) -> Column:
+    names = frozenset(part.strip() for part in aliases.split(",")) | {key.replace("_", " ")}
+    return Column(key, names, text, limit, example, required)
 
 
 COLUMNS: tuple[Column, ...] = (
     _column(
-        "community",
         "community",
         "association, association name, community name, hoa, hoa name, property, subdivision",
         "The community's name. May be left out when you choose one community for the whole file.",
@@ -34,7 +30,6 @@ COLUMNS: tuple[Column, ...] = (
         "Harbor Point",
     ),
     _column(
-        "unit",
         "unit",
         "unit number, unit no, unit id, lot, lot number, door, apartment, apt, suite",
         "The unit's number or label within its community.",
@@ -44,7 +39,6 @@ COLUMNS: tuple[Column, ...] = (
     ),
     _column(
         "unit_address",
-        "unit_address",
         "property address, street address, address, site address, service address",
         "Where the unit is.",
         300,
@@ -52,17 +46,15 @@ COLUMNS: tuple[Column, ...] = (
     ),
     _column(
         "name",
-        "name",
         "owner, owner name, homeowner, homeowner name, full name, resident, contact, contact name",
         "The homeowner's full name. First and last name in two columns work too.",
         160,
         "Ana Torres",
         required=True,
     ),
-    _column("first_name", "first_name", "first, given name, firstname, owner first name", "Given name.", 80, ""),
-    _column("last_name", "last_name", "last, surname, family name, lastname, owner last name", "Family name.", 80, ""),
+    _column("first_name", "first, given name, firstname, owner first name", "Given name.", 80, ""),
+    _column("last_name", "last, surname, family name, lastname, owner last name", "Family name.", 80, ""),
     _column(
-        "email",
         "email",
         "e mail, email address, e mail address, mail, owner email, primary email",
         "Needed to invite the homeowner to the portal.",
@@ -71,14 +63,12 @@ COLUMNS: tuple[Column, ...] = (
     ),
     _column(
         "phone",
-        "phone",
         "phone number, telephone, tel, mobile, cell, cell phone, mobile phone, primary phone",
         "Any usual way of writing it.",
         40,
         "(555) 010-4477",
     ),
     _column(
-        "mailing_address",
         "mailing_address",
         "mail address, postal address, billing address, owner address, correspondence address",
         "Where letters go, if not to the unit.",
@@ -87,14 +77,12 @@ COLUMNS: tuple[Column, ...] = (
     ),
     _column(
         "owner_since",
-        "owner_since",
         "owned since, owner from, valid from, since, move in, move in date, purchase date, closing date, start date",
         "2021-04-30 or 4/30/2021. Left empty, a new ownership starts today.",
         40,
         "2021-04-30",
     ),
     _column(
-        "primary_contact",
         "primary_contact",
         "primary, main contact, is primary",
         "yes for the one owner of a unit to write to first.",

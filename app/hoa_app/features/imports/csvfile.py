@@ -1,7 +1,7 @@
 """From the bytes of an uploaded spreadsheet to rows and a list of what is wrong with it, line by line; no I/O.
 
-A file is refused whole (``FileRefusedError``) when nothing in it could be trusted: unreadable text, no header we know. Anything else is an error of
-one row, so that a person mends all of them in one go instead of uploading once per mistake.
+A file is refused whole (``FileRefusedError``) when nothing in it could be trusted: unreadable text, no header we know.
+Anything else is an error of one row, so that a person mends all of them in one go instead of uploading once per mistake.
 """
 
 import csv
@@ -16,7 +16,10 @@ from hoa_app.features.imports.rows import HomeownerRow, RowError, RowReader, See
 MAX_BYTES = 10 * 1024 * 1024
 MAX_ROWS = 50_000
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
-_SAVE_AS = "In Excel choose File, Save As, “CSV UTF-8 (Comma delimited)”; in Google Sheets File, Download, CSV. Then upload that file."
+_SAVE_AS = (
+    "In Excel choose File, Save As, “CSV UTF-8 (Comma delimited)”; in Google Sheets File, Download, CSV."
+    " Then upload that file."
+)
 
 
 class FileRefusedError(ValueError):

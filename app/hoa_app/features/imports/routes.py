@@ -53,9 +53,10 @@ async def upload(request: Request) -> Response:
         zone = await time_zone(tx)
         names = {str(key): name for key, name in await communities.names(tx)}
     files = [file for file in sent.files("file") if file.filename]
+    if not files:
+        missing = FileRefusedError("No file was chosen.", "Choose the CSV file that holds your homeowners.")
+        return await _index(request, missing, chosen)
     try:
-        if not files:
-            raise FileRefusedError("No file was chosen.", "Choose the CSV file that holds your homeowners.")
         parsed = await read_upload(files[0], names.get(chosen, ""), today(zone))
     except FileRefusedError as refused:
         return await _index(request, refused, chosen)
@@ -117,7 +118,7 @@ async def report(request: Request) -> Response:
 async def template(request: Request) -> Response:  # noqa: ARG001 - the same file for everyone
     """An empty file with the right header and one example."""
     return _csv(
-        "homeowners-template.csv", [column.header for column in TEMPLATE], [[column.example for column in TEMPLATE]]
+        "homeowners-template.csv", [column.key for column in TEMPLATE], [[column.example for column in TEMPLATE]]
     )
 
 

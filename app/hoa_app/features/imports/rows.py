@@ -40,7 +40,7 @@ class HomeownerRow:
 
 @dataclass(frozen=True)
 class RowError:
-    """What is wrong on one line: the column's header in our template ("" for the whole line), its value, and the cure."""
+    """What is wrong on one line: the column's header ("" for the whole line), its value, and the cure."""
 
     line: int
     column: str
@@ -200,7 +200,7 @@ def _missing(line: int, community: str, unit: str, name: str) -> list[RowError]:
 def _too_long(line: int, key: str, value: str) -> RowError:
     column = BY_KEY[key]
     problem = f"This is {len(value)} characters; at most {column.limit} fit."
-    return RowError(line, column.header, value[:80] + "…", problem, "Shorten it.")
+    return RowError(line, column.key, value[:80] + "…", problem, "Shorten it.")
 
 
 def _parsed_day(text: str) -> date | None:

@@ -109,5 +109,6 @@ def _moved() -> Problem:
     return Problem(
         409,
         "The records changed since the preview",
-        "Someone edited the same people or units in the meantime. Nothing was imported. Upload the file again to see what it would do now.",
+        "Someone edited the same people or units in the meantime. Nothing was imported."
+        " Upload the file again to see what it would do now.",
     )

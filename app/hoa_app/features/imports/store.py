@@ -1,6 +1,6 @@
-"""SQL of imports: a file's lines go into a staging table, are matched against what is there, and are applied as whole sets.
+"""SQL of imports: a file's lines go into a staging table, where they are matched and applied as whole sets.
 
-COPY refuses tables with row-level security, so lines travel as one array per column: one round trip for any number of them.
+COPY refuses tables with row-level security, so lines travel as one array per column: one round trip for all.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -110,7 +110,8 @@ async def rows(tx: Tx, import_id: UUID, limit: int) -> list[PreviewRow]:
     """The first lines of a file, with what importing them does."""
     async with tx.cursor(row_factory=class_row(PreviewRow)) as cursor:
         await cursor.execute(
-            "SELECT line, community, unit, name, email, phone, outcome FROM import_rows WHERE import_id = %s ORDER BY line LIMIT %s",
+            "SELECT line, community, unit, name, email, phone, outcome FROM import_rows"
+            " WHERE import_id = %s ORDER BY line LIMIT %s",
             (import_id, limit),
         )
         return await cursor.fetchall()

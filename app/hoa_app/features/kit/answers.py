@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from hoa_app.problems import Problem
 
 
-class Rejected(Problem):  # noqa: N818 - an answer, like Problem
+class Rejected(Problem):
     """422: what was sent cannot be taken. ``fields`` maps a form's field to what to change there."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
@@ -14,7 +14,7 @@ class Rejected(Problem):  # noqa: N818 - an answer, like Problem
         self.fields = dict(fields)
 
 
-class Stale(Problem):  # noqa: N818 - an answer, like Problem
+class Stale(Problem):
     """409: the thing was changed by someone else after the page was opened."""
 
     def __init__(self, thing: str, who: str = "Someone else") -> None:

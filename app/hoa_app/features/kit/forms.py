@@ -90,8 +90,10 @@ class FormReader:
     def identifier(self, name: str, label: str, *, required: bool = False) -> UUID | None:
         """The id of something chosen from a list."""
         text = self.value(name).strip()
+        if not text and required:
+            self.errors.setdefault(name, f"Choose {label}.")
         try:
-            return UUID(text) if text else self._absent(name, label, required)
+            return UUID(text) if text else None
         except ValueError:
             self.errors.setdefault(name, f"Choose {label} from the list.")
             return None
@@ -121,10 +123,6 @@ class FormReader:
         elif len(text) > limit:
             self.errors.setdefault(name, f"This is {len(text)} characters; at most {limit} fit.")
         return text
-
-    def _absent(self, name: str, label: str, required: bool) -> None:
-        if required:
-            self.errors.setdefault(name, f"Choose {label}.")
 
 
 def checked_day(day: date) -> date:

@@ -1,4 +1,4 @@
-"""What every page of the features shares: reading what was submitted, and words for instants in the company's time zone."""
+"""What every page shares: reading what was submitted, and words for instants in the company's time zone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ def listing(page: Page[Item]) -> Listing[Item]:
 
 
 def fields(body: msgspec.Struct) -> dict[str, Any]:
-    """A body as the form readers take it: text by field name, so that pages and the API hold input to the same rules."""
+    """A body as the form readers take it: text by field name, so that pages and the API share their rules."""
     return {name: _text(value) for name, value in msgspec.structs.asdict(body).items()}
 
 

@@ -17,13 +17,12 @@ from hoa_app.identity.invitations import invite
 from hoa_app.identity.roles import Role
 from hoa_app.problems import Problem, not_found
 
-
 _TAKEN = "Another person already has this address. Each person needs their own, because they sign in with it."
 
 
 async def listed(tx: Tx, search: str, community_id: UUID | None, after: str | None, limit: int) -> Page[Person]:
     """A page of people by name; every word of ``search`` must be found in name, mail, phone or unit."""
-    found = await store.people(tx, search[:120], community_id, decode_cursor(after, 2), limit)
+    found = await store.people(tx, search[:120], community_id, decode_cursor(after, "text", "uuid"), limit)
     return paged(found, limit, lambda row: (row.name.lower(), row.id))
 
 

@@ -20,13 +20,13 @@ SELECT p.id, p.name, p.email, p.phone, p.mailing_address, p.version, p.user_id,
                JOIN communities c ON c.id = u.community_id WHERE o.person_id = p.id AND {_NOW}
               ORDER BY lower(c.name), u.sort_key COLLATE "C") AS units
   FROM people p
-"""
+"""  # noqa: S608 - only constants are put in
 _OWNERSHIP = f"""
 SELECT o.id, o.person_id, p.name AS person, o.unit_id, u.label AS unit, u.address AS unit_address, c.id AS community_id,
        c.name AS community, o.valid_from, o.valid_to, o.is_primary, ({_NOW}) AS current
   FROM ownerships o JOIN people p ON p.id = o.person_id JOIN units u ON u.id = o.unit_id
   JOIN communities c ON c.id = u.community_id
-"""
+"""  # noqa: S608 - as above
 
 
 async def people(tx: Tx, search: str, community_id: UUID | None, after: list[str] | None, limit: int) -> list[Person]:
@@ -131,7 +131,8 @@ async def unit_exists(tx: Tx, unit_id: UUID) -> bool:
 async def yield_primary(tx: Tx, unit_id: UUID) -> None:
     """Make room for another primary contact of a unit."""
     await tx.execute(
-        "UPDATE ownerships SET is_primary = false, updated_at = now() WHERE unit_id = %s AND is_primary AND valid_to IS NULL",
+        "UPDATE ownerships SET is_primary = false, updated_at = now()"
+        " WHERE unit_id = %s AND is_primary AND valid_to IS NULL",
         (unit_id,),
     )
 
@@ -153,7 +154,8 @@ async def insert_ownership(tx: Tx, person_id: UUID, form: OwnershipForm) -> UUID
 async def end_ownership(tx: Tx, ownership_id: UUID, valid_to: date) -> bool:
     """Whether there was an open ownership to end."""
     cursor = await tx.execute(
-        "UPDATE ownerships SET valid_to = %s, is_primary = false, updated_at = now() WHERE id = %s AND valid_to IS NULL",
+        "UPDATE ownerships SET valid_to = %s, is_primary = false, updated_at = now()"
+        " WHERE id = %s AND valid_to IS NULL",
         (valid_to, ownership_id),
     )
     return cursor.rowcount == 1
@@ -167,7 +169,7 @@ async def set_primary(tx: Tx, ownership_id: UUID) -> None:
 async def count_current(tx: Tx) -> int:
     """People who own a unit today: what the tier counts."""
     async with tx.cursor(row_factory=scalar_row) as cursor:
-        await cursor.execute(f"SELECT count(DISTINCT o.person_id) FROM ownerships o WHERE {_NOW}")
+        await cursor.execute(f"SELECT count(DISTINCT o.person_id) FROM ownerships o WHERE {_NOW}")  # noqa: S608 - as above
         return int(await cursor.fetchone() or 0)
 
 
@@ -175,7 +177,7 @@ async def exported(tx: Tx) -> AsyncIterator[tuple[object, ...]]:
     """Every current ownership, in the columns of the import's template."""
     async with tx.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(
-            "SELECT c.name, u.label, u.address, p.name, p.email, p.phone, p.mailing_address, o.valid_from,"
+            "SELECT c.name, u.label, u.address, p.name, p.email, p.phone, p.mailing_address, o.valid_from,"  # noqa: S608 - as above
             " CASE WHEN o.is_primary THEN 'yes' ELSE '' END FROM ownerships o JOIN people p ON p.id = o.person_id"
             f" JOIN units u ON u.id = o.unit_id JOIN communities c ON c.id = u.community_id WHERE {_NOW}"
             ' ORDER BY lower(c.name), u.sort_key COLLATE "C", p.name'

@@ -1,4 +1,4 @@
-"""Which uploads are photographs: told by their first bytes, since a name and a content type are only what the sender says."""
+"""Which uploads are photographs: told by their first bytes, since names and content types are only what the sender says."""
 
 import re
 from dataclasses import dataclass

@@ -192,9 +192,9 @@ async def assign(request: Request) -> Response:
     sent = await submitted(request)
     reader = FormReader(sent.text)
     assignee = reader.identifier("assignee_id", "someone")
+    if reader.errors:
+        return await _shown(request, Rejected(reader.errors))
     try:
-        if reader.errors:
-            raise Rejected(reader.errors)
         async with database(request).transaction() as tx:
             saved = await service.assign(tx, actor_of(request), path_id(request), assignee, reader.number("version", 0))
     except (Rejected, Stale) as refused:
@@ -212,9 +212,7 @@ async def add_photos(request: Request) -> Response:
     sent, actor, db = await submitted(request), actor_of(request), database(request)
     request_id: UUID = path_id(request)
     try:
-        photos = await checked(sent.files("photos"))
-        if not photos:
-            raise Rejected({"photos": "Choose at least one photo."})
+        photos = await checked(sent.files("photos"), at_least=1)
         async with db.transaction(readonly=True) as tx:
             await service.get(tx, actor, request_id)
             check_room(request.state.tenant, await service.stored_bytes(tx), photos)

@@ -1,4 +1,4 @@
-"""SQL of requests. Row-level security keeps every statement within the tenant; ``viewer`` narrows to one homeowner's own."""
+"""SQL of requests. Row-level security keeps it within the tenant; ``viewer`` narrows to one homeowner's own."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -69,7 +69,8 @@ async def requests(tx: Tx, filters: Filters, after: int | None, limit: int) -> l
     where, values = _conditions(filters, with_states=True)
     async with tx.cursor(row_factory=kwargs_row(_request)) as cursor:
         await cursor.execute(
-            f"{_REQUEST} WHERE {where} AND (%(after)s::bigint IS NULL OR r.number < %(after)s) ORDER BY r.number DESC LIMIT %(limit)s",
+            f"{_REQUEST} WHERE {where} AND (%(after)s::bigint IS NULL OR r.number < %(after)s)"
+            " ORDER BY r.number DESC LIMIT %(limit)s",
             {**values, "after": after, "limit": limit + 1},
         )
         return await cursor.fetchall()
@@ -80,7 +81,8 @@ async def counts(tx: Tx, filters: Filters) -> dict[str, int]:
     where, values = _conditions(filters, with_states=False)
     joins = _REQUEST.split("FROM requests r", 1)[1]
     cursor = await tx.execute(
-        f"SELECT r.state, count(*) AS n FROM requests r {joins} WHERE {where} GROUP BY r.state", values
+        f"SELECT r.state, count(*) AS n FROM requests r {joins} WHERE {where} GROUP BY r.state",  # noqa: S608 - constants
+        values,
     )
     return {row["state"]: row["n"] for row in await cursor.fetchall()}
 
@@ -116,8 +118,9 @@ async def by_submission(tx: Tx, created_by: UUID, key: UUID) -> UUID | None:
 async def insert(tx: Tx, request_id: UUID, created_by: UUID, form: NewRequest) -> bool:
     """Whether the request is new: the same form sent twice files one."""
     cursor = await tx.execute(
-        "INSERT INTO requests (id, created_by, changed_by, person_id, community_id, unit_id, category, title, description,"
-        " submission_key) VALUES (%(id)s, %(by)s, %(by)s, %(person)s, (SELECT community_id FROM units WHERE id = %(unit)s),"
+        "INSERT INTO requests (id, created_by, changed_by, person_id, community_id, unit_id, category, title,"
+        " description, submission_key) VALUES (%(id)s, %(by)s, %(by)s, %(person)s,"
+        " (SELECT community_id FROM units WHERE id = %(unit)s),"
         " %(unit)s, %(category)s, %(title)s, %(description)s, %(key)s)"
         " ON CONFLICT (created_by, submission_key) WHERE submission_key IS NOT NULL DO NOTHING",
         {
@@ -145,7 +148,8 @@ async def set_state(tx: Tx, request_id: UUID, state: str, changed_by: UUID) -> N
 async def set_assignee(tx: Tx, request_id: UUID, assignee_id: UUID | None, changed_by: UUID) -> None:
     """Give a locked request to someone."""
     await tx.execute(
-        "UPDATE requests SET assignee_id = %s, changed_by = %s, version = version + 1, updated_at = now() WHERE id = %s",
+        "UPDATE requests SET assignee_id = %s, changed_by = %s, version = version + 1,"
+        " updated_at = now() WHERE id = %s",
         (assignee_id, changed_by, request_id),
     )
 
@@ -161,7 +165,8 @@ async def insert_comment(
     """The comment's id; None when this form was sent before."""
     return await _scalar(
         tx,
-        "INSERT INTO request_comments (request_id, author_id, visibility, body, submission_key) VALUES (%s, %s, %s, %s, %s)"
+        "INSERT INTO request_comments (request_id, author_id, visibility, body, submission_key)"
+        " VALUES (%s, %s, %s, %s, %s)"
         " ON CONFLICT (author_id, submission_key) WHERE submission_key IS NOT NULL DO NOTHING RETURNING id",
         request_id,
         author_id,
@@ -234,7 +239,8 @@ async def stored_bytes(tx: Tx) -> int:
 async def staff(tx: Tx) -> list[tuple[UUID, str]]:
     """Users a request can be given to."""
     cursor = await tx.execute(
-        "SELECT id, name FROM users WHERE role IN ('owner', 'manager', 'board') AND disabled_at IS NULL ORDER BY lower(name), id"
+        "SELECT id, name FROM users WHERE role IN ('owner', 'manager', 'board') AND disabled_at IS NULL"
+        " ORDER BY lower(name), id"
     )
     return [(row["id"], row["name"]) for row in await cursor.fetchall()]
 

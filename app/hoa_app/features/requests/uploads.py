@@ -1,4 +1,4 @@
-"""Photos on their way in: checked, stored under the request they belong to, and taken away again if the request fails."""
+"""Photos on their way in: checked, stored under their request, and taken away again if it fails."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,9 +15,11 @@ from hoa_app.storage import Storage
 from hoa_app.tenancy.tenant import Tenant
 
 
-async def checked(files: Sequence[UploadFile]) -> list[Photo]:
-    """The uploads as photos; raises Rejected on the field ``photos``. An untouched file field sends one nameless file."""
+async def checked(files: Sequence[UploadFile], *, at_least: int = 0) -> list[Photo]:
+    """The uploads as photos; raises Rejected. A file field left alone sends one file without a name."""
     chosen = [file for file in files if file.filename]
+    if len(chosen) < at_least:
+        raise Rejected({"photos": "Choose at least one photo."})
     if len(chosen) > MAX_PHOTOS:
         raise Rejected({"photos": f"Choose at most {MAX_PHOTOS} photos; you chose {len(chosen)}."})
     try:

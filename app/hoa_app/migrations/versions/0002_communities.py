@@ -1,6 +1,7 @@
 """Communities, units, people with dated ownership, imports of homeowners, and requests.
 
-Every reference carries the tenant beside the id, so that a row can only point at rows of its own tenant even where tenants share a database.
+Every reference carries the tenant beside the id, so that a row can only point at rows of its own tenant, even where
+tenants share a database.
 """
 
 from __future__ import annotations
@@ -197,7 +198,8 @@ REQUESTS: dict[str, tuple[str, ...]] = {
         "CREATE INDEX requests_creator ON requests (created_by, number DESC)",
         "CREATE INDEX requests_community ON requests (community_id, state)",
         "CREATE INDEX requests_unit ON requests (unit_id)",
-        "CREATE UNIQUE INDEX requests_submission ON requests (created_by, submission_key) WHERE submission_key IS NOT NULL",
+        "CREATE UNIQUE INDEX requests_submission ON requests (created_by, submission_key)"
+        " WHERE submission_key IS NOT NULL",
         "COMMENT ON COLUMN requests.submission_key IS 'drawn with the form: one form sent twice files one request'",
     ),
     "request_comments": (
