@@ -93,7 +93,7 @@ class Kube:
         query = (("labelSelector", selector),) if selector else ()
         accept = _METADATA_ONLY if metadata_only else _JSON
         found = await self._send(_Request("list", "GET", kind, query=query, accept=accept))
-        items = [{**item, "apiVersion": kind.api_version, "kind": kind.kind} for item in found["items"]]
+        items = [{**item, "apiVersion": kind.api_version, "kind": kind.kind} for item in found.get("items") or ()]
         return items, int(found["metadata"]["resourceVersion"])
 
     async def apply(self, manifest: Mapping[str, Any]) -> JsonObject:

@@ -1,0 +1,176 @@
+"""Going away: the order of it, and that doubt keeps everything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from hoa_operator.errors import WorldError
+from hoa_operator.kinds import SECRET, Object
+from hoa_operator.postgres.model import DatabaseIdentity, ObservedDatabase
+from hoa_operator.steps import (
+    DeleteObject,
+    DropDatabase,
+    Forget,
+    RecordPlacement,
+    RemoveFinalizer,
+    Retire,
+    StopServing,
+    Tombstone,
+)
+from hoa_operator.teardown import Remains, plan_deletion, plan_rollback
+from hoa_operator.tenant import parse_identity
+from hoa_operator.world import Record
+from tests.unit.operator.samples import NOW, OID, SYSTEM, UID, children, nothing_yet, placement, served, tenant_body
+
+BODY = tenant_body(meta={"deletionTimestamp": "2026-11-23T12:00:00Z"})
+
+
+def remains(**changes: Any) -> Remains:
+    base = served()
+    whole = Remains(
+        identity=parse_identity(BODY),
+        record=Record(replace(base.record.row, state="Deleting"), placement(), None),  # type: ignore[type-var]
+        database=base.database,
+        children=base.children,
+        installation=base.settings.installation,
+        now=NOW,
+    )
+    return replace(whole, **changes)
+
+
+def without_children(**changes: Any) -> Remains:
+    kept = list(remains().children.by_kind[SECRET])
+    return remains(children=children(*kept), **changes)
+
+
+def names(steps: tuple[object, ...]) -> list[str]:
+    return [type(step).__name__ for step in steps]
+
+
+def test_serving_stops_before_anything_is_removed() -> None:
+    row = replace(served().record.row, state="Active")  # type: ignore[type-var]
+    steps = plan_deletion(remains(record=Record(row, placement(), None)), "Delete").steps
+    assert steps == (StopServing(UUID(UID)),)
+
+
+def test_children_go_then_the_data_and_secrets_stay_for_last() -> None:
+    steps = plan_deletion(remains(), "Delete").steps
+    assert names(steps) == ["DeleteObject", "DropDatabase", "Forget"]
+    assert [step.kind.kind for step in steps if isinstance(step, DeleteObject)] == ["Ingress"]
+
+
+def test_delete_drops_with_proof() -> None:
+    steps = plan_deletion(without_children(), "Delete").steps
+    assert names(steps) == ["DropDatabase", "Forget"]
+    assert isinstance(steps[0], DropDatabase)
+    proof = steps[0].proof
+    assert (proof.tenant_id, proof.uid, proof.database_oid, proof.system_identifier) == (
+        UUID(UID),
+        UUID(UID),
+        OID,
+        SYSTEM,
+    )
+
+
+def test_retain_closes_and_retires() -> None:
+    assert names(plan_deletion(without_children(), "Retain").steps) == ["Tombstone", "Retire"]
+
+
+def test_retain_is_the_answer_to_any_word_but_delete() -> None:
+    steps = plan_deletion(without_children(), "").steps
+    assert isinstance(steps[0], Tombstone)
+    assert isinstance(steps[1], Retire)
+
+
+def test_a_tombstone_is_not_made_twice() -> None:
+    database = replace(served().database, tombstone=True, allow_connections=False)
+    assert names(plan_deletion(without_children(database=database), "Retain").steps) == ["Retire"]
+
+
+def test_secrets_go_when_the_data_is_settled_and_the_finalizer_last() -> None:
+    gone = without_children(record=Record(None, None, None), database=None)
+    assert names(plan_deletion(gone, "Delete").steps) == ["DeleteObject", "DeleteObject"]
+    empty = remains(record=Record(None, None, None), database=None, children=children())
+    assert plan_deletion(empty, "Delete").steps == (RemoveFinalizer(),)
+
+
+def test_a_retired_row_needs_no_server() -> None:
+    row = replace(served().record.row, state="Deleted")  # type: ignore[type-var]
+    done = remains(record=Record(row, placement(), None), database=None, children=children())
+    assert plan_deletion(done, "Retain").steps == (RemoveFinalizer(),)
+
+
+def test_a_server_that_cannot_be_asked_stops_everything() -> None:
+    with pytest.raises(WorldError) as caught:
+        plan_deletion(without_children(database=None), "Delete")
+    assert caught.value.reason == "ServerUnknown"
+
+
+def test_a_row_without_a_placement_has_no_data() -> None:
+    row = remains().record.row
+    bare = without_children(record=Record(row, None, None), database=None)
+    assert plan_deletion(bare, "Delete").steps == (Forget(UUID(UID)),)
+
+
+def test_an_oid_that_was_never_recorded_is_recorded_when_the_comment_proves_it() -> None:
+    row = remains().record.row
+    steps = plan_deletion(without_children(record=Record(row, placement(None), None)), "Delete").steps
+    assert names(steps) == ["RecordPlacement"]
+    assert isinstance(steps[0], RecordPlacement)
+    assert steps[0].placement.database_oid == OID
+
+
+@pytest.mark.parametrize(
+    "doubt",
+    [
+        {"identity": None},
+        {"identity": DatabaseIdentity(UUID(UID), UUID(UID), "another/installation")},
+        {"identity": DatabaseIdentity(UUID(UID), UUID(int=1), "hoa-connect/hoa-connect")},
+        {"system_identifier": "another"},
+    ],
+)
+def test_without_proof_no_oid_is_recorded(doubt: dict[str, Any]) -> None:
+    row = remains().record.row
+    database = replace(served().database, **doubt)
+    steps = plan_deletion(
+        without_children(record=Record(row, placement(None), None), database=database), "Delete"
+    ).steps
+    assert isinstance(steps[0], DropDatabase)
+    assert steps[0].proof.database_oid is None
+
+
+def test_what_is_gone_already_is_only_forgotten() -> None:
+    assert names(plan_deletion(without_children(database=nothing_yet()), "Delete").steps) == ["Forget"]
+    assert names(plan_deletion(without_children(database=nothing_yet()), "Retain").steps) == ["Forget"]
+
+
+def test_roles_without_a_database_are_dropped() -> None:
+    roles = ObservedDatabase(exists=False, system_identifier=SYSTEM, roles=served().database.roles)
+    assert names(plan_deletion(without_children(database=roles), "Delete").steps) == ["DropDatabase", "Forget"]
+
+
+def test_a_rollback_never_touches_a_database_that_was_in_use() -> None:
+    with pytest.raises(WorldError) as caught:
+        plan_rollback(remains())
+    assert caught.value.reason == "RollbackRefused"
+
+
+def test_a_rollback_removes_everything_and_keeps_the_finalizer() -> None:
+    row = replace(remains().record.row, schema_revision=None)  # type: ignore[type-var]
+    steps = plan_rollback(without_children(record=Record(row, placement(), None))).steps
+    assert names(steps) == ["DropDatabase", "Forget"]
+    empty = remains(record=Record(None, None, None), database=None, children=children())
+    assert plan_rollback(empty).steps == ()
+
+
+def test_what_others_own_stays() -> None:
+    foreign: Object = {
+        "kind": "Secret",
+        "metadata": {"name": "x", "uid": "x", "resourceVersion": "1", "ownerReferences": [{"uid": "another"}]},
+    }
+    alone = remains(record=Record(None, None, None), database=None, children=children(foreign))
+    assert plan_deletion(alone, "Delete").steps == (RemoveFinalizer(),)
