@@ -58,7 +58,7 @@ class Leader:
         self._metrics = metrics
         self._term = term
         self._random = Random()  # noqa: S311 - spreads work, guards nothing
-        doors = Doors(sources, kube, term.epoch)
+        doors = Doors(sources, kube, term.epoch, self._told)
         reporter = self._settings.pod_name
         self._work: Mapping[str, Callable[[str], Awaitable[Outcome]]] = {
             TENANT_KEY: TenantReconciler(doors, reporter, self._random),
@@ -120,6 +120,12 @@ class Leader:
         for call in dispatch.calls(change, self._cache, self._settings):
             self._call(call)
 
+    def _told(self, change: Change) -> None:
+        """Take in a change of our own making: others may wait for it, but who made it has seen it."""
+        for call in dispatch.calls(change, self._cache, self._settings):
+            if call.key.name != change.name:
+                self._call(call)
+
     def _call(self, call: Call) -> None:
         if call.delay:
             self.queue.add_after(call.key, call.delay)
@@ -173,6 +179,8 @@ async def _watch(leader: Leader, settings: Settings, environ: Mapping[str, str])
     tasks = await kopf.spawn_tasks(
         registry=handlers.build_registry(leader, environ),
         settings=options,
+        # Said here, or kopf looks up the user's name, which a pod's bare uid does not have.
+        identity=settings.pod_name,  # type: ignore[arg-type]
         standalone=True,
         namespaces=[settings.namespace],
         stop_flag=flag,
