@@ -55,7 +55,7 @@ class Sealer:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._text = ""
+        self._text: str | None = None
         self._primary: Fernet
         self._all: MultiFernet
         self._refresh()

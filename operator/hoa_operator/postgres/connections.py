@@ -80,11 +80,11 @@ class Connections:
                 await self._give_back(connection)
 
     @asynccontextmanager
-    async def within(self, dbname: str) -> AsyncIterator[Connection]:
+    async def within(self, dbname: str, login: AdminLogin | None = None) -> AsyncIterator[Connection]:
         """Lend an autocommit session inside `dbname`, closed afterwards: an idle one would block renames and drops."""
         with explained(self.login.address, dbname):
             async with asyncio.timeout(self._deadline):
-                connection = await self._connect(dbname)
+                connection = await self._connect(dbname, login)
                 try:
                     yield connection
                 finally:
@@ -107,9 +107,9 @@ class Connections:
         while self._idle:
             await self._idle.pop().close()
 
-    async def _connect(self, dbname: str) -> Connection:
+    async def _connect(self, dbname: str, login: AdminLogin | None = None) -> Connection:
         return await psycopg.AsyncConnection.connect(
-            **parameters(self.login, self._identity, dbname), autocommit=True, row_factory=dict_row
+            **parameters(login or self.login, self._identity, dbname), autocommit=True, row_factory=dict_row
         )
 
     async def _warm(self) -> Connection | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from psycopg import errors, sql
@@ -138,12 +139,20 @@ class PostgresServer:
         name = names.role_name(tenant_id, role)
         return await logins.verify_login(self.login.address, names.database_name(tenant_id), name, password)
 
-    async def usage(self, tenant_id: UUID) -> Usage | None:
-        """Return the row of `hoa_usage`, or None while the database or the view is not there."""
+    async def usage(self, tenant_id: UUID, migrator_password: str | None = None) -> Usage | None:
+        """Return the row of `hoa_usage`, or None while the database or the view is not there.
+
+        With the migrator's password it is read as the migrator (then `HOA_USAGE_ROLE` is that role): whatever the view
+        runs, runs without the admin's rights.
+        """
         observed = await self.observe(tenant_id)
         if not observed.exists or observed.tombstone or not observed.allow_connections:
             return None
-        async with self._connections.within(names.database_name(tenant_id)) as inside:
+        login = self.login
+        if migrator_password is not None:
+            migrator = names.role_name(tenant_id, names.MIGRATOR)
+            login = replace(self.login, username=migrator, password=migrator_password)
+        async with self._connections.within(names.database_name(tenant_id), login) as inside:
             try:
                 async with inside.transaction():
                     await inside.execute("SET TRANSACTION READ ONLY")
