@@ -1,78 +1,78 @@
-"""A circuit breaker: after several failures in a row a dependency is left alone for a while, then tried once."""
+"""A circuit breaker: while the mail server is away, rows wait in the queue instead of each waiting for a timeout."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from hoa_app.metrics import Metrics
+from hoa_app.jobs.outcome import backoff
 
 
-class BreakerOpenError(Exception):
-    """The dependency failed a moment ago; try again in `retry_in` seconds."""
+class ServerAwayError(Exception):
+    """The guarded server did not do its part; it says nothing about the one message."""
 
-    def __init__(self, name: str, retry_in: float) -> None:
-        super().__init__(f"{name} failed several times in a row and is left alone for {retry_in:.0f} s")
-        self.retry_in = retry_in
+
+class OpenError(Exception):
+    """The breaker holds calls back for `retry_after` more seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("held back")
+        self.retry_after = retry_after
 
 
 class Breaker:
-    """Shared by everything in the process that uses one dependency."""
+    """Opens after `threshold` failures in a row; then lets one call probe per pause, each pause twice the last."""
 
     def __init__(
         self,
-        name: str,
-        metrics: Metrics,
-        *,
-        failures: int = 5,
-        rest_seconds: float = 30.0,
+        threshold: int = 5,
+        base_seconds: float = 5.0,
+        cap_seconds: float = 120.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._name = name
-        self._gauge = metrics.breaker_open.labels(name)
-        self._gauge.set(0)
-        self._limit = failures
-        self._rest = rest_seconds
+        self.threshold = threshold
+        self.last_failure = ""
+        self._base = base_seconds
+        self._cap = cap_seconds
         self._clock = clock
-        self._failed = 0
-        self._opened_at: float | None = None
-        self._trying = False
+        self._failures = 0
+        self._until = 0.0
+        self._probing = False
 
     @property
-    def open(self) -> bool:
-        """Whether the dependency is being left alone."""
-        return self._opened_at is not None
+    def is_open(self) -> bool:
+        """Whether the server counts as away."""
+        return self._failures >= self.threshold
 
-    @asynccontextmanager
-    async def guard(self, counts: tuple[type[Exception], ...]) -> AsyncIterator[None]:
-        """Run a use of the dependency; only exceptions in `counts` are its failures."""
+    @property
+    def pause(self) -> float:
+        """How long to leave the server alone after what has happened so far."""
+        return backoff(max(0, self._failures - 1), self._base, self._cap)
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Around one call: raises OpenError instead of running it, and learns from ServerAwayError."""
         self._admit()
         try:
             yield
-        except counts:
-            self._fail()
+        except ServerAwayError as error:
+            self._failures += 1
+            self._until = self._clock() + self.pause
+            self.last_failure = str(error)
+            raise
+        except Exception:
+            self._failures = 0
             raise
         else:
-            self._succeed()
+            self._failures = 0
         finally:
-            self._trying = False
+            self._probing = False
 
     def _admit(self) -> None:
-        if self._opened_at is None:
+        if not self.is_open:
             return
-        left = self._opened_at + self._rest - self._clock()
-        if left > 0 or self._trying:
-            raise BreakerOpenError(self._name, max(left, 1.0))
-        self._trying = True
-
-    def _fail(self) -> None:
-        self._failed += 1
-        if self._failed >= self._limit or self._opened_at is not None:
-            self._opened_at = self._clock()
-            self._gauge.set(1)
-
-    def _succeed(self) -> None:
-        self._failed = 0
-        self._opened_at = None
-        self._gauge.set(0)
+        remaining = self._until - self._clock()
+        if remaining > 0 or self._probing:
+            raise OpenError(max(remaining, min(1.0, self._base)))
+        self._probing = True

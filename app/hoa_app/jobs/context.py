@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -13,14 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """One row of one tenant's outbox, being done. `row_id` is stable over retries: derive idempotency keys from it.
-
-    `sent` collects the ids of mail that left; the worker counts them into the tenant's usage.
-    """
+    """One row of one tenant's outbox, being done. `row_id` is stable over retries: derive idempotency keys from it."""
 
     services: Services
     tenant: Tenant
     row_id: UUID
     kind: str
     attempt: int
-    sent: list[str] = field(default_factory=list)
