@@ -38,7 +38,7 @@ def await_workloads(kubectl: Kubectl) -> None:
         for workload in ("statefulset/hoa-connect-postgres", *(f"deployment/{name}" for name in _DEPLOYMENTS)):
             if not kubectl.answers("rollout", "status", workload, "-n", NAMESPACE, "--timeout=180s"):
                 raise ClusterError(
-                    f"{workload} is not ready after 180 s:\n{_pods(kubectl)}",
+                    f"{workload} is not ready after 180 s:\n{_why(kubectl)}",
                     f"Look at it: make logs C={workload.removeprefix('deployment/hoa-connect-')}",
                 )
 
@@ -138,5 +138,16 @@ def _restart_dedicated(kubectl: Kubectl) -> None:
         kubectl("rollout", "restart", "deployment", "-n", NAMESPACE, "--selector=hoaconnect.com/tenant")
 
 
-def _pods(kubectl: Kubectl) -> str:
-    return kubectl("get", "pods", "-n", NAMESPACE)
+def _why(kubectl: Kubectl) -> str:
+    """The pods, and the last words of each that is not ready."""
+    lines = [kubectl("get", "pods", "-n", NAMESPACE)]
+    for pod in kubectl.list("pods", NAMESPACE):
+        for container in pod.get("status", {}).get("containerStatuses", ()):
+            if container["ready"] or container["state"].get("terminated", {}).get("reason") == "Completed":
+                continue
+            argv = ["logs", pod["metadata"]["name"], "-n", NAMESPACE, "-c", container["name"], "--tail=5"]
+            if container["restartCount"]:
+                argv.append("--previous")
+            if kubectl.answers(*argv):
+                lines.append(f"{pod['metadata']['name']}:\n{kubectl(*argv)}")
+    return "\n".join(lines)
