@@ -16,9 +16,10 @@ from hoa_operator.sealing import SigningKey, encode_signing_keys
 from hoa_operator.target import attributed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from hoa_operator.cache import Change
     from hoa_operator.kube import Kube
     from hoa_operator.manifests.meta import Family, Manifest
     from hoa_operator.observe import Sources
@@ -28,11 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Doors:
-    """Where steps act. `epoch` is this leader's term: the registry refuses older ones."""
+    """Where steps act. `epoch` is this leader's term: the registry refuses older ones.
+
+    `tell` hears of changes to what people wrote, which may be what others wait for.
+    """
 
     sources: Sources
     kube: Kube
     epoch: int
+    tell: Callable[[Change], None]
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,7 @@ async def _finalizer(doors: Doors, subject: Subject, *, present: bool) -> None:
     patch = {"metadata": {"finalizers": wanted, "resourceVersion": body["metadata"]["resourceVersion"]}}
     after = await patch_source(doors, body, patch)
     if "deletionTimestamp" in after["metadata"] and not after["metadata"].get("finalizers"):
-        doors.sources.cache.forget(TENANT, after)
+        _tell(doors, doors.sources.cache.forget(TENANT, after))
 
 
 async def patch_source(doors: Doors, body: Object, patch: Mapping[str, Any], subresource: str = "") -> Object:
@@ -133,13 +138,16 @@ async def patch_source(doors: Doors, body: Object, patch: Mapping[str, Any], sub
         after = await doors.kube.patch(kind, name_of(body), patch, subresource)
     except Conflict:
         live = await doors.kube.get(kind, name_of(body))
-        if live is not None:
-            doors.sources.cache.observe(kind, live)
-        else:
-            doors.sources.cache.forget(kind, body)
+        cache = doors.sources.cache
+        _tell(doors, cache.observe(kind, live) if live is not None else cache.forget(kind, body))
         raise
-    doors.sources.cache.observe(kind, after)
+    _tell(doors, doors.sources.cache.observe(kind, after))
     return after
+
+
+def _tell(doors: Doors, change: Change | None) -> None:
+    if change is not None:
+        doors.tell(change)
 
 
 async def apply_object(doors: Doors, manifest: Manifest) -> None:

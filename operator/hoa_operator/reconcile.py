@@ -112,7 +112,13 @@ class TenantReconciler:
                     return replace(report, world=world, plan=decided, now=self._clock())
                 await self._take(decided, self._subject(world.target.identity, str(world.target.tenant_id)))
         except StepFailed as failed:
-            return replace(report, world=world, plan=decided, failure=failed.failure, now=self._clock())
+            report = replace(report, failure=failed.failure, now=self._clock())
+            # A spec that is not accepted is no measure for what is served.
+            return (
+                report
+                if failed.failure.condition == steps.SPEC_ACCEPTED
+                else replace(report, world=world, plan=decided)
+            )
         except OperatorError as error:
             failure = Failure(error, steps.DATABASE_READY)
             return replace(report, world=world, plan=decided, failure=failure, now=self._clock())

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hoa_operator.world import World
 
 DEADLINE_EXCEEDED: Final = "ProvisioningDeadlineExceeded"
+ROLLED_BACK: Final = "RolledBack"
 Phase = Literal["Pending", "Provisioning", "Ready", "Updating", "Degraded", "Suspended", "Paused", "Failed", "Deleting"]
 Status = dict[str, Any]
 
@@ -85,7 +86,8 @@ def rolled_back(report: Report, hung: Mapping[str, Any], left: str | None) -> St
     findings[steps.STALLED] = found.Finding("True", DEADLINE_EXCEEDED, message)
     findings[steps.READY] = found.Finding("False", DEADLINE_EXCEEDED, message)
     for name in (steps.DATABASE_READY, steps.CREDENTIALS_READY, steps.SCHEMA_CURRENT, steps.ROUTE_READY):
-        findings[name] = found.Finding("False", "RolledBack", "provisioning passed its deadline")
+        if name in findings and findings[name].status == "True":  # what hung goes on saying why
+            findings[name] = found.Finding("False", ROLLED_BACK, "provisioning passed its deadline")
     base["conditions"] = _conditions(report, findings)
     base["phase"] = "Failed"
     base["onboarding"] = list(hung.get("onboarding") or ())
@@ -136,11 +138,14 @@ def onboarding(report: Report) -> list[dict[str, str]]:
         entry = dict(before.get(name, {"step": name}))
         if "finishedAt" not in entry:
             finding = done.get(name)
-            if start is not None or finding is not None:
+            if start is not None or (finding is not None and finding.done):
                 entry.setdefault("startedAt", start or now)
             if finding is not None and finding.done:
                 entry["finishedAt"] = now
-            _set(entry, "message", finding.message if finding is not None else entry.get("message"))
+            message = finding.message if finding is not None else entry.get("message")
+            if report.failure is not None and start is not None and "finishedAt" not in entry:
+                message = f"{report.failure.error.reason}: {report.failure.error.message}"
+            _set(entry, "message", message[:1000] if message else None)
         entries.append(entry)
         start = entry.get("finishedAt")
     return entries
@@ -201,7 +206,8 @@ def _ready(report: Report, findings: Mapping[str, Finding]) -> Finding:
 
 def _laid_over(failure: Failure) -> dict[str, Finding]:
     error = failure.error
-    findings = {failure.condition: found.Finding("False", error.reason, error.message)}
+    undecided = failure.condition == steps.SPEC_ACCEPTED and not failure.for_people
+    findings = {failure.condition: found.Finding("Unknown" if undecided else "False", error.reason, error.message)}
     if failure.for_people:
         findings[steps.STALLED] = found.Finding("True", error.reason, error.message)
     else:
@@ -252,7 +258,7 @@ def _reason_of_hanging(hung: Mapping[str, Any]) -> str:
         steps.SPEC_ACCEPTED,
     ):
         known = condition(hung, name)
-        if known is not None and known["status"] == "False":
+        if known is not None and known["status"] == "False" and known["reason"] != ROLLED_BACK:
             return f"{known['reason']}: {known['message']}".rstrip(".")
     return "no cause was reported"
 

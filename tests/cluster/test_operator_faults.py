@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+
 from tests.cluster.jobs import Fault
 from tests.cluster.operating import app_available, bring_up, condition, eventually, is_ready, settled
 from tests.cluster.platform import tenant
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
     from tests.fix_postgres import PostgresServer
 
 Json = dict[str, Any]
-ERROR = '{"result": "error", "reason": "%s", "message": "%s", "fromRevision": null, "revision": null, "invitation": null, "durationSeconds": 0.1}'
+ERROR = (
+    '{"result": "error", "reason": "%s", "message": "%s", "fromRevision": null, "revision": null, "invitation": null,'
+    ' "durationSeconds": 0.1}'
+)
 
 
 def test_an_image_that_cannot_be_pulled_is_named_and_heals(own_platform: Platform, job_runner: JobRunner) -> None:
@@ -54,9 +59,9 @@ def test_a_job_that_hangs_is_ended_and_tried_again(own_platform: Platform, job_r
     platform = own_platform
     app_available(platform.kubectl)
     job_runner.inject(Fault(job="tenant-", namespace=platform.namespace, hang=True))
-    platform.operator(HOA_JOB_DEADLINE_SECONDS="3").start()
+    platform.operator(HOA_JOB_DEADLINE_SECONDS="10").start()
     platform.kubectl.apply(tenant("seabreeze"))
-    platform.kubectl.wait_for("hoatenant", "seabreeze", refused("SchemaCurrent", "MigrationTimedOut"))
+    platform.kubectl.wait_for("hoatenant", "seabreeze", refused("SchemaCurrent", "MigrationTimedOut"), 60)
     platform.kubectl.wait_for("job", "tenant-seabreeze-migrate-0002-2", lambda _: True, 40)
     platform.kubectl.wait_for("hoatenant", "seabreeze", is_ready, 60)
 
@@ -110,8 +115,6 @@ def test_a_stopped_postgres_shows_and_heals(own_platform: Platform, own_postgres
 
 
 def test_a_lost_database_is_said_and_not_replaced(own_platform: Platform) -> None:
-    import psycopg
-
     platform = own_platform
     app_available(platform.kubectl)
     platform.operator().start()

@@ -37,10 +37,11 @@ def kill_after_every_step(operator: Operator, done: Callable[[], bool]) -> int:
     while not done():
         assert kills < MOST_KILLS, steps_taken(operator)
         seen = len(steps_taken(operator))
-        operator.start()
-        while len(steps_taken(operator)) == seen and not done():
-            time.sleep(0.01)
-        time.sleep(chance.random() * 0.05)
+        operator.process.start()
+        deadline = time.monotonic() + 20
+        while len(steps_taken(operator)) == seen and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(chance.random() * 0.01)
         operator.kill()
         kills += 1
     return kills
@@ -56,7 +57,7 @@ def one(platform: Platform, dbname: str, query: str) -> Any:
     """Return one value from a database."""
     with psycopg.connect(platform.postgres.dsn(dbname)) as connection:
         connection.execute("SET row_security = off")
-        row = connection.execute(query).fetchone()  # type: ignore[call-overload]
+        row = connection.execute(query).fetchone()
     return row[0] if row else None
 
 

@@ -261,3 +261,9 @@ def test_the_patch_makes_one_status_into_the_other(before: Json, after: Json) ->
     merged = {key: value for key, value in {**before, **patch}.items() if value is not None}
     assert merged == after
     assert (patch == {}) == (before == after)
+
+
+def test_a_rollback_goes_on_saying_the_same() -> None:
+    first = rolled_back()
+    again = status.rolled_back(Report(world().target.identity, first, NOW + timedelta(hours=1)), first, None)
+    assert difference(first, again) == {}
