@@ -87,7 +87,7 @@ class Operation:
 
     def route(self) -> Route:
         """As a Starlette route."""
-        decoder = msgspec.json.Decoder(self.request) if self.request is not None else None
+        decoder: msgspec.json.Decoder[Any] | None = msgspec.json.Decoder(self.request) if self.request else None
 
         async def endpoint(request: Request) -> Response:
             return await self._answer(request, decoder)

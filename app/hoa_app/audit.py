@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hoa_app.identity.actor import Actor
 
 
-async def audit(  # noqa: PLR0913 - the columns of one row
+async def audit(
     tx: Tx,
     actor: Actor | None,
     action: str,

@@ -157,7 +157,9 @@ def run(job: Job, result: Result) -> None:
                 _write_identity(connection, job, job.tenant)
                 _grant(connection, job, job.tenant)
                 result.invitation = _install_defaults(connection, job.tenant)
-    result.message = f"schema is at {head}" + ("" if result.from_revision == head else f", upgraded from {result.from_revision}")
+    result.message = f"schema is at {head}" + (
+        "" if result.from_revision == head else f", upgraded from {result.from_revision}"
+    )
 
 
 def _prepare(connection: psycopg.Connection[Any], job: Job) -> None:
@@ -294,7 +296,7 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
         code = _failed(result, error.code, error.reason, str(error))
     except psycopg.OperationalError as error:
         code = _failed(result, PASSING, type(error).__name__, first_line(error))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the operator must read of it
+    except Exception as error:
         code = _classify_wrapped(result, error)
     result.seconds = time.monotonic() - started
     line = result.line()

@@ -104,7 +104,9 @@ def _mail(read: _Reader) -> MailSettings:
     if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
         raise SettingsError("HOA_SMTP_URL must look like smtp://[user@]host:port or smtps://[user@]host:port")
     if parts.password:
-        raise SettingsError("HOA_SMTP_URL must not hold a password; mount it and name the file in HOA_SMTP_PASSWORD_FILE")
+        raise SettingsError(
+            "HOA_SMTP_URL must not hold a password; mount it and name the file in HOA_SMTP_PASSWORD_FILE"
+        )
     password_file = read.text("HOA_SMTP_PASSWORD_FILE", "")
     return MailSettings(
         host=parts.hostname,
@@ -164,5 +166,7 @@ class _Reader:
             try:
                 found.append(ip_network(item))
             except ValueError:
-                raise SettingsError(f"{name} holds {item!r}, which is not an address range such as 10.0.0.0/8") from None
+                raise SettingsError(
+                    f"{name} holds {item!r}, which is not an address range such as 10.0.0.0/8"
+                ) from None
         return tuple(found)

@@ -120,6 +120,12 @@ def _flashes(request: Request) -> list[dict[str, str]]:
     return [{"level": level, "message": message}]
 
 
+async def form_text(request: Request) -> dict[str, str]:
+    """The text fields of a submitted form."""
+    form = await request.form(max_files=0, max_fields=100)
+    return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
 def safe_next(value: str | None, default: str = "/") -> str:
     """A path on this host to go to after signing in; anything that could lead elsewhere becomes `default`."""
     if not value or not value.startswith("/") or value.startswith(("//", "/\\")):

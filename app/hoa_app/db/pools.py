@@ -206,14 +206,23 @@ class Pools:
         async def configure(connection: TenantConnection) -> None:
             await _check_identity(connection, tenant.id)
 
-        pool = AsyncConnectionPool(
+        async def check(connection: TenantConnection) -> None:
+            """Without a round trip: a server that went away has closed the socket, and reading it says so."""
+            try:
+                connection.pgconn.consume_input()
+            except psycopg.OperationalError:
+                # The others went with it: replaced now, they do not fail one request each.
+                self._spawn(pool.drain())
+                raise
+
+        pool: AsyncConnectionPool[TenantConnection] = AsyncConnectionPool(
             kwargs=self._parameters(tenant.database),
             connection_class=TenantConnection,
             min_size=0,
             max_size=size,
             open=False,
             configure=configure,
-            check=self._check,
+            check=check,
             name=tenant.slug,
             timeout=self._limits.wait_seconds,
             max_idle=self._limits.idle_seconds,
@@ -227,16 +236,6 @@ class Pools:
         self._failed.pop(tenant.id, None)
         self._metrics.pool_events.labels("opened").inc()
         self._count()
-
-    async def _check(self, connection: TenantConnection) -> None:
-        """Without a round trip: a server that went away has closed the socket, and reading it says so."""
-        try:
-            connection.pgconn.consume_input()
-        except psycopg.OperationalError:
-            pool = connection._pool  # noqa: SLF001 - the pool marks its connections so
-            if pool is not None:
-                self._spawn(pool.drain())
-            raise
 
     async def _grow(self, entry: _Entry) -> None:
         if entry.size < entry.share and self.reserved < self._limits.max_total:
@@ -254,7 +253,7 @@ class Pools:
     async def _drain(self, entry: _Entry) -> None:
         """Close once the requests that hold or await one of its connections are done."""
         deadline = time.monotonic() + 60
-        while entry.leased and time.monotonic() < deadline:
+        while entry.leased and time.monotonic() < deadline:  # noqa: ASYNC110 - an Event would cost every request
             await asyncio.sleep(0.02)
         await entry.pool.close(timeout=5)
 

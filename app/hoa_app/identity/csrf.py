@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
+if TYPE_CHECKING:
+    from hoa_app.identity.actor import Actor
+    from hoa_app.tenancy.tenant import Tenant
+
 FIELD = "csrf_token"
-HEADER = "x-csrf-token"
-COOKIE = "hoa_visit"
 
 
 def csrf_token(request: Request) -> str:
     """The token for forms of this page. It is bound to the session, or before sign-in to a random cookie."""
-    return str(request.state.tenant.keys.mac("csrf", _anchor(request)))
+    state = request.state
+    if state.actor is None:
+        # Tells the identity layer to send the cookie along with this page.
+        state.visit_used = True
+    return str(state.tenant.keys.mac("csrf", _anchor(state.actor, state.visit)))
 
 
-def csrf_matches(request: Request, given: str) -> bool:
+def anchor_matches(tenant: Tenant, actor: Actor | None, visit: str, given: str) -> bool:
     """Whether `given` was made for this browser by this tenant."""
-    return bool(request.state.tenant.keys.mac_matches("csrf", _anchor(request), given))
+    return tenant.keys.mac_matches("csrf", _anchor(actor, visit), given)
 
 
 def new_visit() -> str:
@@ -26,8 +33,5 @@ def new_visit() -> str:
     return secrets.token_urlsafe(24)
 
 
-def _anchor(request: Request) -> str:
-    actor = request.state.actor
-    if actor is not None:
-        return f"session:{actor.session_id}"
-    return f"visit:{request.state.visit}"
+def _anchor(actor: Actor | None, visit: str) -> str:
+    return f"session:{actor.session_id}" if actor is not None else f"visit:{visit}"

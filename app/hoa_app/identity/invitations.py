@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
@@ -35,9 +36,7 @@ class OpenInvitation:
     person_id: UUID | None
 
 
-async def invite(  # noqa: PLR0913 - the columns of one row
-    tx: Tx, actor: Actor, *, email: str, name: str, role: Role, person_id: UUID | None = None
-) -> UUID:
+async def invite(tx: Tx, actor: Actor, *, email: str, name: str, role: Role, person_id: UUID | None = None) -> UUID:
     """Invite someone, or invite them again: an open invitation to the same address is withdrawn.
 
     Raises 403 for a role the actor may not give, 409 for someone who can sign in already.
@@ -46,7 +45,9 @@ async def invite(  # noqa: PLR0913 - the columns of one row
         raise forbidden(f"As {actor.role.label.lower()} you cannot invite someone as {role.label.lower()}.")
     known = await tx.execute("SELECT 1 FROM users WHERE lower(email) = lower(%s)", (email,))
     if await known.fetchone():
-        raise Problem(409, "Already a user", f"{email} can sign in already.", [{"field": "email", "detail": "Has an account."}])
+        raise Problem(
+            409, "Already a user", f"{email} can sign in already.", [{"field": "email", "detail": "Has an account."}]
+        )
     await tx.execute(
         "UPDATE invitations SET revoked_at = now() WHERE lower(email) = lower(%s)"
         " AND accepted_at IS NULL AND revoked_at IS NULL",
@@ -64,6 +65,54 @@ async def invite(  # noqa: PLR0913 - the columns of one row
     return invitation_id
 
 
+_OPEN = "accepted_at IS NULL AND revoked_at IS NULL AND expires_at > now()"
+_COLUMNS = "id, email, name, role, created_at, sent_at, expires_at"
+
+
+async def list_open(tx: Tx) -> list[dict[str, Any]]:
+    """Invitations that can still be accepted, newest first."""
+    query = f"SELECT {_COLUMNS} FROM invitations WHERE {_OPEN} ORDER BY created_at DESC LIMIT 500"  # noqa: S608 - constants
+    return await (await tx.execute(query)).fetchall()
+
+
+async def get_open(tx: Tx, invitation_id: UUID) -> dict[str, Any]:
+    """One of them; raises the 404 problem."""
+    query = f"SELECT {_COLUMNS} FROM invitations WHERE {_OPEN} AND id = %s"  # noqa: S608 - constants
+    row = await (await tx.execute(query, (invitation_id,))).fetchone()
+    if row is None:
+        raise not_found("invitation")
+    return row
+
+
+async def withdraw(tx: Tx, actor: Actor, invitation_id: UUID) -> None:
+    """Make an invitation's link worthless; 404 for one that the actor could not have sent."""
+    cursor = await tx.execute(
+        "UPDATE invitations SET revoked_at = now() WHERE id = %s AND accepted_at IS NULL AND revoked_at IS NULL"
+        " AND role = ANY(%s) RETURNING email",
+        (invitation_id, [role.value for role in INVITABLE[actor.role]]),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise not_found("invitation")
+    await audit(tx, actor, "invitations.revoked", "invitation", invitation_id, {"email": row["email"]})
+
+
+def checked(name: str, email: str) -> tuple[str, str]:
+    """Name and address as they are stored; raises the 422 problem."""
+    name, email = " ".join(name.split()), email.strip()
+    errors = []
+    if not 1 <= len(name) <= 160:
+        errors.append({"pointer": "/name", "detail": "Give a name of at most 160 characters."})
+    local, at, domain = email.rpartition("@")
+    if not (
+        at and local and "." in domain and len(email) <= 254 and not any(c.isspace() or ord(c) < 33 for c in email)
+    ):
+        errors.append({"pointer": "/email", "detail": "This is not an email address."})
+    if errors:
+        raise Problem(422, "Some values are not acceptable", errors[0]["detail"], errors)
+    return name, email
+
+
 async def mint_link(tx: Tx, invitation_id: UUID) -> tuple[str, OpenInvitation] | None:
     """A new token for an invitation that is still open; the one before stops working. Called when the mail leaves."""
     token = secrets.token_urlsafe(32)
@@ -78,11 +127,11 @@ async def mint_link(tx: Tx, invitation_id: UUID) -> tuple[str, OpenInvitation] |
 
 async def find(tx: Tx, token: str, *, lock: bool = False) -> OpenInvitation:
     """The invitation behind a link; a 404 that says what to do when it is used up, withdrawn or too old."""
-    cursor = await tx.execute(
+    query = (
         "SELECT id, email, name, role, person_id FROM invitations WHERE token_hash = %s AND accepted_at IS NULL"
-        " AND revoked_at IS NULL AND expires_at > now()" + (" FOR UPDATE" if lock else ""),
-        (hash_secret(token),),
+        " AND revoked_at IS NULL AND expires_at > now()"
     )
+    cursor = await tx.execute(f"{query} FOR UPDATE" if lock else query, (hash_secret(token),))
     row = await cursor.fetchone()
     if row is None:
         raise Problem(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 T = TypeVar("T")
-MIN_LENGTH = 10
+MIN_LENGTH = 12
 MAX_LENGTH = 256
 # OWASP's password storage cheat sheet: m = 19 MiB, t = 2, p = 1.
 HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32, salt_len=16, type=Type.ID)
@@ -52,6 +52,16 @@ def _verify(stored: str, password: str) -> bool:
         return False
 
 
+def new_password_errors(form: Mapping[str, str], *personal: str) -> dict[str, str]:
+    """What is wrong with the fields `password` and `repeat` of a form, by field."""
+    found = complaint(form.get("password", ""), *personal)
+    if found:
+        return {"password": found}
+    if form.get("repeat", "") != form["password"]:
+        return {"repeat": "The two passwords are not the same."}
+    return {}
+
+
 def complaint(password: str, *personal: str) -> str | None:
     """Why a new password is not acceptable, in words for the form; None when it is.
 
@@ -67,4 +77,6 @@ def complaint(password: str, *personal: str) -> str | None:
     return None
 
 
-COMMON = frozenset({"1234567890", "password123", "password1234", "qwertyuiop", "0123456789", "passw0rd123", "letmein1234"})
+COMMON = frozenset(
+    {"1234567890", "password123", "password1234", "qwertyuiop", "0123456789", "passw0rd123", "letmein1234"}
+)

@@ -75,4 +75,6 @@ async def use(tx: Tx, token: str, password_hash: str) -> UUID:
 
 
 def _gone() -> Problem:
-    return Problem(404, "This link is no longer good", "It was used already or is older than an hour. Ask for a new one.")
+    return Problem(
+        404, "This link is no longer good", "It was used already or is older than an hour. Ask for a new one."
+    )

@@ -21,7 +21,7 @@ def normalize_host(raw: str) -> str | None:
     name, colon, port = raw.partition(":")
     if colon and port and not port.isdecimal():
         return None
-    name = name[:-1] if name.endswith(".") else name
+    name = name.removesuffix(".")
     if not name or len(name) > 253 or not name.isascii():
         return None
     return name.lower()

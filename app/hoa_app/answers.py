@@ -1,0 +1,86 @@
+"""Turning whatever went wrong into an answer: problem JSON for programs, a page for people, plain text for strangers."""
+
+from __future__ import annotations
+
+import msgspec
+import psycopg
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Scope
+
+from hoa_app.db.session import read_only_problem
+from hoa_app.logs import get_logger
+from hoa_app.problems import Problem, not_found, unavailable
+from hoa_app.tenancy.facts import Facts, wants_json
+from hoa_app.web import render
+
+log = get_logger()
+HTTP_TEXTS = {
+    405: "This address does not take that kind of request.",
+    400: "The request could not be understood.",
+    413: "What you sent is larger than this portal accepts.",
+}
+
+
+def problem_of(error: Exception) -> Problem:
+    """The Problem an exception stands for; anything unforeseen is a 500 that tells nothing but the request's id."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, HTTPException):
+        return _http_problem(error)
+    if isinstance(error, psycopg.Error) and (known := _database_problem(error)) is not None:
+        return known
+    if isinstance(error, ClientDisconnect):
+        return Problem(400, "The connection was closed", "The request did not arrive completely.")
+    return Problem(
+        500, "Something went wrong on our side", "It was noted. If it happens again, tell us the number below."
+    )
+
+
+def _database_problem(error: psycopg.Error) -> Problem | None:
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return unavailable("That took too long and was stopped. Try again, or ask for less at once.")
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        return read_only_problem()
+    if isinstance(error, psycopg.OperationalError):
+        return unavailable("The database is not reachable right now. Try again in a moment.")
+    return None
+
+
+def _http_problem(error: HTTPException) -> Problem:
+    if error.status_code == 404:
+        return not_found()
+    return Problem(error.status_code, "", HTTP_TEXTS.get(error.status_code, ""), headers=dict(error.headers or {}))
+
+
+def answer(scope: Scope, facts: Facts, problem: Problem) -> Response:
+    """The response for a problem."""
+    state = scope["state"]
+    request_id = state["request_id"]
+    if wants_json(scope, facts):
+        return Response(
+            msgspec.json.encode(problem.document(request_id)),
+            status_code=problem.status,
+            headers={**problem.headers, "Cache-Control": "no-store"},
+            media_type="application/problem+json",
+        )
+    if state["tenant"] is None:
+        return PlainTextResponse(f"{problem.title}\n", problem.status, headers=problem.headers)
+    try:
+        return _page(scope, problem, request_id)
+    except Exception:
+        log.exception("the page for a problem could not be made", status=problem.status)
+        return PlainTextResponse(f"{problem.title}\n{problem.detail}\n", problem.status, headers=problem.headers)
+
+
+def _page(scope: Scope, problem: Problem, request_id: str) -> Response:
+    suspended = scope["state"]["tenant"].state == "Suspended"
+    response = render(
+        Request(scope),
+        "suspended.html" if suspended else "problem.html",
+        {"problem": problem, "request_id": request_id},
+        problem.status,
+    )
+    response.headers.update({name: value for name, value in problem.headers.items() if name != "WWW-Authenticate"})
+    return response

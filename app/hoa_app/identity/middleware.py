@@ -1,0 +1,113 @@
+"""Who asks, and did they mean to? The session or token behind a request, and the forgery check on what it changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hoa_app.identity.bodies import Body, form_field
+from hoa_app.identity.cookies import Cookies
+from hoa_app.identity.csrf import FIELD, anchor_matches, new_visit
+from hoa_app.identity.sessions import find_actor
+from hoa_app.identity.tokens import ForeignTokenError, TokenError, Verifier, key_id
+from hoa_app.logs import get_logger
+from hoa_app.problems import Problem, unauthorized
+from hoa_app.tenancy.facts import UNSAFE, Facts, read_cookie
+
+if TYPE_CHECKING:
+    from hoa_app.identity.actor import Actor
+    from hoa_app.services import Services
+    from hoa_app.tenancy.tenant import Tenant
+
+ASSETS = "/assets/"
+log = get_logger()
+
+
+class Identity:
+    """Sets `request.state.actor`; refuses unsafe requests of a browser that do not carry the page's token."""
+
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self._app = app
+        self._services = services
+        self._verifier = Verifier()
+        self._cookies = Cookies(secure=services.settings.secure)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Look up, check, pass on."""
+        if scope["type"] != "http" or scope["path"].startswith(ASSETS):
+            await self._app(scope, receive, send)
+            return
+        state = scope["state"]
+        facts: Facts = state["facts"]
+        tenant: Tenant = state["tenant"]
+        bearer = _bearer(facts.authorization)
+        token = bearer or read_cookie(facts.cookie, self._cookies.session)
+        if token:
+            state["actor"] = await self._actor(scope, tenant, token, strict=bool(bearer))
+        if facts.tenant_id and state["actor"] is None:
+            raise unauthorized("x-tenant-id is accepted only with a valid session or token.")
+        known_visit = read_cookie(facts.cookie, self._cookies.visit)
+        state["visit"] = known_visit or new_visit()
+        body = Body(receive, self._services.settings.max_body_bytes, facts.content_length)
+        if scope["method"] in UNSAFE and not bearer:
+            await self._check_forgery(scope, facts, body)
+        await self._app(scope, body.receive, send if known_visit else self._with_visit(state, send))
+
+    async def _actor(self, scope: Scope, tenant: Tenant, token: str, *, strict: bool) -> Actor | None:
+        """A bad bearer token is refused; a bad cookie is a visitor who has not signed in yet."""
+        try:
+            claims = self._verifier.verify(tenant, token)
+        except TokenError as error:
+            self._note_foreign(tenant, token, error)
+            if strict:
+                raise unauthorized("The token is not valid here.") from None
+            return None
+        actor = await find_actor(scope["state"]["db"], claims)
+        if actor is None and strict:
+            raise unauthorized("The token was revoked or is too old.")
+        return actor
+
+    def _note_foreign(self, tenant: Tenant, token: str, error: TokenError) -> None:
+        if not isinstance(error, ForeignTokenError) or self._services.registry.owner_of_key(key_id(token)) is None:
+            return
+        self._services.metrics.isolation_refusals.labels("token", tenant.id_text).inc()
+        log.warning("isolation refusal", lock="token", why=str(error), tenant=tenant.id_text)
+
+    async def _check_forgery(self, scope: Scope, facts: Facts, body: Body) -> None:
+        state = scope["state"]
+        if scope["path"].startswith("/api/") and state["actor"] is None:
+            # Nothing of the browser's is used, so there is nothing to forge.
+            return
+        if not same_origin(facts):
+            raise _forged("The form came from another site.")
+        given = facts.csrf or form_field(await body.peek(), facts.content_type, FIELD)
+        if not given or not anchor_matches(state["tenant"], state["actor"], state["visit"], given):
+            raise _forged(
+                "The page was open for too long, or cookies are blocked. Go back, reload it and send it again."
+            )
+
+    def _with_visit(self, state: dict[str, object], send: Send) -> Send:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and state["visit_used"]:
+                cookie = self._cookies.visit_header(str(state["visit"]))
+                message["headers"] = [*message["headers"], (b"set-cookie", cookie)]
+            await send(message)
+
+        return sending
+
+
+def same_origin(facts: Facts) -> bool:
+    """What browsers themselves say of where a request was started; programs say nothing and pass on to the token."""
+    if facts.fetch_site and facts.fetch_site not in ("same-origin", "none"):
+        return False
+    return not facts.origin or facts.origin.partition("://")[2].lower() == facts.host.lower()
+
+
+def _bearer(authorization: str) -> str:
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _forged(detail: str) -> Problem:
+    return Problem(403, "This form can no longer be sent", detail)
