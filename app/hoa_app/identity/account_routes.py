@@ -12,7 +12,7 @@ from hoa_app.audit import audit
 from hoa_app.identity.accounts import change_password, stored_password
 from hoa_app.identity.actor import Actor, requires
 from hoa_app.identity.api_tokens import create_token, list_tokens, revoke_token
-from hoa_app.identity.passwords import new_password_errors
+from hoa_app.identity.passwords import password_errors
 from hoa_app.identity.sessions import list_sessions, revoke_all, revoke_session
 from hoa_app.problems import Problem, not_found
 from hoa_app.web import form_text, redirect, render, services
@@ -45,7 +45,7 @@ async def password(request: Request) -> Response:
     if not await passwords.verify(stored, form.get("current", "")):
         errors["current"] = "This is not your current password."
     else:
-        errors = new_password_errors(form, actor.email, actor.name)
+        errors = password_errors(form, actor.email, actor.name)
     if errors:
         return await _page(request, 422, errors=errors)
     hashed = await passwords.hash(form["password"])
@@ -71,7 +71,7 @@ async def new_token(request: Request) -> Response:
             raise
         errors = {f"token_{error['field']}": str(error["detail"]) for error in problem.errors}
         return await _page(request, 422, errors=errors, values={"token_name": name, "token_days": days})
-    return await _page(request, new_token=made.token)
+    return await _page(request, new_token=made)
 
 
 @requires()

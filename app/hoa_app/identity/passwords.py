@@ -52,14 +52,10 @@ def _verify(stored: str, password: str) -> bool:
         return False
 
 
-def new_password_errors(form: Mapping[str, str], *personal: str) -> dict[str, str]:
-    """What is wrong with the fields `password` and `repeat` of a form, by field."""
+def password_errors(form: Mapping[str, str], *personal: str) -> dict[str, str]:
+    """What is wrong with the new password in a form, by field."""
     found = complaint(form.get("password", ""), *personal)
-    if found:
-        return {"password": found}
-    if form.get("repeat", "") != form["password"]:
-        return {"repeat": "The two passwords are not the same."}
-    return {}
+    return {"password": found} if found else {}
 
 
 def complaint(password: str, *personal: str) -> str | None:

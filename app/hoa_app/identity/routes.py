@@ -11,7 +11,7 @@ from hoa_app.identity import account_routes, invitations, resets
 from hoa_app.identity.accounts import Accounts
 from hoa_app.identity.actor import Actor
 from hoa_app.identity.cookies import Cookies
-from hoa_app.identity.passwords import new_password_errors
+from hoa_app.identity.passwords import password_errors
 from hoa_app.identity.sessions import Client, open_session, revoke_session
 from hoa_app.problems import Problem
 from hoa_app.services import Services
@@ -64,7 +64,7 @@ def _sign_in_form(
     request: Request, target: str, values: dict[str, str], errors: dict[str, str], problem: Problem | None = None
 ) -> Response:
     status = problem.status if problem else 200
-    response = render(request, "auth/sign_in.html", {"values": {**values, "next": target}, "errors": errors}, status)
+    response = render(request, "auth/sign_in.html", {"next": target, "values": values, "errors": errors}, status)
     if problem:
         response.headers.update(problem.headers)
     return response
@@ -117,7 +117,7 @@ def _invitation_errors(
     errors = {}
     if not 1 <= len(values["name"]) <= 160:
         errors["name"] = "Tell us your name, in at most 160 characters."
-    errors.update(new_password_errors(form, found.email, values["name"]))
+    errors.update(password_errors(form, found.email, values["name"]))
     if not values["consent"]:
         errors["consent"] = "Agree to the terms to go on."
     return errors
@@ -130,7 +130,7 @@ def _invitation_form(
     errors: dict[str, str],
     status: int = 200,
 ) -> Response:
-    context = {"email": found.email, "role": found.role, "values": values, "errors": errors}
+    context = {"invitation": found, "values": values, "errors": errors}
     return render(request, "auth/invitation.html", context, status)
 
 
@@ -158,7 +158,7 @@ def _forgot_form(
     request: Request, email: str, errors: dict[str, str], *, sent_to: str = "", status: int = 200
 ) -> Response:
     context = {"values": {"email": email}, "errors": errors, "sent_to": sent_to}
-    return render(request, "auth/forgot_password.html", context, status)
+    return render(request, "auth/forgot.html", context, status)
 
 
 async def reset_page(request: Request) -> Response:
@@ -174,7 +174,7 @@ async def reset(request: Request) -> Response:
     token = request.path_params["token"]
     async with request.state.db.transaction(readonly=True) as tx:
         email = await resets.check(tx, token)
-    errors = new_password_errors(form, email)
+    errors = password_errors(form, email)
     if errors:
         return _reset_form(request, email, errors, 422)
     hashed = await services(request).passwords.hash(form["password"])
@@ -186,7 +186,7 @@ async def reset(request: Request) -> Response:
 
 
 def _reset_form(request: Request, email: str, errors: dict[str, str], status: int = 200) -> Response:
-    return render(request, "auth/reset_password.html", {"email": email, "errors": errors}, status)
+    return render(request, "auth/reset.html", {"email": email, "errors": errors}, status)
 
 
 ROUTES: tuple[BaseRoute, ...] = (
