@@ -86,6 +86,8 @@ class Buildah:
 
     def _forget_older(self, name: str, digest: str) -> None:
         """Keep one build of each image: yesterday's is never wanted again."""
+        # A build that was killed leaves its container, which holds on to images.
+        self._buildah(["rm", "--all"])
         listed = json.loads(self._buildah(["images", "--json", "--filter", f"reference=hoa-connect/{name}"]) or "[]")
         for tag in {tag for item in listed for tag in item.get("names") or ()}:
             if tag.startswith(f"localhost/hoa-connect/{name}:") and not tag.endswith(f":{digest}"):
