@@ -1,0 +1,72 @@
+"""Where a tenant's database goes."""
+
+from __future__ import annotations
+
+import pytest
+
+from hoa_operator.errors import OperatorError, UserError, WorldError
+from hoa_operator.servers import DatabaseServer, PlacementRequest, choose, parse_server
+from tests.unit.operator.samples import server, server_body
+
+NOWHERE = PlacementRequest(None, None, None)
+
+
+def chosen(request: PlacementRequest, *servers: DatabaseServer, **load: int) -> str:
+    return choose(request, servers, load).name
+
+
+def refusal(request: PlacementRequest, *servers: DatabaseServer, **load: int) -> OperatorError:
+    with pytest.raises(OperatorError) as caught:
+        choose(request, servers, load)
+    return caught.value
+
+
+def test_the_emptiest_is_chosen_and_the_name_breaks_ties() -> None:
+    assert chosen(NOWHERE, server("b"), server("a")) == "a"
+    assert chosen(NOWHERE, server("a"), server("b"), a=2, b=1) == "b"
+
+
+def test_one_that_does_not_answer_comes_last() -> None:
+    down = {"conditions": [{"type": "Ready", "status": "False", "message": "away"}]}
+    body = {**server_body("a"), "status": down}
+    assert chosen(NOWHERE, parse_server(body), server("b"), b=9) == "b"
+
+
+def test_unschedulable_and_full_servers_take_nobody_new() -> None:
+    closed = server("a", scheduling="Unschedulable")
+    full = server("b", capacity={"maxTenants": 1})
+    assert chosen(NOWHERE, closed, full, server("c"), b=1, c=400) == "c"
+    assert isinstance(refusal(NOWHERE, closed), UserError)
+    error = refusal(NOWHERE, full, b=1)
+    assert isinstance(error, WorldError)
+    assert error.reason == "DatabaseServerFull"
+
+
+def test_the_region_holds() -> None:
+    east, west = server("east", region="us-east-1"), server("west", region="us-west-2")
+    assert chosen(PlacementRequest(None, None, "us-west-2"), east, west) == "west"
+    assert refusal(PlacementRequest(None, None, "eu"), east, west).reason == "NoDatabaseServer"
+    assert refusal(PlacementRequest(None, "east", "us-west-2"), east, west).reason == "RegionMismatch"
+
+
+def test_a_named_server_is_taken_also_when_unschedulable() -> None:
+    assert chosen(PlacementRequest(None, "a", None), server("a", scheduling="Unschedulable"), server("b")) == "a"
+
+
+def test_data_that_lies_somewhere_stays_there() -> None:
+    assert chosen(PlacementRequest("a", None, None), server("a", capacity={"maxTenants": 0}), server("b"), a=5) == "a"
+    gone = refusal(PlacementRequest("gone", None, None), server("a"))
+    assert gone.reason == "DatabaseServerMissing"
+    assert "there are: a" in gone.message
+
+
+def test_a_server_is_read_whole() -> None:
+    read = parse_server(server_body(capacity={"maxTenants": 7, "maxConnections": 100}))
+    assert (read.host, read.port, read.sslmode, read.max_tenants, read.max_connections) == (
+        "postgres",
+        5432,
+        "require",
+        7,
+        100,
+    )
+    assert (read.ready, read.schedulable, read.template_revision) == (None, True, None)

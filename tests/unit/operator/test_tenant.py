@@ -1,0 +1,102 @@
+"""HOATenant parsed: defaults, and what only code can check."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hoa_operator.errors import UserError
+from hoa_operator.target import check_hosts
+from hoa_operator.tenant import (
+    Branding,
+    Domain,
+    Issuer,
+    LimitOverrides,
+    format_time,
+    parse_identity,
+    parse_spec,
+    parse_time,
+)
+from tests.unit.operator.samples import tenant_body
+
+
+def test_defaults() -> None:
+    spec = parse_spec(tenant_body())
+    assert (spec.slug, spec.tier, spec.state, spec.policy, spec.placement) == (
+        "seabreeze",
+        "Auto",
+        "Active",
+        "Managed",
+        "Shared",
+    )
+    assert (spec.time_zone, spec.region, spec.database.deletion_policy) == ("America/New_York", None, "Retain")
+    assert (spec.domains, spec.limits, spec.branding) == ((), LimitOverrides(), Branding())
+
+
+def test_everything_that_can_be_said() -> None:
+    spec = parse_spec(
+        tenant_body(
+            slug="sea",
+            domains=[
+                {"host": "a.example", "tls": {"secretName": "s"}},
+                {"host": "b.example", "tls": {"issuerRef": {"name": "i"}}},
+            ],
+            branding={"primaryColor": "#010203"},
+            limits={"statementTimeout": "1m", "storage": "1Gi", "cpu": 2, "databaseConnections": 3},
+            database={"extensions": ["pg_trgm", "citext"], "deletionPolicy": "Delete", "serverName": "x"},
+        )
+    )
+    assert spec.domains == (Domain("a.example", "s"), Domain("b.example", None, Issuer("i", "ClusterIssuer")))
+    assert spec.branding.to_json() == {"primaryColor": "#010203"}
+    assert spec.limits == LimitOverrides(
+        database_connections=3, statement_timeout_ms=60_000, storage_bytes=2**30, cpu_millicores=2000
+    )
+    assert spec.database.extensions == ("citext", "pg_trgm")
+    assert spec.hosts("hoa.test") == ("sea.hoa.test", "a.example", "b.example")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"timeZone": "Mars/Olympus"}, "TimeZoneUnknown"),
+        ({"timeZone": "../etc/passwd"}, "TimeZoneUnknown"),
+        ({"limits": {"storage": "much"}}, "LimitInvalid"),
+        ({"admin": {"name": "No Address"}}, "SpecInvalid"),
+    ],
+)
+def test_what_only_code_can_check(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_spec(tenant_body(**change))
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("host", ["hoa.test", "pinnacle.hoa.test", "a.b.hoa.test"])
+def test_hosts_of_the_platform_are_not_given_away(host: str) -> None:
+    spec = parse_spec(tenant_body(domains=[{"host": host}]))
+    with pytest.raises(UserError, match="the platform's own domain"):
+        check_hosts(spec, "hoa.test")
+
+
+def test_the_own_host_may_be_named_again() -> None:
+    spec = parse_spec(tenant_body(domains=[{"host": "seabreeze.hoa.test"}, {"host": "nothoa.test"}]))
+    assert check_hosts(spec, "hoa.test") == ("seabreeze.hoa.test", "nothoa.test")
+
+
+def test_identity() -> None:
+    identity = parse_identity(tenant_body(finalizer=False, meta={"deletionTimestamp": "2026-11-23T12:00:00Z"}))
+    assert (identity.deleting, identity.has_finalizer, identity.retry_requested) == (True, False, False)
+    assert str(identity) == "hoa-connect/seabreeze"
+    again = parse_identity(tenant_body(meta={"annotations": {"hoaconnect.com/retry": ""}}))
+    assert again.retry_requested
+    assert replace(identity, deleting=False) != identity
+
+
+@given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001 - the zone is added below
+def test_times_read_back(moment: datetime) -> None:
+    whole = moment.replace(microsecond=0, tzinfo=UTC)
+    assert parse_time(format_time(whole)) == whole
