@@ -4,6 +4,7 @@ A file is refused whole (``FileRefusedError``) when nothing in it could be trust
 Anything else is an error of one row, so that a person mends all of them in one go instead of uploading once per mistake.
 """
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator, Mapping
@@ -79,8 +80,9 @@ def decoded(data: bytes) -> str:
         raise FileRefusedError("This is an Excel workbook, not a CSV file.", _SAVE_AS)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or _looks_like_utf16(data):
         raise FileRefusedError("This file is saved as UTF-16 (Excel calls it “Unicode Text”).", _SAVE_AS, 1)
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode()
     except UnicodeDecodeError as error:
         raise _not_utf8(data, error.start) from None
     if "\x00" in text:
@@ -96,7 +98,6 @@ def _looks_like_utf16(data: bytes) -> bool:
 
 def _not_utf8(data: bytes, start: int) -> FileRefusedError:
     """Where the first byte that is not UTF-8 stands, and what it probably was meant to be."""
-    start += 3 if data.startswith(b"\xef\xbb\xbf") and start < 3 else 0
     line = data.count(b"\n", 0, start) + 1
     try:
         likely = data[start : start + 1].decode("cp1252")
