@@ -1,0 +1,150 @@
+"""Audits find what watches missed; usage is read often until the welcome mail is out, then rarely."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from hoa_operator.cache import Cache, Change
+from hoa_operator.kinds import DEPLOYMENT, POD, SECRET, TENANT, WATCHED, Kind
+from hoa_operator.postgres.model import Usage
+from hoa_operator.usage import UsageBook
+from hoa_operator.watch import DEAD_SECONDS, Auditor, WatchHealth, selector
+from tests.unit.operator.samples import UID, usage
+
+Json = dict[str, Any]
+
+
+class Server:
+    """The API server's objects of all kinds."""
+
+    def __init__(self, *items: Json) -> None:
+        self.items = {item["metadata"]["name"]: item for item in items}
+
+    async def list_all(self, kind: Kind, labels: str = "", *, metadata_only: bool = False) -> tuple[list[Json], int]:
+        return [item for item in self.items.values() if kind is SECRET], 1000
+
+    async def get(self, kind: Kind, name: str) -> Json | None:
+        return self.items.get(name)
+
+
+def secret(name: str, version: int = 1, uid: str = "") -> Json:
+    return {"kind": "Secret", "metadata": {"name": name, "uid": uid or name, "resourceVersion": str(version)}}
+
+
+def auditor(server: Server, cache: Cache) -> tuple[Auditor, list[Change]]:
+    told: list[Change] = []
+    return Auditor(server, cache, "hoa-connect", told.append), told  # type: ignore[arg-type]
+
+
+async def test_the_cache_is_filled() -> None:
+    cache = Cache()
+    audit, told = auditor(Server(secret("a"), secret("b")), cache)
+    await audit.fill()
+    assert [item["metadata"]["name"] for item in cache.all(SECRET)] == ["a", "b"]
+    assert len(told) == 2
+
+
+async def test_a_watch_that_keeps_up_is_alive() -> None:
+    server, cache = Server(secret("a")), Cache()
+    audit, _ = auditor(server, cache)
+    await audit.fill()
+    server.items["a"] = secret("a", 2)
+    assert await audit.audit(SECRET)
+    cache.observe(SECRET, secret("a", 2))
+    assert await audit.audit(SECRET)
+
+
+async def test_a_watch_that_missed_the_same_thing_twice_is_dead() -> None:
+    server, cache = Server(secret("a")), Cache()
+    audit, _ = auditor(server, cache)
+    await audit.fill()
+    server.items["a"] = secret("a", 2)
+    assert await audit.audit(SECRET)
+    assert not await audit.audit(SECRET)
+    cache.observe(SECRET, secret("a", 2))
+    assert await audit.audit(SECRET)
+
+
+async def test_a_deletion_that_was_missed_is_told() -> None:
+    server, cache = Server(secret("a")), Cache()
+    audit, told = auditor(server, cache)
+    await audit.fill()
+    server.items.clear()
+    assert await audit.audit(SECRET)
+    assert cache.all(SECRET) == []
+    assert told[-1].after is None
+
+
+async def test_a_successor_of_the_same_name_is_taken_in() -> None:
+    server, cache = Server(secret("a", uid="old")), Cache()
+    audit, _ = auditor(server, cache)
+    await audit.fill()
+    server.items["a"] = secret("a", 5, uid="new")
+    await audit.audit(SECRET)
+    found = cache.get(SECRET, "a")
+    assert found is not None
+    assert found["metadata"]["uid"] == "new"
+
+
+async def test_what_is_younger_than_the_listing_is_not_taken_for_gone() -> None:
+    server, cache = Server(), Cache()
+    audit, _ = auditor(server, cache)
+    cache.observe(SECRET, secret("young", 2000))
+    await audit.audit(SECRET)
+    assert cache.get(SECRET, "young") is not None
+
+
+def test_silence_that_lasts_is_death() -> None:
+    health = WatchHealth(0.0)
+    assert health.dead(DEAD_SECONDS) == []
+    health.alive(TENANT, 100.0)
+    dead = health.dead(DEAD_SECONDS + 1)
+    assert "HOATenant" not in dead
+    assert len(dead) == len(WATCHED) - 1
+
+
+def test_only_ours_is_watched() -> None:
+    assert selector(TENANT, "r") == ""
+    assert selector(DEPLOYMENT, "r") == "app.kubernetes.io/instance=r"
+    assert selector(SECRET, "r") == "app.kubernetes.io/instance=r,app.kubernetes.io/managed-by=hoa-operator"
+    assert selector(POD, "r").endswith(",app.kubernetes.io/component=migration")
+
+
+class Readings:
+    """A database's usage that changes, and how often it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.mail = "Queued"
+
+    async def __call__(self, _: UUID) -> Usage | None:
+        self.asked += 1
+        return usage(self.mail)
+
+
+async def test_usage_is_read_often_at_first_then_rarely() -> None:
+    now = 0.0
+    readings = Readings()
+    book = UsageBook(lambda: now, 300.0)
+    tenant = UUID(UID)
+    assert book.next_look(tenant) is None
+    await book.read(tenant, readings)
+    assert book.next_look(tenant) == 2.0
+    await book.read(tenant, readings)
+    assert readings.asked == 1
+    now = 100.0
+    await book.read(tenant, readings)
+    assert (readings.asked, book.next_look(tenant)) == (2, 25.0)
+    now, readings.mail = 200.0, "Sent"
+    await book.read(tenant, readings)
+    assert book.next_look(tenant) is None
+    now = 499.0
+    await book.read(tenant, readings)
+    assert readings.asked == 3
+    now = 501.0
+    await book.read(tenant, readings)
+    assert readings.asked == 4
+    book.forget(tenant)
+    await book.read(tenant, readings)
+    assert readings.asked == 5
