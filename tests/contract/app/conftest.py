@@ -1,15 +1,21 @@
-"""Fixtures of the app's contract tests: a platform with two tenants whose data must never meet."""
+"""Fixtures of the app's contract tests: a platform with two tenants whose data must never meet, and the app serving them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 
+from hoa_app.features import FEATURES
+from hoa_app.main import create_app
+from hoa_app.settings import Settings
+from tests.contract.app.browser import Site
 from tests.contract.app.platform import MadeTenant, Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from tests.fix_postgres import PostgresAccess
 
@@ -32,3 +38,21 @@ def seabreeze(platform: Platform) -> MadeTenant:
 def pinnacle(platform: Platform) -> MadeTenant:
     """The second tenant."""
     return platform.make_tenant("pinnacle")
+
+
+@asynccontextmanager
+async def serving(platform: Platform, **environment: str) -> AsyncIterator[Site]:
+    """The app with every feature, in this process, over the platform's registry."""
+    app: Any = create_app(Settings.from_env(platform.environment(**environment)), FEATURES)
+    async with app.router.lifespan_context(app):
+        site = Site(app)
+        await site.services.registry.loaded.wait()
+        yield site
+        await site.close()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def site(platform: Platform, seabreeze: MadeTenant, pinnacle: MadeTenant) -> AsyncIterator[Site]:
+    """The app serving both tenants for the whole run; tests that change how it is set up make their own."""
+    async with serving(platform) as made:
+        yield made
