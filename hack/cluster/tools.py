@@ -65,7 +65,7 @@ def ensure(name: str, paths: Paths | None = None) -> Path:
         raise ClusterError(f"There is no tool {name!r}.", f"Known tools: {', '.join(sorted(TOOLS))}.")
     tool = TOOLS[name]
     go = golang.find(paths)
-    folder = paths.cache / "tools" / f"{tool.name}-{_digest(tool, go, paths)}"
+    folder = paths.cache / "tools" / f"{tool.name}-{digest(tool, go, paths)}"
     if not folder.is_dir():
         _build(tool, golang.ensure(paths), folder, paths)
     return folder
@@ -74,11 +74,11 @@ def ensure(name: str, paths: Paths | None = None) -> Path:
 def ensure_kubectl(paths: Paths) -> Path:
     """The folder with kubectl: the whole Kubernetes where it is already built, else kubectl alone."""
     tool = TOOLS["kubernetes"]
-    whole = paths.cache / "tools" / f"kubernetes-{_digest(tool, golang.find(paths), paths)}"
+    whole = paths.cache / "tools" / f"kubernetes-{digest(tool, golang.find(paths), paths)}"
     return whole if whole.is_dir() else ensure("kubectl", paths)
 
 
-def _digest(tool: Tool, go: golang.Go, paths: Paths) -> str:
+def digest(tool: Tool, go: golang.Go, paths: Paths) -> str:
     """The key of the cache: everything that the outcome follows from."""
     pins = paths.repository / "hack" / "tools" / tool.folder
     key = hashlib.sha256()
