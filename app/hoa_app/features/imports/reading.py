@@ -4,14 +4,8 @@ from collections.abc import AsyncIterator
 from datetime import date
 
 import anyio.to_thread
-from starlette.datastructures import UploadFile
 
 from hoa_app.features.imports.csvfile import MAX_BYTES, FileRefusedError, ParsedFile, parse
-
-
-async def read_upload(upload: UploadFile, default_community: str, today: date) -> ParsedFile:
-    """Parse an uploaded file; raises FileRefusedError."""
-    return await read_bytes(await upload.read(MAX_BYTES + 1), default_community, today)
 
 
 async def read_stream(chunks: AsyncIterator[bytes], default_community: str, today: date) -> ParsedFile:

@@ -10,7 +10,7 @@ from hoa_app.features.communities import service as communities
 from hoa_app.features.imports import service
 from hoa_app.features.imports.columns import TEMPLATE
 from hoa_app.features.imports.csvfile import MAX_BYTES, MAX_ROWS, FileRefusedError
-from hoa_app.features.imports.reading import read_upload
+from hoa_app.features.imports.reading import read_bytes
 from hoa_app.features.kit.moments import today
 from hoa_app.features.kit.pages import actor_of, database, page, path_id, query_id, submitted
 from hoa_app.features.kit.profile import time_zone
@@ -52,16 +52,16 @@ async def upload(request: Request) -> Response:
     async with database(request).transaction(readonly=True) as tx:
         zone = await time_zone(tx)
         names = {str(key): name for key, name in await communities.names(tx)}
-    files = [file for file in sent.files("file") if file.filename]
+    files = sent.files("file")
     if not files:
         missing = FileRefusedError("No file was chosen.", "Choose the CSV file that holds your homeowners.")
         return await _index(request, missing, chosen)
     try:
-        parsed = await read_upload(files[0], names.get(chosen, ""), today(zone))
+        parsed = await read_bytes(files[0].data, names.get(chosen, ""), today(zone))
     except FileRefusedError as refused:
         return await _index(request, refused, chosen)
     async with database(request).transaction() as tx:
-        made = await service.preview(tx, actor_of(request), files[0].filename or "homeowners.csv", parsed)
+        made = await service.preview(tx, actor_of(request), files[0].filename, parsed)
     return redirect(request, f"/imports/{made}")
 
 

@@ -1,12 +1,12 @@
 """What every page shares: reading what was submitted, and words for instants in the company's time zone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -21,21 +21,33 @@ MAX_FILES = 10
 
 
 @dataclass(frozen=True)
+class Upload:
+    """One file of a form."""
+
+    filename: str
+    data: bytes
+
+
+@dataclass(frozen=True)
 class Sent:
-    """A submitted form: its text fields, and the files that came with it."""
+    """A submitted form: its text fields, and the files that were chosen in it, by field."""
 
     text: Mapping[str, str]
-    form: FormData
+    uploads: Mapping[str, Sequence[Upload]]
 
-    def files(self, name: str) -> list[UploadFile]:
-        """Uploads of one field."""
-        return [value for value in self.form.getlist(name) if isinstance(value, UploadFile)]
+    def files(self, name: str) -> Sequence[Upload]:
+        """Uploads of one field. A file field left alone sends one file without a name, which is none."""
+        return self.uploads.get(name, ())
 
 
 async def submitted(request: Request) -> Sent:
-    """What the browser sent."""
-    form = await request.form(max_files=MAX_FILES, max_fields=100, max_part_size=256 * 1024)
-    return Sent({key: value for key, value in form.items() if isinstance(value, str)}, form)
+    """What the browser sent; the gate in front has held it to the size that one request may have."""
+    async with request.form(max_files=MAX_FILES, max_fields=100, max_part_size=256 * 1024) as form:
+        uploads: dict[str, list[Upload]] = {}
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile) and value.filename:
+                uploads.setdefault(name, []).append(Upload(value.filename, await value.read()))
+        return Sent({name: value for name, value in form.items() if isinstance(value, str)}, uploads)
 
 
 def actor_of(request: Request) -> Actor:

@@ -112,7 +112,7 @@ async def create(request: Request) -> Response:
     sent, actor, db = await submitted(request), actor_of(request), database(request)
     try:
         form = NewRequest.read(sent.text)
-        photos = await checked(sent.files("photos"))
+        photos = checked(sent.files("photos"))
         async with db.transaction(readonly=True) as tx:
             again = await service.submitted_before(tx, actor, form.submission_key)
             if photos:
@@ -212,7 +212,7 @@ async def add_photos(request: Request) -> Response:
     sent, actor, db = await submitted(request), actor_of(request), database(request)
     request_id: UUID = path_id(request)
     try:
-        photos = await checked(sent.files("photos"), at_least=1)
+        photos = checked(sent.files("photos"), at_least=1)
         async with db.transaction(readonly=True) as tx:
             await service.get(tx, actor, request_id)
             check_room(request.state.tenant, await service.stored_bytes(tx), photos)

@@ -5,25 +5,23 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from starlette.datastructures import UploadFile
-
 from hoa_app.features.kit.answers import Rejected
+from hoa_app.features.kit.pages import Upload
 from hoa_app.features.requests.model import PhotoInfo
-from hoa_app.features.requests.photos import MAX_PHOTO_BYTES, MAX_PHOTOS, Photo, PhotoRefusedError, checked_photo
+from hoa_app.features.requests.photos import MAX_PHOTOS, Photo, PhotoRefusedError, checked_photo
 from hoa_app.problems import Problem
 from hoa_app.storage import Storage
 from hoa_app.tenancy.tenant import Tenant
 
 
-async def checked(files: Sequence[UploadFile], *, at_least: int = 0) -> list[Photo]:
-    """The uploads as photos; raises Rejected. A file field left alone sends one file without a name."""
-    chosen = [file for file in files if file.filename]
-    if len(chosen) < at_least:
+def checked(files: Sequence[Upload], *, at_least: int = 0) -> list[Photo]:
+    """The uploads as photos; raises Rejected."""
+    if len(files) < at_least:
         raise Rejected({"photos": "Choose at least one photo."})
-    if len(chosen) > MAX_PHOTOS:
-        raise Rejected({"photos": f"Choose at most {MAX_PHOTOS} photos; you chose {len(chosen)}."})
+    if len(files) > MAX_PHOTOS:
+        raise Rejected({"photos": f"Choose at most {MAX_PHOTOS} photos; you chose {len(files)}."})
     try:
-        return [checked_photo(file.filename or "", await file.read(MAX_PHOTO_BYTES + 1)) for file in chosen]
+        return [checked_photo(file.filename, file.data) for file in files]
     except PhotoRefusedError as error:
         raise Rejected({"photos": f"{error} Nothing was sent; please choose the photos again."}) from None
 

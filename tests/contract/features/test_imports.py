@@ -1,0 +1,244 @@
+"""Homeowners from a spreadsheet: previewed, imported whole or not at all, once."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.contract.features.office import id_of, shown
+
+if TYPE_CHECKING:
+    from tests.contract.features.office import Office
+
+HEADER = "community,unit,unit_address,name,email,phone,mailing_address,owner_since,primary_contact"
+
+
+def file(*rows: str) -> str:
+    return "\n".join((HEADER, *rows)) + "\n"
+
+
+async def owners(office: Office, community: str) -> list[tuple[object, ...]]:
+    return office.rows(
+        "SELECT u.label, p.name, p.email, p.phone, o.valid_from::text, o.is_primary FROM ownerships o"
+        " JOIN people p ON p.id = o.person_id JOIN units u ON u.id = o.unit_id JOIN communities c ON c.id = u.community_id"
+        " WHERE c.name = %s ORDER BY u.sort_key, p.name",
+        community,
+    )
+
+
+async def test_nothing_is_imported_before_it_is_confirmed(office: Office) -> None:
+    place = office.unique("Harbor")
+    path = await office.preview(
+        file(
+            f"{place},1A,,Ana Torres,{id(place)}@x.example,(555) 010-4477,,2021-04-30,yes", f"{place},2,,Bo Stone,,,,,"
+        )
+    )
+    page = shown(await office.owner.see(path))
+    assert "2 new 0 updated 0 unchanged 0 errors" in page
+    assert f"1 new community will be made {place}" in page
+    assert await owners(office, place) == []
+
+    assert await office.owner.done(f"{path}/confirm") == path
+    assert "Imported 2 lines: 2 new people, 2 new units, 1 new communities." in shown(await office.owner.see(path))
+    first, second = await owners(office, place)
+    assert first == ("1A", "Ana Torres", f"{id(place)}@x.example", "(555) 010-4477", "2021-04-30", True)
+    assert second[:2] == ("2", "Bo Stone")
+
+
+async def test_confirming_twice_and_importing_again_change_nothing(office: Office) -> None:
+    place = office.unique("Harbor")
+    text = file(f"{place},1,1 Way,Ana,{id(place)}@x.example,5550104477,Box 1,2020-01-01,yes", f"{place},2,,Bo,,,,,")
+    path = await office.preview(text)
+    await asyncio.gather(*(office.owner.done(f"{path}/confirm") for _ in range(3)))
+    before = await owners(office, place)
+    assert len(before) == 2
+    again = await office.preview(text)
+    assert "0 new 0 updated 2 unchanged" in shown(await office.owner.see(again))
+    await office.owner.done(f"{again}/confirm")
+    assert await owners(office, place) == before
+    versions = office.rows("SELECT version FROM people WHERE email = %s", f"{id(place)}@x.example")
+    assert versions == [(1,)]
+
+
+async def test_a_later_file_updates_and_never_erases(office: Office) -> None:
+    place, mail = office.unique("Harbor"), f"{office.unique('u').replace(' ', '')}@x.example"
+    first = await office.preview(file(f"{place},1,,Ana,{mail},5550104477,Box 1,2020-01-01,"))
+    await office.owner.done(f"{first}/confirm")
+    second = await office.preview(file(f"{place},1,,Ana Torres,{mail},,,2019-06-01,yes"))
+    assert "0 new 1 updated 0 unchanged" in shown(await office.owner.see(second))
+    await office.owner.done(f"{second}/confirm")
+    assert await owners(office, place) == [("1", "Ana Torres", mail, "5550104477", "2019-06-01", True)]
+
+
+async def test_a_name_in_a_unit_is_known_again_and_learns_its_address(office: Office) -> None:
+    place, mail = office.unique("Harbor"), f"{office.unique('n').replace(' ', '')}@x.example"
+    for text in (file(f"{place},1,,Bo Stone,,,,,"), file(f"{place},1,,bo stone,{mail},,,,")):
+        path = await office.preview(text)
+        await office.owner.done(f"{path}/confirm")
+    ((_, name, email, *_rest),) = await owners(office, place)
+    assert (name, email) == ("bo stone", mail)
+
+
+async def test_one_person_of_two_units_is_one_person(office: Office) -> None:
+    place, mail = office.unique("Harbor"), f"{office.unique('t').replace(' ', '')}@x.example"
+    path = await office.preview(file(f"{place},1,,Ana,{mail},,,,", f"{place},2,,Ana,{mail},,,,"))
+    await office.owner.done(f"{path}/confirm")
+    assert len(await owners(office, place)) == 2
+    assert office.rows("SELECT count(*) FROM people WHERE email = %s", mail) == [(1,)]
+
+
+async def test_the_primary_contact_moves(office: Office) -> None:
+    place = office.unique("Harbor")
+    for rows in ((f"{place},1,,Ana,,,,,yes",), (f"{place},1,,Bo,,,,,yes",)):
+        path = await office.preview(file(*rows))
+        await office.owner.done(f"{path}/confirm")
+    assert [(row[1], row[5]) for row in await owners(office, place)] == [("Ana", False), ("Bo", True)]
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "The file is empty."),
+        ("unit,name\n1,Ana".encode("utf-16"), "saved as UTF-16"),
+        (b"unit,name\n1,Ana\n2,Ren\xe9\n", "Line 3 holds a byte that is not UTF-8 (0xE9, probably “é”"),
+        (b"PK\x03\x04xxxx", "Excel workbook"),
+        (b'unit,name\n1,"Ana\n', "never closed"),
+        (b"a,b\n1,2\n", "names no “unit” and “name” column"),
+        (b"unit,name\n" + b"1,Ana\n" * 60_000, "more than 50,000 rows"),
+        (b"unit,name\n" + b"x" * (10 * 1024 * 1024), "larger than 10 MB"),
+    ],
+)
+async def test_a_file_that_cannot_be_read_is_refused_with_the_cure(office: Office, data: bytes, says: str) -> None:
+    before = office.rows("SELECT count(*) FROM imports")
+    answer = await office.upload(data)
+    assert answer.status_code == 422
+    assert says in shown(answer.text)
+    assert 'role="alert"' in answer.text
+    assert office.rows("SELECT count(*) FROM imports") == before
+
+
+async def test_no_file_is_a_message_too(office: Office) -> None:
+    answer = await office.owner.post("/imports", {"community": ""})
+    assert answer.status_code == 422
+    assert "No file was chosen." in answer.text
+
+
+async def test_errors_are_told_line_by_line_and_nothing_can_be_confirmed(office: Office) -> None:
+    place = office.unique("Harbor")
+    path = await office.preview(
+        file(f"{place},1,,Ana,not-mail,,,,", f"{place},2,,Bo,,,,,", f"{place},2,,Bo,,,,,", f"{place},3,,=SUM(A1),x,,,,")
+    )
+    page = shown(await office.owner.see(path))
+    assert "Line 2 email not-mail This is not an email address." in page
+    assert "already on line 3" in page
+    report = await office.owner.get(f"{path}/errors.csv")
+    lines = list(csv.reader(io.StringIO(report.text.removeprefix("\ufeff"))))
+    assert [line[0] for line in lines] == ["line", "2", "4", "5"]
+    refused = await office.owner.post(f"{path}/confirm")
+    assert refused.status_code == 409
+    assert "The file still has errors" in refused.text
+    assert await owners(office, place) == []
+
+
+async def test_ten_thousand_bad_rows_make_a_short_page_and_a_whole_report(office: Office) -> None:
+    path = await office.preview(file(*(f"H,{n},,P {n},=bad{n},,,," for n in range(10_000))))
+    page = await office.owner.see(path)
+    assert page.count("<tr>") <= 102
+    assert "The first 100 of 10,000" in page
+    report = (await office.owner.get(f"{path}/errors.csv")).text.splitlines()
+    assert len(report) == 10_001
+    assert "'=bad9999" in report[-1]
+
+
+async def test_ten_thousand_rows_take_seconds(office: Office) -> None:
+    place = office.unique("Lake")
+    text = file(
+        *(
+            f"{place},{n},{n} Road,P {n},{place.replace(' ', '')}{n}@x.example,555010{n:04d},,2020-01-01,yes"
+            for n in range(10_000)
+        )
+    )
+    started = time.monotonic()
+    path = await office.preview(text)
+    await office.owner.done(f"{path}/confirm")
+    took = time.monotonic() - started
+    assert len(await owners(office, place)) == 10_000
+    assert took < 30
+    started = time.monotonic()
+    await office.owner.see("/communities")
+    assert time.monotonic() - started < 3
+
+
+async def test_a_failure_in_the_middle_leaves_nothing(office: Office) -> None:
+    """Someone takes an address of the file between preview and confirmation, for a person who once owned the unit."""
+    place, mail = office.unique("Harbor"), f"{office.unique('m').replace(' ', '')}@x.example"
+    path = await office.preview(file(f"{place},1,,Ana,{mail},,,2020-01-01,", f"{place},2,,Bo,,,,,"))
+    community = await office.api("POST", "/communities", {"name": place, "timeZone": "UTC"}, status=201)
+    unit = await office.api("POST", f"/communities/{community['id']}/units", {"label": "1"}, status=201)
+    await office.own(await office.person(email=mail), unit, validFrom="2018-01-01", validTo="2024-01-01")
+    refused = await office.owner.post(f"{path}/confirm")
+    assert refused.status_code == 409
+    assert "changed since the preview" in refused.text
+    assert len(await owners(office, place)) == 1
+    again = await office.preview(file(f"{place},1,,Ana,{mail},,,2020-01-01,"))
+    assert "owned this unit before, until 2024-01-01" in shown(await office.owner.see(again))
+
+
+async def test_a_preview_belongs_to_whoever_uploaded_it(office: Office) -> None:
+    path = await office.preview(file("H,1,,Ana,,,,,"))
+    for method, where in (
+        ("get", path),
+        ("get", f"{path}/errors.csv"),
+        ("post", f"{path}/confirm"),
+        ("post", f"{path}/discard"),
+    ):
+        answer = await getattr(office.manager, method)(where)
+        assert answer.status_code == 404
+    assert await office.owner.done(f"{path}/discard") == "/imports"
+    assert (await office.owner.get(path)).status_code == 404
+
+
+async def test_what_is_exported_can_be_imported(office: Office) -> None:
+    place = office.unique("Harbor")
+    path = await office.preview(file(f'{place},1,"1 Way, Town",=HYPERLINK(1),,+1 555 010 4477,@box,2020-01-01,yes'))
+    await office.owner.done(f"{path}/confirm")
+    exported = (await office.owner.get("/people/export.csv")).text
+    line = next(line for line in exported.splitlines() if line.startswith(place))
+    assert "'=HYPERLINK(1)" in line
+    assert "'+1 555 010 4477" in line
+    again = await office.preview(f"{HEADER}\n{line}\n")
+    assert "0 new 0 updated 1 unchanged" in shown(await office.owner.see(again))
+
+
+async def test_one_community_for_the_whole_file(office: Office) -> None:
+    community = await office.community()
+    path = await office.preview("unit;name\n7;Ana\n", community["id"])
+    await office.owner.done(f"{path}/confirm")
+    assert [row[:2] for row in await owners(office, community["name"])] == [("7", "Ana")]
+
+
+async def test_the_template_can_be_uploaded_as_it_is(office: Office) -> None:
+    template = (await office.owner.get("/imports/template.csv")).content
+    path = await office.preview(template)
+    assert "0 errors" in shown(await office.owner.see(path))
+    assert office.rows("SELECT created_by IS NOT NULL FROM imports WHERE id = %s", id_of(path)) == [(True,)]
+
+
+async def test_programs_import_too(office: Office) -> None:
+    place, program = office.unique("Harbor"), office.programs["manager"]
+    answer = await program.post("/api/v1/imports?filename=x.csv", content=file(f"{place},1,,Ana,,,,,").encode())
+    assert answer.status_code == 201, answer.text
+    made = answer.json()["import"]
+    assert made["counts"]["new"] == 1
+    for _ in range(2):
+        confirmed = await program.post(f"/api/v1/imports/{made['id']}/confirm")
+        assert confirmed.json()["state"] == "Imported"
+    assert len(await owners(office, place)) == 1
+    refused = await program.post("/api/v1/imports", content=b"unit,name\n1,Ren\xe9\n")
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["line"] == 2
