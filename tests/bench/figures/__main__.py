@@ -85,7 +85,7 @@ def repairs(run: Run) -> Iterator[Figure]:
     tenant = next(tenant for tenant in run.fleet.tenants() if is_ready(tenant))
     name = f"tenant-{tenant.name}"
     children: list[tuple[type[Any], str, dict[str, Any]]] = [
-        (pykube.Ingress, name, {"spec": {"rules": []}}),
+        (pykube.Ingress, name, {"spec": {"rules": [{"host": "edited.localhost"}]}}),
         (pykube.Secret, f"{name}-credentials", {"data": {"app-password": "YWx0ZXJlZA=="}}),
         (pykube.Secret, f"{name}-migrator", {"data": {"PGHOST": "YWx0ZXJlZA=="}}),
     ]
