@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hack.cluster.paths import Paths
 from hack.cluster.python import ensure_site, site_folder
-from hack.cluster.shell import ClusterError, step
+from hack.cluster.shell import ClusterError
 
 MINIMUM = (1, 26, 4)
 """The newest `go` line among hack/tools/*/go.mod."""
@@ -42,8 +42,7 @@ def ensure(paths: Paths) -> Go:
     """A toolchain that can build everything in hack/tools."""
     go = find(paths)
     if not go.program.exists():
-        with step(f"fetching the Go toolchain {go.version}"):
-            ensure_site(paths, "go", [_lock(paths)])
+        ensure_site(paths, "go", [_lock(paths)])
     if not go.program.exists():
         raise ClusterError(f"The Go toolchain is not at {go.program}.", "Install Go 1.26.4 or newer, then try again.")
     return go
