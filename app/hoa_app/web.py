@@ -122,8 +122,8 @@ def _flashes(request: Request) -> list[dict[str, str]]:
 
 async def form_text(request: Request) -> dict[str, str]:
     """The text fields of a submitted form."""
-    form = await request.form(max_files=0, max_fields=100)
-    return {name: value for name, value in form.items() if isinstance(value, str)}
+    async with request.form(max_files=0, max_fields=100) as form:
+        return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
 def safe_next(value: str | None, default: str = "/") -> str:

@@ -1,0 +1,149 @@
+"""What a tier grants is held, tenant by tenant; a tenant's state decides what it may do."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from hoa_app.feature import Feature
+from hoa_app.main import create_app
+from hoa_app.settings import Settings
+from tests.contract.app.browser import PASSWORD, Site, add_user, eventually
+from tests.contract.app.conftest import serving
+from tests.contract.app.platform import LIMITS
+
+if TYPE_CHECKING:
+    from tests.contract.app.platform import MadeTenant, Platform
+
+
+def known(site: Site, tenant: MadeTenant, state: str) -> bool:
+    found = site.services.registry.get(tenant.id)
+    return found is not None and found.state == state
+
+
+async def test_too_fast_is_429_for_one_tenant_only(platform: Platform, seabreeze: MadeTenant) -> None:
+    hasty = platform.make_tenant("hasty", limits={"requestsPerSecond": 5})
+    async with serving(platform) as site:
+        client = site.client(hasty.host)
+        answers = [await client.get("/api/v1/me") for _ in range(20)]
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert refused
+        assert refused[0].headers["retry-after"] == "1"
+        assert refused[0].headers["content-type"] == "application/problem+json"
+        assert refused[0].json()["title"] == "Too many requests"
+        assert (await site.client(seabreeze.host).get("/api/v1/me")).status_code == 401
+        labels = {"tenant_id": str(hasty.id), "limit": "rate"}
+        counted = site.services.metrics.registry.get_sample_value("hoa_requests_refused_total", labels)
+        assert counted == len(refused)
+        page = await site.client(hasty.host, accept="text/html").get("/sign-in")
+        assert page.status_code in (200, 429)
+        assert (await site.client(hasty.host).get("/assets/app.css")).status_code == 200
+
+
+async def test_too_many_at_once_is_503_for_one_tenant_only(platform: Platform, seabreeze: MadeTenant) -> None:
+    narrow = platform.make_tenant("narrow", limits={"concurrentRequests": 2})
+    release, arrived = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def slow(_request: Request) -> Response:
+        arrived.release()
+        await release.wait()
+        return PlainTextResponse("done")
+
+    app = create_app(Settings.from_env(platform.environment()), [Feature("slow", [Route("/slow", slow)])])
+    async with app.router.lifespan_context(app):
+        site = Site(app)
+        await site.services.registry.loaded.wait()
+        client = site.client(narrow.host)
+        held = [asyncio.create_task(client.get("/slow")) for _ in range(2)]
+        for _ in held:
+            await arrived.acquire()
+        refused = await client.get("/slow", headers={"accept": "application/json"})
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        other = asyncio.create_task(site.client(seabreeze.host).get("/slow"))
+        await arrived.acquire()
+        release.set()
+        assert [(await task).status_code for task in [*held, other]] == [200, 200, 200]
+        assert (await client.get("/slow")).status_code == 200
+        await site.close()
+
+
+async def test_suspended(platform: Platform) -> None:
+    tenant = platform.make_tenant("closed", state="Suspended")
+    async with serving(platform) as site:
+        page = await site.browser(tenant).get("/")
+        assert page.status_code == 403
+        assert "suspended" in page.text
+        assert "help@closed.example" in page.text
+        document = (await site.client(tenant.host).get("/api/v1/me")).json()
+        assert document["title"] == "This portal is suspended"
+        tenant.update(state="Active")
+        await eventually(lambda: known(site, tenant, "Active"))
+        assert (await site.browser(tenant).get("/sign-in")).status_code == 200
+
+
+async def test_read_only(platform: Platform) -> None:
+    tenant = platform.make_tenant("frozen")
+    email = add_user(tenant, "owner")
+    async with serving(platform) as site:
+        browser = await site.signed_in(tenant, email)
+        tenant.update(state="ReadOnly")
+        await eventually(lambda: known(site, tenant, "ReadOnly"))
+        page = await browser.get("/account")
+        assert page.status_code == 200
+        assert "read-only for now" in page.text
+        refused = await browser.post("/account/tokens", {"token_name": "x"}, page="/account")
+        assert refused.status_code == 403
+        assert "read-only for now" in refused.text
+        program = await site.program(tenant, email)
+        answer = await program.post("/api/v1/tokens", json={"name": "x"})
+        assert (answer.status_code, answer.json()["title"]) == (403, "This portal is read-only for now")
+        assert (await browser.post("/sign-out", {}, page="/account")).status_code == 303
+
+
+async def test_states_that_are_not_served(platform: Platform) -> None:
+    tenant = platform.make_tenant("coming", state="Provisioning")
+    async with serving(platform) as site:
+        assert (await site.client(tenant.host).get("/sign-in")).status_code == 404
+        for state in ("Deleting", "Deleted"):
+            tenant.update(state=state)
+            await eventually(lambda: site.services.registry.get(tenant.id) is None)
+            assert (await site.client(tenant.host).get("/sign-in")).status_code == 404
+
+
+async def test_only_one_tenant(platform: Platform, seabreeze: MadeTenant, pinnacle: MadeTenant) -> None:
+    async with serving(platform, HOA_ONLY_TENANT="seabreeze") as site:
+        assert (await site.client(seabreeze.host).get("/sign-in")).status_code == 200
+        assert (await site.client(pinnacle.host).get("/sign-in")).status_code == 404
+
+
+async def test_bodies_are_held_to_a_size(platform: Platform, seabreeze: MadeTenant) -> None:
+    async with serving(platform, HOA_MAX_BODY_BYTES="2048") as site:
+        client = site.client(seabreeze.host)
+        body = b'{"email": "' + b"x" * 4096 + b'"}'
+        assert (await client.post("/api/v1/session", content=body)).status_code == 413
+
+        async def pieces():  # type: ignore[no-untyped-def]
+            for _ in range(8):
+                yield b"x" * 512
+
+        assert (await client.post("/api/v1/session", content=pieces())).status_code == 413
+        fits = {"email": "a@b.example", "password": PASSWORD}
+        assert (await client.post("/api/v1/session", json=fits)).status_code == 401
+
+
+async def test_limits_follow_the_tier(platform: Platform) -> None:
+    tenant = platform.make_tenant("growing", limits={"requestsPerSecond": 1})
+    async with serving(platform) as site:
+        tenant.update(limits={**LIMITS, "requestsPerSecond": 500})
+
+        def grown() -> bool:
+            found = site.services.registry.get(tenant.id)
+            return found is not None and found.limits.requests_per_second == 500
+
+        await eventually(grown)
+        answers = {(await site.client(tenant.host).get("/api/v1/me")).status_code for _ in range(20)}
+        assert answers == {401}
