@@ -55,7 +55,8 @@ test-cluster: ## the operator against a real Kubernetes API
 test-e2e: ## the whole, in a browser, on the local cluster (brought up and taken away unless it runs already)
 	@$(TESTING) e2e
 
-figures: install ## measure the running local cluster and print one table
+figures: ## measure the running local cluster and print one table
+	@$(TESTING) figures
 	@PYTHONPATH=operator:app:. .venv/bin/python -m tests.bench.figures
 
 lock: install ## renew the locked dependencies from requirements/*.in; UPGRADE=--upgrade takes newer versions

@@ -3,6 +3,7 @@
 import argparse
 import signal
 import threading
+from pathlib import Path
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -34,8 +35,9 @@ def main() -> None:
     parser.add_argument("--host", default="0.0.0.0")
     parser.add_argument("--smtp-port", type=int, default=1025)
     parser.add_argument("--page-port", type=int, default=8025)
+    parser.add_argument("--folder", type=Path, help="keep messages here over restarts")
     args = parser.parse_args()
-    store, stop = Store(), threading.Event()
+    store, stop = Store(args.folder), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     smtp = Controller(Catcher(store), hostname=args.host, port=args.smtp_port, data_size_limit=_MAX_MESSAGE_BYTES)

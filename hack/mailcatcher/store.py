@@ -1,12 +1,15 @@
 """The messages that arrived: parsed once, bounded in number and in bytes, newest first."""
 
+import json
 import threading
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
+from pathlib import Path
 from typing import Any
 
 MAX_MESSAGES = 500
@@ -64,13 +67,18 @@ def _body(mail: EmailMessage, kind: str) -> str:
 
 
 class Store:
-    """Messages in memory, the oldest forgotten first. Used by the SMTP thread and the page's threads alike."""
+    """Messages in memory, the oldest forgotten first. Used by the SMTP thread and the page's threads alike.
 
-    def __init__(self, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES) -> None:
-        self._messages: deque[Message] = deque()
+    With a folder, each message is also a file there, so that a restart forgets nothing.
+    """
+
+    def __init__(
+        self, folder: Path | None = None, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES
+    ) -> None:
+        self._folder = folder
         self._limits = (max_messages, max_bytes)
-        self._bytes = 0
-        self._last = 0
+        self._messages = deque(_read(folder))
+        self._last = self._messages[0].id if self._messages else 0
         self._lock = threading.Lock()
 
     def add(self, sender: str, recipients: tuple[str, ...], raw: bytes) -> Message:
@@ -79,9 +87,12 @@ class Store:
             self._last += 1
             message = parse(self._last, sender, recipients, raw)
             self._messages.appendleft(message)
-            self._bytes += message.size
-            while len(self._messages) > self._limits[0] or (self._bytes > self._limits[1] and len(self._messages) > 1):
-                self._bytes -= self._messages.pop().size
+            if self._folder:
+                part = self._folder / "new.part"
+                part.write_text(json.dumps(message.as_json()))
+                part.rename(_file(self._folder, message))
+            while self._too_much():
+                self._forget(self._messages.pop())
             return message
 
     def all(self) -> list[Message]:
@@ -96,5 +107,26 @@ class Store:
     def clear(self) -> None:
         """Forget all messages."""
         with self._lock:
-            self._messages.clear()
-            self._bytes = 0
+            while self._messages:
+                self._forget(self._messages.pop())
+
+    def _too_much(self) -> bool:
+        """Whether the oldest must go; the newest stays whatever its size."""
+        count, size = len(self._messages), sum(message.size for message in self._messages)
+        return count > 1 and (count > self._limits[0] or size > self._limits[1])
+
+    def _forget(self, message: Message) -> None:
+        if self._folder:
+            _file(self._folder, message).unlink(missing_ok=True)
+
+
+def _file(folder: Path, message: Message) -> Path:
+    return folder / f"{message.id:010d}.json"
+
+
+def _read(folder: Path | None) -> Iterator[Message]:
+    """What an earlier run kept, newest first."""
+    for file in sorted(folder.glob("*.json"), reverse=True) if folder else ():
+        data = json.loads(file.read_text())
+        lists = {key: tuple(data[key]) for key in ("recipients", "attachments")}
+        yield Message(**{**data, **lists})

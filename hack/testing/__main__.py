@@ -1,4 +1,4 @@
-"""`python3 -m hack.testing install|check|all|unit|contract|chart|cluster|e2e`."""
+"""`python3 -m hack.testing install|check|all|unit|contract|chart|cluster|e2e|figures`."""
 
 import argparse
 import os
@@ -31,6 +31,8 @@ def _level(level: levels.Level, paths: Paths, port: int) -> Result:
 def _run(wanted: str, paths: Paths, port: int, results: list[Result]) -> None:
     """Run what is wanted, in order; the first failure ends it."""
     install.ensure_venv(paths)
+    if wanted == "figures":
+        install.ensure_programs(paths, ["wrk"], [])
     if wanted in ("check", "all"):
         results.append(_check(paths))
     for level in levels.LEVELS:
@@ -42,7 +44,9 @@ def _run(wanted: str, paths: Paths, port: int, results: list[Result]) -> None:
 def main(argv: Sequence[str]) -> int:
     """Run one verb; the summary is printed however it ends."""
     parser = argparse.ArgumentParser(prog="python3 -m hack.testing", description=__doc__)
-    parser.add_argument("what", choices=["install", "check", "all", *(level.name for level in levels.LEVELS)])
+    parser.add_argument(
+        "what", choices=["install", "check", "all", "figures", *(level.name for level in levels.LEVELS)]
+    )
     parser.add_argument("--port", type=int, default=int(os.environ.get("HOA_PORT") or 8080))
     args = parser.parse_args(argv)
     # A CI that gives up sends SIGTERM: end as by Ctrl-C, so that the cluster is taken away.

@@ -8,6 +8,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from email.message import EmailMessage
+from pathlib import Path
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -75,6 +76,17 @@ def test_links_in_text_are_clickable_and_end_where_the_sentence_does() -> None:
     shown = page.linked('Open http://a.localhost:8080/invitation/x-_1?a=1&b=2. Not javascript:alert(1) nor http://"x')
     assert 'href="http://a.localhost:8080/invitation/x-_1?a=1&amp;b=2" target="_blank"' in shown
     assert shown.count("<a ") == 1
+
+
+def test_a_restart_forgets_nothing_and_a_deletion_leaves_no_file(tmp_path: Path) -> None:
+    before = Store(tmp_path, max_messages=2)
+    for number in range(3):
+        before.add("a", ("b", "c"), mail(subject=str(number)).as_bytes())
+    after = Store(tmp_path, max_messages=2)
+    assert after.all() == before.all()
+    assert after.add("a", ("b",), mail().as_bytes()).id == 4
+    after.clear()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
