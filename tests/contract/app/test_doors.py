@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from hoa_app.identity import accounts
-from tests.contract.app.browser import PASSWORD, Browser, add_user, eventually, invite
+from tests.contract.app.browser import PASSWORD, Browser, add_user, invite
 from tests.contract.app.conftest import serving
 
 if TYPE_CHECKING:
@@ -370,4 +370,3 @@ async def test_the_worker_is_woken_after_commit(
         await TestPasswordReset().ask(site, seabreeze, someone)
         heard = [notice.payload async for notice in listener.notifies(timeout=10, stop_after=1)]
     assert heard[:1] == [str(seabreeze.id)]
-    await eventually(lambda: True)
