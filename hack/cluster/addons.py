@@ -1,7 +1,6 @@
 """What the node needs beside Kubernetes itself: DNS, metrics, the ingress, storage, and the mail catcher."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hack.cluster import images
@@ -32,9 +31,7 @@ def manifests(provider: Provider, paths: Paths) -> list[Path]:
 def ensure(provider: Provider, kubectl: Kubectl, paths: Paths, digests: Mapping[str, str]) -> None:
     """Apply all addons and wait until each serves. `digests` are of the images, by name."""
     with step("applying the addons (DNS, metrics, ingress, storage, mail catcher)"):
-        kubectl.apply(*manifests(provider, paths))
-        for namespace, deployment in deployments(provider):
-            _follow_image(kubectl, namespace, deployment, digests[deployment])
+        kubectl.apply(stdin=_filled(manifests(provider, paths), digests))
     with step("waiting for the addons"):
         for namespace, deployment in deployments(provider):
             if not kubectl.answers(
@@ -46,11 +43,12 @@ def ensure(provider: Provider, kubectl: Kubectl, paths: Paths, digests: Mapping[
                 )
 
 
-def _follow_image(kubectl: Kubectl, namespace: str, deployment: str, digest: str) -> None:
-    """Have pods replaced when their image was, although it keeps its name."""
-    template = {"metadata": {"annotations": {"hoaconnect.com/image": digest}}}
-    patch = json.dumps({"spec": {"template": template}})
-    kubectl("patch", "deployment", deployment, f"--namespace={namespace}", f"--patch={patch}")
+def _filled(files: Sequence[Path], digests: Mapping[str, str]) -> str:
+    """The manifests with the images' digests, so that pods are replaced when their image was, which keeps its name."""
+    text = "\n---\n".join(file.read_text() for file in files)
+    for name, digest in digests.items():
+        text = text.replace(f"digest-of-{name}", digest)
+    return text
 
 
 def deployments(provider: Provider) -> list[tuple[str, str]]:

@@ -31,10 +31,10 @@ class Kubectl:
         text = self(*argv, *([f"--selector={selector}"] if selector else []))
         return list(json.loads(text)["items"]) if text.strip() else []
 
-    def apply(self, *files: Path, namespace: str = "") -> str:
-        """Apply manifests; says one line per object."""
+    def apply(self, *files: Path, namespace: str = "", stdin: str = "") -> str:
+        """Apply manifests, from files or from text; says one line per object."""
         argv: list[Word] = ["apply", "--server-side", "--force-conflicts", "--field-manager=hack"]
         argv += [f"--namespace={namespace}"] if namespace else []
-        for file in files:
+        for file in files or ("-",):
             argv += ["--filename", file]
-        return self(*argv)
+        return self(*argv, stdin=stdin)
