@@ -35,9 +35,11 @@ async def people(tx: Tx, search: str, community_id: UUID | None, after: list[str
     for word in search.split()[:6]:
         conditions.append(
             "(p.name ILIKE %s OR p.email ILIKE %s OR p.phone ILIKE %s OR EXISTS (SELECT FROM ownerships o"
-            f" JOIN units u ON u.id = o.unit_id WHERE o.person_id = p.id AND {_NOW} AND u.label ILIKE %s))"
+            f" JOIN units u ON u.id = o.unit_id WHERE o.person_id = p.id AND {_NOW}"
+            " AND (u.label ILIKE %s OR u.label ILIKE %s)))"
         )
-        values += [f"%{_escaped(word)}%"] * 3 + [f"{_escaped(word)}%"]
+        like = _escaped(word)
+        values += [f"%{like}%"] * 3 + [f"{like}%", f"% {like}%"]
     if community_id is not None:
         conditions.append(
             "EXISTS (SELECT FROM ownerships o JOIN units u ON u.id = o.unit_id"

@@ -1,0 +1,332 @@
+"""Requests from the phone to the answer: photos, states, comments, two managers at once, mail."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from hoa_app.db.session import TenantDatabase
+from hoa_app.features.requests.mail import KIND, send
+from hoa_app.jobs.context import JobContext
+from tests.contract.app.conftest import serving
+from tests.contract.features.office import PNG, Office, id_of, shown
+
+if TYPE_CHECKING:
+    from tests.contract.app.platform import Platform
+    from tests.contract.features.office import Visitor
+
+FILED = {"category": "Maintenance", "title": "The gate is broken", "description": "Since Monday."}
+
+
+def hidden(page: str, name: str) -> str:
+    found = re.search(rf'name="{name}" value="([^"]*)"', page)
+    assert found, name
+    return found[1]
+
+
+async def reply(visitor: Visitor, path: str, **fields: str) -> Any:
+    page = await visitor.see(path)
+    return await visitor.post(f"{path}/reply", {"version": hidden(page, "version"), **fields})
+
+
+def stored_files(platform: Platform) -> int:
+    return sum(1 for path in Path(platform.folder / "files").rglob("*") if path.is_file())
+
+
+async def test_from_the_phone_to_the_answer(office: Office) -> None:
+    ana, person, unit = await office.homeowner("ana.flow")
+    path = await ana.done(
+        "/requests",
+        FILED,
+        [("photos", ("gate.png", PNG, "image/png")), ("photos", ("x.jpg", b"\xff\xd8\xff\xe0", "image/jpeg"))],
+    )
+    page = shown(await ana.see(path))
+    assert "The gate is broken" in page
+    assert f"{unit['community']} {unit['label']}" in page
+    listed = await office.api("GET", f"/requests?q={person['name']}", role="manager")
+    assert [item["title"] for item in listed["items"]] == ["The gate is broken"]
+
+    answer = await reply(office.manager, path, body="We mend it tomorrow.", state="InProgress")
+    assert answer.status_code == 303
+    story = shown(await ana.see(path))
+    assert "We mend it tomorrow." in story
+    assert "moved it from submitted to in progress" in story
+    assert (await reply(office.manager, path, state="Resolved")).status_code == 303
+    assert (await reply(ana, path, body="It is broken again.", state="Reopened")).status_code == 303
+    request = (await office.api("GET", path, role="ana.flow"))["request"]
+    assert (request["state"], request["version"]) == ("Reopened", 4)
+
+
+async def test_photos_are_served_so_that_a_browser_only_shows_them(office: Office) -> None:
+    heic = b"\x00\x00\x00\x18ftypheic" + b"0" * 20
+    path = await office.manager.done(
+        "/requests", FILED, [("photos", ('a"b\r\n.png', PNG, "image/png")), ("photos", ("c.heic", heic, "image/heic"))]
+    )
+    page = await office.manager.see(path)
+    first = re.findall(rf'src="({path}/photos/[^"]+)"', page)[0]
+    answer = await office.manager.get(first)
+    assert answer.content == PNG
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-disposition"].startswith("inline; filename=")
+    assert '"' not in answer.headers["content-disposition"].removeprefix('inline; filename="').removesuffix('"')
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert answer.headers["cache-control"].startswith("private")
+    again = await office.manager.client.get(first, headers={"if-none-match": answer.headers["etag"]})
+    assert again.status_code == 304
+    (second,) = set(re.findall(rf'href="({path}/photos/[^"]+)"', page)) - {first}
+    assert (await office.manager.get(second)).headers["content-disposition"].startswith("attachment")
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ([("x.png", b"<svg onload=alert(1)>")], "x.png is not a JPEG, PNG, WebP or HEIC photo"),
+        ([("x.jpg", b"")], "x.jpg is empty"),
+        ([(f"{n}.png", PNG) for n in range(6)], "Choose at most 5 photos; you chose 6."),
+        ([("big.png", PNG + b"0" * (10 * 1024 * 1024))], "big.png is larger than 10 MB"),
+    ],
+)
+async def test_other_files_are_refused_and_the_words_kept(
+    office: Office, platform: Platform, files: list[tuple[str, bytes]], says: str
+) -> None:
+    before, there = stored_files(platform), office.rows("SELECT count(*) FROM requests")
+    answer = await office.manager.post(
+        "/requests", FILED, [("photos", (name, data, "image/png")) for name, data in files]
+    )
+    assert answer.status_code == 422
+    assert says in answer.text
+    assert 'value="The gate is broken"' in answer.text
+    assert "Since Monday." in answer.text
+    assert stored_files(platform) == before
+    assert office.rows("SELECT count(*) FROM requests") == there
+
+
+async def test_a_request_that_fails_leaves_no_file_behind(office: Office, platform: Platform) -> None:
+    before = stored_files(platform)
+    data = {**FILED, "unit_id": str(uuid4())}
+    answer = await office.manager.post("/requests", data, [("photos", ("a.png", PNG, "image/png"))])
+    assert answer.status_code == 404
+    assert stored_files(platform) == before
+
+
+async def test_a_full_storage_says_so(platform: Platform) -> None:
+    tenant = platform.make_tenant("coastal", limits={"storageBytes": len(PNG) + 10})
+    async with serving(platform) as site:
+        small = await Office.open(site, tenant)
+        path = await small.manager.done("/requests", FILED, [("photos", ("a.png", PNG, "image/png"))])
+        for where, data in (("/requests", FILED), (f"{path}/photos", {})):
+            answer = await small.manager.post(where, data, [("photos", ("b.png", PNG, "image/png"))])
+            assert answer.status_code == 507
+            assert "storage of this portal is full" in answer.text
+        assert await small.manager.done("/requests", FILED)
+
+
+async def test_photos_can_be_added_up_to_five(office: Office) -> None:
+    path = await office.manager.done("/requests", FILED, [("photos", ("a.png", PNG, "image/png"))] * 3)
+    added = await office.manager.post(f"{path}/photos", files=[("photos", ("b.png", PNG, "image/png"))] * 2)
+    assert added.status_code == 303
+    assert "Add photos" not in await office.manager.see(path)
+    refused = await office.manager.post(f"{path}/photos", files=[("photos", ("c.png", PNG, "image/png"))])
+    assert refused.status_code == 422
+    assert "A request holds 5 photos." in refused.text
+
+
+async def test_the_same_form_sent_twice_files_one_request(office: Office) -> None:
+    key = hidden(await office.manager.see("/requests/new"), "submission_key")
+    title = office.unique("Twice")
+    data = {**FILED, "title": title, "submission_key": key}
+    places = {await office.manager.done("/requests", data) for _ in range(2)}
+    assert len(places) == 1
+    together = {**data, "submission_key": str(uuid4())}
+    answers = await asyncio.gather(*(office.manager.post("/requests", together) for _ in range(4)))
+    assert {answer.status_code for answer in answers} <= {303, 409}
+    assert office.rows("SELECT count(*) FROM requests WHERE title = %s", title) == [(2,)]
+
+
+async def test_the_same_reply_sent_twice_is_said_once(office: Office) -> None:
+    path = await office.manager.done("/requests", FILED)
+    key = hidden(await office.manager.see(path), "submission_key")
+    for _ in range(2):
+        assert (await reply(office.manager, path, body="Once.", submission_key=key)).status_code == 303
+    assert (await office.manager.see(path)).count('<p class="prose">Once.</p>') == 1
+
+
+async def test_the_second_of_two_managers_is_told_and_keeps_the_words(office: Office) -> None:
+    path = await office.manager.done("/requests", FILED)
+    version = hidden(await office.owner.see(path), "version")
+    assert (await reply(office.manager, path, state="InReview")).status_code == 303
+    answer = await office.owner.post(f"{path}/reply", {"version": version, "state": "Closed", "body": "My long answer"})
+    assert answer.status_code == 409
+    page = shown(answer.text)
+    assert "Manager of seabreeze changed this request while you had it open" in page
+    assert "My long answer" in answer.text
+    assert "In review" in page
+    assert hidden(answer.text, "version") == "2"
+    assert office.rows("SELECT count(*) FROM request_comments WHERE request_id = %s", id_of(path)) == [(0,)]
+    again = await office.owner.post(f"{path}/reply", {"version": "2", "state": "Closed", "body": "My long answer"})
+    assert again.status_code == 303
+
+
+async def test_of_two_moves_at_once_one_wins(office: Office) -> None:
+    request = await office.request()
+    bodies = [{"state": state, "version": 1} for state in ("InReview", "Answered", "Resolved", "Closed")]
+    program = office.programs["manager"]
+    answers = await asyncio.gather(
+        *(program.post(f"/api/v1/requests/{request['id']}/state", json=body) for body in bodies)
+    )
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
+
+
+async def test_moves_that_make_no_sense_are_refused_in_words(office: Office) -> None:
+    ana, _, _ = await office.homeowner("ana.moves")
+    path = await ana.done("/requests", FILED)
+    answer = await reply(ana, path, state="Answered")
+    assert answer.status_code == 409
+    assert "cannot become answered" in shown(answer.text)
+    assert (await reply(ana, path, state="Nonsense")).status_code == 422
+    assert (await reply(ana, path)).status_code == 422
+    refused = await office.api("POST", f"{path}/state", {"state": "Reopened", "version": 1}, role="manager", status=409)
+    assert "From there it can become" in refused["detail"]
+
+
+async def test_internal_notes_stay_with_the_staff(office: Office) -> None:
+    ana, _, _ = await office.homeowner("ana.notes")
+    path = await ana.done("/requests", FILED)
+    await reply(office.manager, path, body="She calls a lot.", visibility="Internal")
+    await reply(ana, path, body="Hello?", visibility="Internal")
+    assert "She calls a lot." in await office.manager.see(path)
+    assert "She calls a lot." not in await ana.see(path)
+    assert "Hello?" in await ana.see(path)
+    said = await office.api("GET", f"{path}/comments", role="ana.notes")
+    assert [comment["body"] for comment in said["items"]] == ["Hello?"]
+
+
+async def test_words_are_shown_as_words(office: Office) -> None:
+    evil = "<script>alert(1)</script>"
+    path = await office.manager.done("/requests", {**FILED, "title": evil, "description": evil})
+    await reply(office.manager, path, body=evil)
+    page = await office.manager.see(path)
+    assert evil not in page
+    assert page.count("&lt;script&gt;") >= 3
+
+
+async def test_someone_looks_after_it(office: Office) -> None:
+    path = await office.manager.done("/requests", FILED)
+    page = await office.manager.see(path)
+    board = re.findall(r'<option value="([0-9a-f-]{36})"[^>]*>Board of', page)[0]
+    data = {"assignee_id": board, "version": hidden(page, "version")}
+    assert (await office.manager.post(f"{path}/assign", data)).status_code == 303
+    assert "asked Board of seabreeze to look after it" in shown(await office.manager.see(path))
+    stale = await office.manager.post(f"{path}/assign", data)
+    assert stale.status_code == 409
+    stranger = {"assignee_id": str(uuid4()), "version": "2"}
+    assert (await office.manager.post(f"{path}/assign", stranger)).status_code == 422
+    assert (await office.visitors["board"].post(f"{path}/assign", data)).status_code == 403
+    (mail,) = queued(office, path)
+    assert mail["user_id"] == board
+
+
+async def test_filters_and_counts_agree(office: Office) -> None:
+    word = office.unique("filterword").replace(" ", "")
+    requests = [
+        await office.request(title=f"{word} {n}", category=category)
+        for n, category in enumerate(("Maintenance", "Question", "Question"))
+    ]
+    await office.api(
+        "POST", f"/requests/{requests[1]['id']}/state", {"state": "Answered", "version": 1}, role="manager"
+    )
+    page = shown(await office.manager.see(f"/requests?q={word}"))
+    assert "Open 2 Answered and closed 1 All 3" in page
+    assert "Answered (1)" in page
+    closed = shown(await office.manager.see(f"/requests?q={word}&state=done&category=Question"))
+    assert f"{word} 1" in closed
+    assert f"{word} 0" not in closed
+    assert "Nothing found" in shown(await office.manager.see(f"/requests?q={word}&assigned=me"))
+    assert f"#{requests[0]['number']} " in shown(await office.manager.see(f"/requests?q=%23{requests[0]['number']}"))
+
+
+async def test_pages_of_requests_hold_each_once(office: Office) -> None:
+    word = office.unique("pageword").replace(" ", "")
+    made = {(await office.request(title=f"{word} {n}"))["id"] for n in range(7)}
+    seen, after = [], ""
+    while True:
+        answer = await office.api(
+            "GET", f"/requests?q={word}&limit=3" + (f"&after={after}" if after else ""), role="manager"
+        )
+        seen += [item["id"] for item in answer["items"]]
+        if answer["next"] is None:
+            break
+        after = answer["next"]
+    assert len(seen) == 7
+    assert set(seen) == made
+    await office.api("GET", "/requests?after=broken", role="manager", status=400)
+
+
+async def test_a_homeowner_of_two_units_says_which(office: Office) -> None:
+    ana, person, _ = await office.homeowner("ana.two")
+    second, foreign = await office.unit(), await office.unit()
+    await office.own(person, second)
+    refused = await ana.post("/requests", FILED)
+    assert refused.status_code == 422
+    assert "Choose which of your units" in refused.text
+    assert (await ana.post("/requests", {**FILED, "unit_id": foreign["id"]})).status_code == 422
+    path = await ana.done("/requests", {**FILED, "unit_id": second["id"]})
+    assert second["label"] in await ana.see(path)
+
+
+async def test_staff_files_for_a_homeowner(office: Office) -> None:
+    ana, person, unit = await office.homeowner("ana.phoned")
+    page = await office.manager.see(f"/requests/new?person={person['id']}")
+    assert person["name"] in page
+    data = {**FILED, "person_id": person["id"], "unit_id": unit["id"]}
+    path = await office.manager.done("/requests", data)
+    assert "The gate is broken" in await ana.see(path)
+
+
+def queued(office: Office, path: str) -> list[dict[str, Any]]:
+    rows = office.rows(
+        "SELECT payload FROM outbox WHERE kind = %s AND payload->>'request_id' = %s ORDER BY created_at",
+        KIND,
+        str(id_of(path)),
+    )
+    return [row[0] for row in rows]
+
+
+async def test_an_answer_is_mailed_once_it_is_committed(office: Office) -> None:
+    ana, _, _ = await office.homeowner("ana.mail")
+    path = await ana.done("/requests", FILED)
+    assert queued(office, path) == []
+    await reply(office.manager, path, body="Tomorrow at nine.", state="Answered")
+    await reply(office.manager, path, body="Only for us.", visibility="Internal")
+    (payload,) = queued(office, path)
+    assert "Tomorrow" not in str(payload)
+
+    sent: list[dict[str, Any]] = []
+
+    async def keep(_context: object, **mail: Any) -> None:
+        sent.append(mail)
+
+    services = office.site.services
+    tenant = services.registry.get(office.tenant.id)
+    assert tenant is not None
+    context = JobContext(SimpleNamespace(mailer=SimpleNamespace(send=keep)), tenant, UUID(int=0), KIND, 1)  # type: ignore[arg-type]
+    async with TenantDatabase(services.pools, tenant).transaction() as tx:
+        await send(context, tx, payload)
+        office.rows("UPDATE users SET disabled_at = now() WHERE email = 'ana.mail@seabreeze.example' RETURNING 1")
+        await send(context, tx, payload)
+    (mail,) = sent
+    assert mail["to"] == "ana.mail@seabreeze.example"
+    assert mail["subject"].endswith("The gate is broken: Your request is now answered.")
+    values = {**mail["values"], "tenant": tenant}
+    for kind in ("txt", "html"):
+        text = services.templates.get_template(f"{mail['template']}.{kind}").render(values)
+        assert "Tomorrow at nine." in text
+        assert f"http://{office.tenant.host}{path}" in text
+        assert "Only for us." not in text
