@@ -338,10 +338,10 @@ async def test_https_hardens_the_cookies(platform: Platform, seabreeze: MadeTena
         assert visit.startswith("__Host-hoa_visit=")
         assert "Secure" in visit
         data = {
-            "csrf_token": re.search(r'value="([0-9a-f]{64})"', page.text)[1],
+            "csrf_token": re.findall(r'value="([0-9a-f]{64})"', page.text)[0],
             "email": someone,
             "password": PASSWORD,
-        }  # type: ignore[index]
+        }
         answer = await client.post("/sign-in", data=data, headers={"cookie": visit.partition(";")[0]})
         cookie = next(one for one in answer.headers.get_list("set-cookie") if "hoa_session" in one)
         assert cookie.startswith("__Host-hoa_session=")

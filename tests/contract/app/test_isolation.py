@@ -141,7 +141,7 @@ class TestLock2Token:
 
     @pytest.mark.parametrize("token", ["", "x", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", "é" * 10, "A" * 5000])
     async def test_what_is_no_token(self, site: Site, seabreeze: MadeTenant, token: str) -> None:
-        headers = {"authorization": f"Bearer {token}".encode()}
+        headers = {b"authorization": f"Bearer {token}".encode()}
         assert (await site.client(seabreeze.host).get("/api/v1/me", headers=headers)).status_code == 401
 
     async def test_a_signed_token_without_a_row(self, site: Site, seabreeze: MadeTenant) -> None:

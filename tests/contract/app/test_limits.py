@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -126,7 +127,7 @@ async def test_bodies_are_held_to_a_size(platform: Platform, seabreeze: MadeTena
         body = b'{"email": "' + b"x" * 4096 + b'"}'
         assert (await client.post("/api/v1/session", content=body)).status_code == 413
 
-        async def pieces():  # type: ignore[no-untyped-def]
+        async def pieces() -> AsyncIterator[bytes]:
             for _ in range(8):
                 yield b"x" * 512
 
