@@ -40,10 +40,11 @@ def server(request: pytest.FixtureRequest) -> Iterator[RealServer]:
 @pytest_asyncio.fixture
 async def door(server: RealServer) -> AsyncIterator[PostgresServer]:
     """The operator's door to the server."""
+    before = server.databases()
     door = server.door()
     yield door
-    while server.opened:
-        await server.opened.pop().close()
+    await door.close()
+    server.sweep(before)
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -87,9 +87,11 @@ def new_row(**changes: Any) -> RegistryRow:
 
 
 @pytest_asyncio.fixture
-async def rig(server: RealServer, tmp_path: Path) -> Rig:
+async def rig(server: RealServer, tmp_path: Path) -> AsyncIterator[Rig]:
     """The parts of a registry that was never started."""
-    return make_rig(server, tmp_path)
+    before = server.databases()
+    yield make_rig(server, tmp_path)
+    server.sweep(before)
 
 
 @pytest_asyncio.fixture

@@ -64,6 +64,7 @@ def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
 
 
 async def interrupt_everywhere(
+    server: RealServer,
     fuse: Fuse,
     prepare: Callable[[], Awaitable[Any]],
     run: Callable[[Any], Awaitable[Any]],
@@ -71,6 +72,7 @@ async def interrupt_everywhere(
 ) -> int:
     """Cut `run` after its first, second, ... statement, each on something fresh; run it again whole, and check."""
     for statement in range(1, KILLS_AT_MOST):
+        before = server.databases()
         subject = await prepare()
         fuse.lit(statement)
         try:
@@ -83,6 +85,7 @@ async def interrupt_everywhere(
             fuse.out()
         await run(subject)
         await check(subject)
+        server.sweep(before)
     raise AssertionError(f"more than {KILLS_AT_MOST} statements")
 
 
@@ -105,7 +108,7 @@ async def test_provisioning(server: RealServer, fuse: Fuse, template: str) -> No
         assert [row["tableowner"] for row in owners] == [spec.database + "_owner"]
         await door.close()
 
-    assert await interrupt_everywhere(fuse, prepare, run, check) > 20
+    assert await interrupt_everywhere(server, fuse, prepare, run, check) > 20
 
 
 @pytest.mark.parametrize("act", ["drop", "tombstone", "restore", "tombstone then drop"])
@@ -142,7 +145,7 @@ async def test_teardown(server: RealServer, fuse: Fuse, act: str) -> None:
         else:
             assert (observed.tombstone, observed.deleted_at, observed.allow_connections) == (False, None, True)
 
-    assert await interrupt_everywhere(fuse, prepare, run, check) >= 5
+    assert await interrupt_everywhere(server, fuse, prepare, run, check) >= 5
 
 
 async def test_templates(server: RealServer, fuse: Fuse, template: str) -> None:
@@ -166,7 +169,7 @@ async def test_templates(server: RealServer, fuse: Fuse, template: str) -> None:
         await door.drop(await proof_of(door, spec))
         await door.close()
 
-    assert await interrupt_everywhere(fuse, prepare, run, check) > 10
+    assert await interrupt_everywhere(server, fuse, prepare, run, check) > 10
     door = server.door("sweeps")
     await door.drop_old_templates({template})
     await door.close()
@@ -241,7 +244,7 @@ async def test_a_lock_held_by_another_leader_is_waited_for_then_said(server: Rea
     with server.look() as other:
         other.execute("SELECT pg_advisory_lock(%s)", [names.lock_key("tenant", spec.tenant_id.hex)])
         waiting = asyncio.create_task(door.ensure_roles(spec))
-        while not server.all("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+        while not server.all("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         assert (await door.observe(spec.tenant_id)).absent, "one tenant's lock holds up nobody else"
         other.execute("SELECT pg_advisory_unlock_all()")
@@ -265,11 +268,10 @@ async def test_a_stopped_server_is_said_and_its_return_is_noticed(own_door: tupl
 
 async def test_a_full_server_is_said(own_door: tuple[Any, PostgresServer]) -> None:
     private, door = own_door
-    crowd = []
+    crowd: list[psycopg.Connection[Any]] = []
     try:
         with pytest.raises(psycopg.OperationalError, match="too many clients"):
-            for _ in range(400):
-                crowd.append(psycopg.connect(private.access.dsn()))  # noqa: PERF401 - filled until it refuses
+            crowd.extend(iter(lambda: psycopg.connect(private.access.dsn()), None))
         with pytest.raises(WorldError) as caught:
             await door.probe()
         assert caught.value.reason == "TooManyConnections"

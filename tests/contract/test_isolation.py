@@ -116,9 +116,12 @@ REFUSED_TO_THE_APP = (
 
 @pytest.mark.parametrize("statement", REFUSED_TO_THE_APP)
 async def test_the_app_may_do_nothing_until_granted(server: RealServer, town: Town, statement: str) -> None:
-    with server.login(app_of(town.ours), town.ours.app_password, town.ours.database) as app:
-        with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject)):
-            app.execute(statement.encode())
+    refusals = (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject)
+    with (
+        server.login(app_of(town.ours), town.ours.app_password, town.ours.database) as app,
+        pytest.raises(refusals),
+    ):
+        app.execute(statement.encode())
 
 
 async def test_no_login_becomes_another_tenant(server: RealServer, town: Town) -> None:

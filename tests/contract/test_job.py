@@ -89,7 +89,7 @@ async def golden(server: RealServer, template: str) -> str:
     """A template at the app's head, filled by the real Job; its own revision number, for the other tests use small ones."""
     door = server.door("golden")
     password = "the-golden-template-password"
-    revision = HEAD if HEAD != template else f"{HEAD}_golden"
+    revision = HEAD if template != HEAD else f"{HEAD}_golden"
     await door.ensure_template(revision, password)
     result = await run_job(
         server, template_name(revision), TEMPLATE_MIGRATOR, password, "--template", HOA_OWNER_ROLE=TEMPLATE_OWNER

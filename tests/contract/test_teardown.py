@@ -9,7 +9,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from hoa_operator.errors import UserError
+from hoa_operator.errors import UserError, WorldError
 from hoa_operator.postgres import DatabaseSpec, OwnershipProof, PostgresServer, differences, tombstone_name
 from tests.contract.servers import RealServer, app_of, migrator_of, new_spec, owner_of, proof_of
 
@@ -54,6 +54,31 @@ async def test_drop_does_not_wait_for_sessions(server: RealServer, door: Postgre
 
 
 @pytest.mark.parametrize("act", ["drop", "tombstone"])
+async def test_a_superusers_session_yields_to_a_superuser_only(
+    server: RealServer, door: PostgresServer, act: str
+) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    proof = await proof_of(door, spec)
+
+    async def run() -> None:
+        await (door.drop(proof) if act == "drop" else door.tombstone(proof, DELETED_AT))
+
+    with server.look(spec.database) as session:
+        if server.superuser:
+            await run()
+            with pytest.raises(psycopg.OperationalError):
+                session.execute("SELECT 1")
+        else:
+            with pytest.raises(WorldError, match="other sessions") as caught:
+                await run()
+            assert caught.value.reason == "DatabaseBusy"
+            assert session.execute("SELECT 1 AS one").fetchone() == {"one": 1}
+    await run()
+    assert spec.database not in names_left(server, spec)
+
+
+@pytest.mark.parametrize("act", ["drop", "tombstone"])
 @pytest.mark.parametrize(
     "doubt", ["uid", "oid", "no oid", "system", "comment", "foreign comment", "owner", "role comment"]
 )
@@ -76,11 +101,9 @@ async def test_any_doubt_changes_nothing(server: RealServer, door: PostgresServe
     if doubt in damage:
         server.run(damage[doubt])
     before = names_left(server, spec)
+    given = changed.get(doubt, proof)
     with pytest.raises(UserError) as caught:
-        if act == "drop":
-            await door.drop(changed.get(doubt, proof))
-        else:
-            await door.tombstone(changed.get(doubt, proof), DELETED_AT)
+        await (door.drop(given) if act == "drop" else door.tombstone(given, DELETED_AT))
     assert caught.value.reason == "OwnershipNotProven"
     assert names_left(server, spec) == before
     assert server.sees(app_of(spec), spec.app_password, spec.database) is None

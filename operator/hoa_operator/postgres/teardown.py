@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from psycopg import sql
+from psycopg import errors, sql
 
 from hoa_operator.postgres import comments, names
 from hoa_operator.postgres.failures import not_ours
@@ -82,8 +82,23 @@ async def _comment(connection: Connection, name: str, observed: ObservedDatabase
 
 
 async def terminate_database(connection: Connection, name: str) -> None:
-    """End every session in the database and wait, up to 5 s each, until it is gone."""
-    await connection.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name])
+    """End the sessions in the database that the admin may end, and wait, up to 5 s each, until they are gone."""
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE datname = %s AND backend_type = 'client backend' AND pg_has_role(usesysid, 'USAGE')",
+        [name],
+    )
+
+
+async def drop_database(connection: Connection, name: str) -> None:
+    """Drop it with its sessions. Whoever calls has proved that it is ours."""
+    try:
+        await connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(ident(name)))
+    except errors.InsufficientPrivilege:
+        # FORCE also wants to end autovacuum, which is a superuser's process; a plain DROP knows how to without such rights.
+        await connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(ident(name)))
+        await terminate_database(connection, name)
+        await connection.execute(sql.SQL("DROP DATABASE {}").format(ident(name)))
 
 
 async def restore(connection: Connection, proof: OwnershipProof) -> ObservedDatabase:
@@ -131,7 +146,7 @@ async def drop(connection: Connection, proof: OwnershipProof) -> Dropped:
     if observed.absent:
         return "Absent"
     if observed.exists:
-        await connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(ident(observed.name)))
+        await drop_database(connection, observed.name)
     present = [name for kind, name in names.role_names(proof.tenant_id).items() if observed.role(kind).exists]
     async with connection.transaction():
         for name in reversed(present):

@@ -11,7 +11,7 @@ from hoa_operator.postgres import comments, names
 from hoa_operator.postgres.failures import not_ours
 from hoa_operator.postgres.observe import list_templates
 from hoa_operator.postgres.provision import create_database, ident, join
-from hoa_operator.postgres.teardown import terminate_database
+from hoa_operator.postgres.teardown import drop_database, terminate_database
 from hoa_operator.scram import verifier
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ async def drop_old_templates(connection: Connection, installation: str, keep: Co
     for found in await list_templates(connection):
         if found.installation != installation or found.revision in keep:
             continue
-        name = ident(names.template_name(found.revision))
-        await connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(name))
-        await connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+        name = names.template_name(found.revision)
+        await connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(ident(name)))
+        await drop_database(connection, name)
         gone.append(found.revision)
     return tuple(gone)
