@@ -161,3 +161,10 @@ def shown(page: str) -> str:
     """The words of a page's main part, in one line."""
     main = page.split("<main", 1)[-1]
     return " ".join(re.sub(r"<[^>]+>", " ", main).replace("&#39;", "'").split())
+
+
+def hidden(page: str, name: str) -> str:
+    """The value of a page's hidden field."""
+    found = re.search(rf'name="{name}" value="([^"]*)"', page)
+    assert found, name
+    return found[1]

@@ -78,7 +78,7 @@ async def test_pages_of_one_thing_are_sound(office: Office) -> None:
         assert faults(answer.text) == [], path
 
 
-@pytest.mark.parametrize("path", ["/sign-in", "/password/forgot", "/invitation/unknown"])
+@pytest.mark.parametrize("path", ["/sign-in", "/forgot-password", "/invitation/unknown"])
 async def test_the_doors_are_sound(office: Office, path: str) -> None:
     answer = await office.site.browser(office.tenant).get(path)
     assert faults(answer.text) == []

@@ -15,19 +15,13 @@ from hoa_app.db.session import TenantDatabase
 from hoa_app.features.requests.mail import KIND, send
 from hoa_app.jobs.context import JobContext
 from tests.contract.app.conftest import serving
-from tests.contract.features.office import PNG, Office, id_of, shown
+from tests.contract.features.office import PNG, Office, hidden, id_of, shown
 
 if TYPE_CHECKING:
     from tests.contract.app.platform import Platform
     from tests.contract.features.office import Visitor
 
 FILED = {"category": "Maintenance", "title": "The gate is broken", "description": "Since Monday."}
-
-
-def hidden(page: str, name: str) -> str:
-    found = re.search(rf'name="{name}" value="([^"]*)"', page)
-    assert found, name
-    return found[1]
 
 
 async def reply(visitor: Visitor, path: str, **fields: str) -> Any:
