@@ -138,7 +138,7 @@ class JobRunner:
             return
         try:
             places = self.mounts.write(pod, self.folder / f"{pod['metadata']['namespace']}-{pod['metadata']['name']}")
-            env = {name: _moved(value, places) for name, value in self._environment(pod).items()}
+            env = self._environment(pod, places)
         except ApiError as error:
             self._wait(pod, "CreateContainerConfigError", str(error))
             return
@@ -146,7 +146,7 @@ class JobRunner:
             fault.times -= 1
             self._run(pod, env, _faulty(fault))
         else:
-            self._run(pod, env, [_moved(word, places) for word in _command(pod)])
+            self._run(pod, env, _command(pod, places))
 
     def _run(self, pod: Json, env: dict[str, str], command: Sequence[str]) -> None:
         metadata = pod["metadata"]
@@ -207,7 +207,8 @@ class JobRunner:
         with contextlib.suppress(ApiError):  # the pod may have gone meanwhile
             self.api.call("PATCH", path, {"status": status}, MERGE_PATCH)
 
-    def _environment(self, pod: Json) -> dict[str, str]:
+    def _environment(self, pod: Json, places: dict[str, Path]) -> dict[str, str]:
+        """Ours, whose paths are this machine's, and the pod's, whose paths are the pod's."""
         container, namespace = pod["spec"]["containers"][0], pod["metadata"]["namespace"]
         env = {
             "PATH": os.environ["PATH"],
@@ -223,7 +224,7 @@ class JobRunner:
             reference = entry.get("valueFrom", {}).get("secretKeyRef")
             held = self.mounts.secret(namespace, reference["name"]) if reference else {}
             value = held[reference["key"]] if reference else entry.get("value")
-            env[entry["name"]] = value or ""
+            env[entry["name"]] = _moved(value or "", places)
         return env
 
 
@@ -235,9 +236,9 @@ def _moved(text: str, places: dict[str, Path]) -> str:
     return text
 
 
-def _command(pod: Json) -> list[str]:
+def _command(pod: Json, places: dict[str, Path]) -> list[str]:
     container = pod["spec"]["containers"][0]
-    words: list[str] = [*container["command"], *container.get("args", [])]
+    words = [_moved(word, places) for word in (*container["command"], *container.get("args", []))]
     return [sys.executable if words[0] in ("python", "python3") else words[0], *words[1:]]
 
 
