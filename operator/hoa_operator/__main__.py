@@ -28,7 +28,7 @@ from hoa_operator.settings import Settings, SettingsError
 from hoa_operator.usage import UsageBook
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
 log = structlog.get_logger()
 
@@ -109,44 +109,42 @@ class Process:
         registry = Registry(
             settings.registry_dir, settings.registry_reader_dir, identity=settings.pod_name, installation=installation
         )
-        try:
-            epoch = await self._take_office(registry)
-            if epoch is None:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(registry.close)
+            if not await self._until_it_works(registry.start):
                 return
-            opening = Opening(settings.pod_name, installation, registry.guard(epoch))
-            fleet = Fleet(fenced, opening, time.monotonic)
+            epoch = await registry.acquire_epoch()
+            fleet = Fleet(fenced, Opening(settings.pod_name, installation, registry.guard(epoch)), time.monotonic)
+            stack.push_async_callback(fleet.close)
             usage = UsageBook(time.monotonic, settings.timing.resync * 0.9)
-            sealer = Sealer.from_file(settings.sealing_keys_file)
-            sources = Sources(settings, Cache(), registry, sealer, fleet, usage)
-            try:
-                self._leader = Leader(sources, fenced, self._metrics, Term(epoch, self._fence))
-                self._trouble = None
-                await self._leader.run(self._environ, self._stop)
-            finally:
-                await fleet.close()
-        finally:
-            await registry.close()
+            sources = Sources(settings, Cache(), registry, Sealer(settings.sealing_keys_file), fleet, usage)
+            leader = Leader(sources, fenced, self._metrics, Term(epoch, self._fence))
+            if await self._until_it_works(leader.fill):
+                self._leader = leader
+                await leader.run(self._environ, self._stop)
 
-    async def _take_office(self, registry: Registry) -> int | None:
-        """Bring the registry up and take an epoch; a registry that is away is waited for."""
+    async def _until_it_works(self, start: Callable[[], Awaitable[None]]) -> bool:
+        """Try again and again what the world may not be ready for; tell whether it worked before the end."""
         while not self._stop.is_set():
             try:
-                await registry.start()
-                return await registry.acquire_epoch()
-            except Fenced:
-                raise
+                await start()
+            except Fenced as fenced:
+                self._fence(fenced)
             except OperatorError as error:
                 self._trouble = f"{error.reason}: {error.message}"
-                log.warning("registry not ready", reason=error.reason, message=error.message)
+                log.warning("cannot start yet", reason=error.reason, message=error.message)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), _START_RETRY)
-        return None
+            else:
+                self._trouble = None
+                return True
+        return False
 
     def _dead(self) -> str | None:
         """Return why the kubelet should start this process anew."""
         if self._fenced is not None:
             return "the lead was lost"
-        if self._leader is not None and self._leader.filled:
+        if self._leader is not None:
             dead = self._leader.health.dead(time.monotonic())
             return f"no sign of life from the watch of {', '.join(dead)}" if dead else None
         return None
@@ -155,8 +153,6 @@ class Process:
         """Return why this process neither leads nor could take over."""
         if self._stop.is_set():
             return "stopping"
-        if self._leader is not None and not self._leader.filled:
-            return "reading the cluster"
         return self._trouble
 
 
@@ -205,7 +201,11 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     configure_logging(settings.log_level)
-    return asyncio.run(serve(settings, os.environ))
+    try:
+        return asyncio.run(serve(settings, os.environ))
+    except OperatorError as error:
+        log.error("ended", reason=error.reason, message=error.message)
+        return 1
 
 
 if __name__ == "__main__":

@@ -70,22 +70,20 @@ class Leader:
         self.queue: WorkQueue[Key] = WorkQueue(self._reconcile, lambda key: dispatch.lane(key, self._cache), limits)
         self.health = WatchHealth(time.monotonic())
         self._auditor = Auditor(kube, self._cache, self._settings.release, self._changed)
-        self._filled = False
+        self._leading = False
 
-    @property
-    def filled(self) -> bool:
-        """Tell whether the cache holds everything, so that work has begun."""
-        return self._filled
+    async def fill(self) -> None:
+        """Read the whole cluster once; what is decided on half of it could be wrong."""
+        await self._auditor.fill()
 
     async def run(self, environ: Mapping[str, str], stop: asyncio.Event) -> None:
-        """Lead until `stop` is set; then let what is at work finish."""
-        await self._auditor.fill()
+        """Lead until `stop` is set; then let what is at work finish. The cache was filled before."""
         self._metrics.watch_state(self._cache, self.queue, self.health, time.monotonic)
         for kind, key in ((SERVER, SERVER_KEY), (TENANT, TENANT_KEY)):
             for body in self._cache.all(kind):
                 self._schedule_first(Key(key, name_of(body)), body)
         self.queue.add(CAPACITY)
-        self._filled = True
+        self._leading = True
         self.queue.start()
         watching = await _watch(self, self._settings, environ)
         for number in (signal.SIGTERM, signal.SIGINT):  # kopf took them
@@ -115,7 +113,7 @@ class Leader:
             self._changed(change)
 
     def _changed(self, change: Change) -> None:
-        if not self._filled:
+        if not self._leading:
             return
         for call in dispatch.calls(change, self._cache, self._settings):
             self._call(call)

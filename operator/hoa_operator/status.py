@@ -61,7 +61,8 @@ def build(report: Report) -> Status:
     if world is not None:
         status |= _facts(world)
     _set(status, "retry", _retry(report.retry))
-    findings = dict(_previous(report.before))
+    findings = _previous(report.before)
+    findings.pop(steps.IN_SYNC, None)  # said only of a tenant that nothing is done for
     if world is not None and report.plan is not None:
         findings |= found.read(world, report.plan)
     if report.failure is not None:

@@ -31,19 +31,25 @@ def steps_taken(operator: Operator) -> list[str]:
 
 
 def kill_after_every_step(operator: Operator, done: Callable[[], bool]) -> int:
-    """Start the operator, kill it as soon as it has begun another step, and so on until `done`; return the kills."""
+    """Start the operator, kill it as soon as it has begun another step, and so on until `done`; return the kills.
+
+    A step that was killed before it had any effect is begun again: it then gets a little longer each time.
+    """
     chance = random.Random(7)
     kills = 0
+    patience = 0.005
     while not done():
         assert kills < MOST_KILLS, steps_taken(operator)
-        seen = len(steps_taken(operator))
+        seen = steps_taken(operator)
         operator.process.start()
-        deadline = time.monotonic() + 20
-        while len(steps_taken(operator)) == seen and time.monotonic() < deadline:
+        deadline = time.monotonic() + 30
+        while len(steps_taken(operator)) == len(seen) and time.monotonic() < deadline:
             time.sleep(0.001)
-        time.sleep(chance.random() * 0.01)
+        time.sleep(chance.random() * patience)
         operator.kill()
         kills += 1
+        stuck = bool(seen) and steps_taken(operator)[-1] == seen[-1]
+        patience = patience * 3 if stuck else 0.005
     return kills
 
 
