@@ -31,6 +31,7 @@ from hoa_app.jobs.waker import Waker
 from hoa_app.metrics import Metrics
 from hoa_app.observe import Observe
 from hoa_app.openapi import document
+from hoa_app.routing import RouteIndex
 from hoa_app.services import Services
 from hoa_app.settings import Settings
 from hoa_app.storage import Storage
@@ -92,7 +93,7 @@ def create_app(settings: Settings, features: Sequence[Feature]) -> Starlette:
             yield
 
     app = Starlette(
-        routes=[*_routes(features), *_api(operations, settings), *_assets()],
+        routes=[RouteIndex([*_routes(features), *_api(operations, settings)]), *_assets()],
         middleware=[
             Middleware(Observe, services=services),
             Middleware(Tenancy, services=services, gate=Gate(services.metrics), health=Health(services)),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
 import time
 from typing import TYPE_CHECKING
 
@@ -86,12 +86,11 @@ class Observe:
             facts=facts,
             caller=who,
             client_ip=who.ip,
-            request_id=carried if REQUEST_ID.fullmatch(carried) else secrets.token_hex(8),
+            request_id=carried if REQUEST_ID.fullmatch(carried) else _number(),
             tenant=None,
             db=None,
             actor=None,
             visit="",
-            visit_used=False,
         )
         return state
 
@@ -125,6 +124,10 @@ class Observe:
             ip=state["client_ip"],
             user=str(actor.user_id) if actor else None,
         )
+
+
+def _number() -> str:
+    return f"{random.getrandbits(64):016x}"
 
 
 def route_of(scope: Scope) -> str:

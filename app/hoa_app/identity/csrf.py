@@ -17,20 +17,15 @@ FIELD = "csrf_token"
 def csrf_token(request: Request) -> str:
     """The token for forms of this page. It is bound to the session, or before sign-in to a random cookie."""
     state = request.state
-    if state.actor is None:
-        # Tells the identity layer to send the cookie along with this page.
-        state.visit_used = True
+    if state.actor is None and not state.visit:
+        # Made when the first form is shown; the identity layer sends it along as a cookie.
+        state.visit = secrets.token_urlsafe(24)
     return str(state.tenant.keys.mac("csrf", _anchor(state.actor, state.visit)))
 
 
 def anchor_matches(tenant: Tenant, actor: Actor | None, visit: str, given: str) -> bool:
     """Whether `given` was made for this browser by this tenant."""
     return tenant.keys.mac_matches("csrf", _anchor(actor, visit), given)
-
-
-def new_visit() -> str:
-    """A fresh value for the cookie that anchors forms before sign-in."""
-    return secrets.token_urlsafe(24)
 
 
 def _anchor(actor: Actor | None, visit: str) -> str:

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hoa_app.identity.bodies import Body, form_field
 from hoa_app.identity.cookies import Cookies
-from hoa_app.identity.csrf import FIELD, anchor_matches, new_visit
+from hoa_app.identity.csrf import FIELD, anchor_matches
 from hoa_app.identity.sessions import find_actor
 from hoa_app.identity.tokens import ForeignTokenError, TokenError, Verifier, key_id
 from hoa_app.logs import get_logger
@@ -48,7 +48,7 @@ class Identity:
         if facts.tenant_id and state["actor"] is None:
             raise unauthorized("x-tenant-id is accepted only with a valid session or token.")
         known_visit = read_cookie(facts.cookie, self._cookies.visit)
-        state["visit"] = known_visit or new_visit()
+        state["visit"] = known_visit
         body = Body(receive, self._services.settings.max_body_bytes, facts.content_length)
         if scope["method"] in UNSAFE and not bearer:
             await self._check_forgery(scope, facts, body)
@@ -82,14 +82,15 @@ class Identity:
         if not same_origin(facts):
             raise _forged("The form came from another site.")
         given = facts.csrf or form_field(await body.peek(), facts.content_type, FIELD)
-        if not given or not anchor_matches(state["tenant"], state["actor"], state["visit"], given):
+        anchored = state["actor"] is not None or state["visit"]
+        if not given or not anchored or not anchor_matches(state["tenant"], state["actor"], state["visit"], given):
             raise _forged(
                 "The page was open for too long, or cookies are blocked. Go back, reload it and send it again."
             )
 
     def _with_visit(self, state: dict[str, object], send: Send) -> Send:
         async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start" and state["visit_used"]:
+            if message["type"] == "http.response.start" and state["visit"]:
                 cookie = self._cookies.visit_header(str(state["visit"]))
                 message["headers"] = [*message["headers"], (b"set-cookie", cookie)]
             await send(message)

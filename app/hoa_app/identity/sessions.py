@@ -18,6 +18,7 @@ IDLE = timedelta(days=7)
 ABSOLUTE = timedelta(days=30)
 TOUCH = timedelta(minutes=1)
 API_SESSION = timedelta(hours=12)
+ROLES = {role.value: role for role in Role}
 
 _USER = "u.id AS user_id, u.email, u.name, u.role"
 SESSION_QUERY = f"""
@@ -60,7 +61,7 @@ def _actor(row: dict[str, Any]) -> Actor:
         user_id=row["user_id"],
         email=row["email"],
         name=row["name"],
-        role=Role(row["role"]),
+        role=ROLES[row["role"]],
         session_id=row["id"],
         via="session" if row["via"] == "browser" else "token",
         signed_in_at=row["created_at"],

@@ -6,12 +6,12 @@ from collections import defaultdict
 from uuid import UUID
 
 from limits import RateLimitItemPerSecond
-from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from hoa_app.metrics import Metrics
 from hoa_app.problems import Problem
 from hoa_app.tenancy.tenant import Tenant
+from hoa_app.tenancy.windows import WindowStorage
 
 
 class Gate:
@@ -19,7 +19,7 @@ class Gate:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._limiter = SlidingWindowCounterRateLimiter(WindowStorage())
         self._items: dict[int, RateLimitItemPerSecond] = {}
         self._inside: defaultdict[UUID, int] = defaultdict(int)
 

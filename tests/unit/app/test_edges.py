@@ -9,6 +9,9 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from limits import RateLimitItemPerSecond
+from limits.strategies import SlidingWindowCounterRateLimiter
+from starlette.routing import BaseRoute, Match, Route
 
 from hoa_app.api import split_validation_error
 from hoa_app.identity.bodies import PEEK_BYTES, Body, form_field
@@ -16,10 +19,12 @@ from hoa_app.identity.passwords import complaint
 from hoa_app.identity.roles import INVITABLE, PERMISSIONS
 from hoa_app.identity.tokens import ForeignTokenError, TokenError, Verifier, key_id, mint
 from hoa_app.problems import Problem
+from hoa_app.routing import MATCHED, RouteIndex
 from hoa_app.settings import Settings, SettingsError
 from hoa_app.tenancy.facts import read_cookie
 from hoa_app.tenancy.hosts import caller, normalize_host
 from hoa_app.tenancy.tenant import Database, KeyRing, SigningKey, Tenant
+from hoa_app.tenancy.windows import WindowStorage
 from hoa_app.web import safe_next
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
@@ -240,3 +245,77 @@ class TestSmallThings:
     def test_cookies(self) -> None:
         assert read_cookie("a=1; hoa_session=x; b=2", "hoa_session") == "x"
         assert read_cookie("xhoa_session=evil", "hoa_session") == ""
+
+
+class TestWindows:
+    """The rate limiter's counters, by a clock that is told the time."""
+
+    def test_a_second_holds_so_many(self) -> None:
+        now = [1000.0]
+        limiter = SlidingWindowCounterRateLimiter(WindowStorage(lambda: now[0]))
+        item = RateLimitItemPerSecond(10)
+        assert [limiter.hit(item, "t") for _ in range(12)] == [True] * 10 + [False] * 2
+        assert limiter.hit(item, "other")
+        now[0] += 1.5
+        # Half of the second before still counts.
+        assert sum(limiter.hit(item, "t") for _ in range(12)) == 5
+        now[0] += 2.5
+        assert sum(limiter.hit(item, "t") for _ in range(12)) == 10
+        assert limiter.get_window_stats(item, "t").remaining == 0
+        limiter.clear(item, "t")
+        assert limiter.hit(item, "t")
+
+    @given(st.lists(st.floats(0, 0.3), min_size=1, max_size=200), st.integers(1, 20))
+    def test_no_second_lets_more_than_twice_through(self, gaps: list[float], limit: int) -> None:
+        now = [5.0]
+        limiter = SlidingWindowCounterRateLimiter(WindowStorage(lambda: now[0]))
+        taken = []
+        for gap in gaps:
+            now[0] += gap
+            if limiter.hit(RateLimitItemPerSecond(limit), "t"):
+                taken.append(now[0])
+        assert all(sum(1 for other in taken if at <= other < at + 1) <= 2 * limit for at in taken)
+
+
+class TestRouteIndex:
+    """The index finds what going through all the routes would find."""
+
+    PATHS = ("/", "/people", "/people/new", "/people/{id:uuid}", "/people/{id:uuid}/edit", "/{token}", "/a/{b}/c/{d}")
+
+    @staticmethod
+    async def endpoint(_request: object) -> None:
+        """Never run here."""
+
+    def routes(self) -> list[BaseRoute]:
+        return [Route(path, self.endpoint, methods=[method]) for path in self.PATHS for method in ("GET", "POST")]
+
+    @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/",
+            "/people",
+            "/people/",
+            "/people/new",
+            f"/people/{UUID(int=1)}",
+            f"/people/{UUID(int=1)}/edit",
+            "/x",
+            "/a/1/c/2",
+            "/a/1/c",
+            "/people/x/y",
+            "//",
+            "",
+        ],
+    )
+    def test_the_same(self, method: str, path: str) -> None:
+        scope = {"type": "http", "method": method, "path": path, "root_path": ""}
+        routes = self.routes()
+        match, found = RouteIndex(routes).matches(dict(scope))
+        each = [(route, *route.matches(dict(scope))) for route in routes]
+        full = [(route, child) for route, one, child in each if one is Match.FULL]
+        partial = [route for route, one, _ in each if one is Match.PARTIAL]
+        if full:
+            assert (match, found[MATCHED]) == (Match.FULL, full[0][0])
+            assert found["path_params"] == full[0][1]["path_params"]
+        else:
+            assert match is (Match.PARTIAL if partial else Match.NONE)
