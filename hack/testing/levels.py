@@ -2,7 +2,9 @@
 
 import os
 import re
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,14 +89,30 @@ def _run_pytest(level: Level, paths: Paths, env: Mapping[str, str], *options: st
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
+        start_new_session=True,
     )
-    last, failed = "", []
-    with process:
-        for line in process.stdout or ():
-            print(line, end="", flush=True)
-            last = line.strip() if re.match(r"=+ .* in [\d.]+s", line) else last
-            if found := re.match(r"(?:FAILED|ERROR) (\S+)", line):
-                failed.append(found[1])
-    return process.returncode, last, failed
+    try:
+        output = _shown(process)
+    except BaseException:
+        # Asked to stop: pytest ends as by Ctrl-C, so that its fixtures end the servers they started.
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        raise
+    return process.wait(), last_line(output), re.findall(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
+
+
+def _shown(process: "subprocess.Popen[bytes]") -> str:
+    """Everything the process says, passed on at once, dot by dot."""
+    assert process.stdout is not None
+    said = bytearray()
+    while chunk := os.read(process.stdout.fileno(), 65536):
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+        said += chunk
+    return said.decode(errors="replace")
+
+
+def last_line(output: str) -> str:
+    """pytest's own closing line, such as `=== 3 passed in 1.20s ===`."""
+    lines = [line.strip() for line in output.splitlines()]
+    return next((line for line in reversed(lines) if re.match(r"=+ .* in [\d.]+s", line)), "")

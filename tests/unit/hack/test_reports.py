@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hack.cluster import chart, report, shell
-from hack.testing import summary
+from hack.testing import levels, summary
 
 
 def tenant(conditions: list[dict[str, str]], generation: int = 1) -> dict[str, Any]:
@@ -68,3 +68,15 @@ def test_the_summary_ends_in_pytests_words() -> None:
         "  e2e           3m20s   1 failed, 9 passed in 75.25s (0:01:15)",
         "==================== 209 passed, 2 warnings, 1 failed in 78.75s ====================",
     ]
+
+
+@pytest.mark.parametrize(
+    ("output", "line"),
+    [
+        ("a.py ..\n=== 2 passed in 0.10s ===\n", "=== 2 passed in 0.10s ==="),
+        ("=== 1 passed in 75.25s (0:01:15) ===\nafterwards\n", "=== 1 passed in 75.25s (0:01:15) ==="),
+        ("=== test session starts ===\nINTERNALERROR\n", ""),
+    ],
+)
+def test_pytests_closing_line_is_found(output: str, line: str) -> None:
+    assert levels.last_line(output) == line
