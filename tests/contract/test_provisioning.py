@@ -182,13 +182,27 @@ async def test_drift_is_repaired(server: RealServer, door: PostgresServer, damag
     spec = new_spec()
     await door.ensure(spec)
     names = {"db": spec.database, "app": app_of(spec), "migrator": migrator_of(spec), "owner": owner_of(spec)}
-    server.run(damage.format(**names))
+    with server.login(server.admin.username, server.admin.password, "postgres") as admin:
+        admin.execute(damage.format(**names).encode())
     if "PASSWORD" not in damage:
         assert differences(spec, await door.observe(spec.tenant_id)) != ()
     await door.ensure(spec)
     assert differences(spec, await door.observe(spec.tenant_id)) == ()
     assert server.sees(app_of(spec), spec.app_password, spec.database) is None
     assert server.sees(migrator_of(spec), spec.migrator_password, spec.database) is None
+
+
+async def test_a_membership_given_by_another_is_taken_back_or_said(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    server.run(f'GRANT "{owner_of(spec)}" TO "{app_of(spec)}"')
+    if (await door.probe()).version_num >= 160000 and not server.superuser:
+        with pytest.raises(UserError, match=f'REVOKE "{owner_of(spec)}" FROM "{app_of(spec)}"') as caught:
+            await door.ensure(spec)
+        assert caught.value.reason == "MembershipGrantedByAnother"
+        server.run(f'REVOKE "{owner_of(spec)}" FROM "{app_of(spec)}"')
+    await door.ensure(spec)
+    assert differences(spec, await door.observe(spec.tenant_id)) == ()
 
 
 async def test_a_dropped_role_comes_back(server: RealServer, door: PostgresServer) -> None:

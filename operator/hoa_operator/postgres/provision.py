@@ -81,6 +81,27 @@ async def ensure_roles(connection: Connection, spec: DatabaseSpec) -> None:
             await connection.execute(statement)
         for name in names.role_names(spec.tenant_id).values():
             await join(connection, name)
+    if _excess(spec, observed):
+        _refuse_excess(spec, await observe(connection, spec.tenant_id))
+
+
+def _excess(spec: DatabaseSpec, observed: ObservedDatabase) -> list[tuple[str, str]]:
+    """Return (role, group) of memberships the contract does not know."""
+    return [
+        (name, group)
+        for kind, name in names.role_names(spec.tenant_id).items()
+        for group in sorted(set(observed.role(kind).member_of) - desired.memberships(spec, kind))
+    ]
+
+
+def _refuse_excess(spec: DatabaseSpec, observed: ObservedDatabase) -> None:
+    """From Postgres 16 on, REVOKE passes over grants that somebody else made, with no more than a warning."""
+    for name, group in _excess(spec, observed):
+        raise UserError(
+            "MembershipGrantedByAnother",
+            f"role {name} is a member of {group} by a grant the operator's login may not revoke;"
+            f' have whoever granted it, or a superuser, run: REVOKE "{group}" FROM "{name}"',
+        )
 
 
 def _role_statements(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator[sql.Composed]:
@@ -92,11 +113,10 @@ def _role_statements(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator
         elif desired.role_differs(spec, kind, role):
             yield sql.SQL("ALTER ROLE {} {}").format(ident(name), _attributes(spec, kind, role))
     for kind, name in names.role_names(spec.tenant_id).items():
-        has, wanted = set(observed.role(kind).member_of), desired.memberships(spec, kind)
-        for group in sorted(wanted - has):
+        for group in sorted(desired.memberships(spec, kind) - set(observed.role(kind).member_of)):
             yield sql.SQL("GRANT {} TO {}").format(ident(group), ident(name))
-        for group in sorted(has - wanted):
-            yield sql.SQL("REVOKE {} FROM {}").format(ident(group), ident(name))
+    for name, group in _excess(spec, observed):
+        yield sql.SQL("REVOKE {} FROM {}").format(ident(group), ident(name))
 
 
 def _attributes(spec: DatabaseSpec, kind: str, role: ObservedRole) -> sql.Composed:
