@@ -1,0 +1,99 @@
+"""The platform is changed while a company works with it: its capacity, its pods, its release; and taken away and back."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+import httpx
+import pykube
+
+from hack.cluster import lifecycle
+from hack.cluster.paths import Paths
+from tests.e2e.cluster import NAMESPACE, Cluster, condition, until
+from tests.e2e.visitor import Visitor
+
+RELEASE = "hoa-connect"
+
+
+def _run(*argv: str) -> str:
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, f"{' '.join(argv)}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def _kubectl(*argv: str) -> str:
+    return _run("kubectl", "-n", NAMESPACE, *argv)
+
+
+def _helm(*argv: str) -> str:
+    return _run("helm", "--namespace", NAMESPACE, *argv)
+
+
+def test_a_rollout_of_the_app_fails_no_request(cluster: Cluster) -> None:
+    with Visitor(cluster, "pinnacle") as visitor:
+        _kubectl("rollout", "restart", "deployment/hoa-connect-app")
+        _kubectl("rollout", "status", "deployment/hoa-connect-app", "--timeout=180s")
+        until(lambda: visitor.answered > 20, "the visitor to be answered")
+    assert visitor.failures == []
+
+
+def test_own_capacity_and_back_fails_no_request(cluster: Cluster) -> None:
+    tenant = cluster.make_tenant("estate", limits={"cpu": "400m", "memory": "256Mi"})
+    deployments = pykube.Deployment.objects(cluster.api).filter(namespace=NAMESPACE)
+    name = f"tenant-{tenant.name}"
+    with Visitor(cluster, tenant.name) as visitor:
+        tenant.patch({"spec": {"placement": "Dedicated"}})
+        until(lambda: condition(tenant, "Ready") and _serves(cluster, name), "the tenant's own pods to serve", 180)
+        own = deployments.get(name=name)
+        assert own.obj["status"]["readyReplicas"] >= 1
+        before = visitor.answered
+        until(lambda: visitor.answered > before + 20, "the tenant's own pods to answer")
+        tenant.patch({"spec": {"placement": "Shared"}})
+        until(lambda: condition(tenant, "Ready") and deployments.get_or_none(name=name) is None, "the pods to go", 180)
+        after = visitor.answered
+        until(lambda: visitor.answered > after + 20, "the shared pods to answer")
+    assert visitor.failures == []
+    cluster.remove(tenant)
+
+
+def _serves(cluster: Cluster, service: str) -> bool:
+    ingress = pykube.Ingress.objects(cluster.api).filter(namespace=NAMESPACE).get(name=service)
+    backends = [
+        path["backend"]["service"]["name"] for rule in ingress.obj["spec"]["rules"] for path in rule["http"]["paths"]
+    ]
+    return set(backends) == {service}
+
+
+def test_helm_test_passes() -> None:
+    assert "Phase:          Succeeded" in _helm("test", RELEASE, "--timeout=120s")
+
+
+def test_helm_upgrade_and_rollback_fail_no_request(cluster: Cluster) -> None:
+    chart = str(Paths.from_env().repository / "charts" / "hoa-connect")
+    with Visitor(cluster, "pinnacle") as visitor:
+        _helm("upgrade", RELEASE, chart, "--reuse-values", "--set=app.logLevel=DEBUG", "--wait", "--timeout=300s")
+        assert "HOA_LOG_LEVEL=DEBUG" in _kubectl("set", "env", "deployment/hoa-connect-app", "--list")
+        _helm("rollback", RELEASE, "--wait", "--timeout=300s")
+        assert "HOA_LOG_LEVEL=DEBUG" not in _kubectl("set", "env", "deployment/hoa-connect-app", "--list")
+    assert visitor.failures == []
+    assert visitor.answered > 20
+
+
+def test_a_second_up_takes_seconds_and_an_uninstall_loses_nothing(cluster: Cluster) -> None:
+    tenant = cluster.make_tenant("harvest")
+    link = cluster.mailed_link(tenant.obj["spec"]["admin"]["email"], "/invitation/")
+    _helm("uninstall", RELEASE, "--wait", "--timeout=300s")
+    tenant.reload()
+    until(lambda: cluster.get(f"{tenant.name}.localhost", "/sign-in").status_code in (404, 502, 503), "no one to serve")
+
+    lifecycle.up(Paths.from_env(), cluster.port)
+    until(lambda: condition(tenant, "Ready"), "the tenant to be Ready again", 180)
+    host = f"{tenant.name}.localhost"
+    until(lambda: cluster.get(host, "/sign-in").status_code == 200, "the tenant to be served again", 60)
+    # The invitation from before is a row of the company's own database.
+    assert cluster.get(host, httpx.URL(link).raw_path.decode()).status_code == 200
+
+    started = time.monotonic()
+    lifecycle.up(Paths.from_env(), cluster.port)
+    assert time.monotonic() - started < 30
