@@ -51,7 +51,6 @@ TOOLS: dict[str, Tool] = {
         Tool("coredns", ("github.com/coredns/coredns",), "3 min"),
         Tool("metrics-server", ("sigs.k8s.io/metrics-server/cmd/metrics-server",), "4 min"),
         Tool("traefik", ("github.com/traefik/traefik/v3/cmd/traefik",), "8 min"),
-        Tool("kubeconform", ("github.com/yannh/kubeconform/cmd/kubeconform",), "1 min"),
         Tool("kwok", ("sigs.k8s.io/kwok/cmd/kwok",), "2 min"),
         Tool("kind", ("sigs.k8s.io/kind",), "1 min"),
     )

@@ -28,7 +28,7 @@ class Level:
 LEVELS = (
     Level("unit"),
     Level("contract", packages=("postgresql-15",)),
-    Level("chart", packages=("prometheus",), tools=("helm", "kubeconform")),
+    Level("chart", packages=("prometheus", "etcd-server"), tools=("kubernetes", "helm")),
     Level("cluster", packages=("etcd-server", "postgresql-15"), tools=("kubernetes", "helm")),
     Level("e2e", packages=("chromium",), tools=("kubernetes", "helm"), cluster=True),
 )
