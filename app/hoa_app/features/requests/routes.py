@@ -102,7 +102,8 @@ async def _form(request: Request, rejected: Rejected | None = None, values: dict
         mine = about.id if about else await people.of_user(tx, actor.user_id)
         owned = await people.owned_now(tx, mine) if mine else []
     units = [(one.unit_id, f"{one.community} {one.unit}") for one in owned]
-    context = {**WORDS, "values": values or {}, "units": units, "about": about}
+    together = services(request).settings.max_body_bytes // 1024 // 1024
+    context = {**WORDS, "values": values or {}, "units": units, "about": about, "max_together_mb": together}
     return page(request, "requests/form.html", zone, context, rejected)
 
 
