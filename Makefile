@@ -5,7 +5,7 @@ export HOA_PORT
 
 CLUSTER := $(PYTHON) -m hack.cluster
 TESTING := $(PYTHON) -m hack.testing
-LOCK := .venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs env load-image install check test test-unit test-contract test-chart test-cluster test-e2e figures lock

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from tests.cluster.helm import one
+
 Json = dict[str, Any]
 
 
@@ -57,6 +59,12 @@ def selects(selector: Json, labels: dict[str, str]) -> bool:
 def of_kind(objects: list[Json], kind: str) -> list[Json]:
     """Return the objects of a kind."""
     return [item for item in objects if item["kind"] == kind]
+
+
+def environment(objects: list[Json], deployment: str) -> dict[str, str]:
+    """Return the environment of a deployment's only container."""
+    container = one(objects, "Deployment", deployment)["spec"]["template"]["spec"]["containers"][0]
+    return {entry["name"]: entry.get("value", "from-the-pod") for entry in container["env"]}
 
 
 def moved(objects: list[Json], namespace: str) -> list[Json]:

@@ -11,7 +11,7 @@ import yaml
 from hoa_app.settings import Settings as AppSettings
 from hoa_operator.settings import Settings as OperatorSettings
 from tests.chart.conftest import COMBINATIONS, DOMAIN
-from tests.chart.pods import of_kind
+from tests.chart.pods import environment, of_kind
 from tests.cluster.helm import CHART, Helm, HelmError, one
 
 if TYPE_CHECKING:
@@ -133,11 +133,6 @@ def test_the_tiers_have_the_figures_that_were_agreed(default_objects: Rendered) 
 def test_a_tier_can_be_left_out(combinations: dict[str, Rendered]) -> None:
     names = {item["metadata"]["name"] for item in of_kind(combinations["everything off"], "HOATier")}
     assert names == {"small", "medium", "large"}
-
-
-def environment(objects: Rendered, deployment: str) -> dict[str, str]:
-    container = one(objects, "Deployment", deployment)["spec"]["template"]["spec"]["containers"][0]
-    return {entry["name"]: entry.get("value", "from-the-pod") for entry in container["env"]}
 
 
 def test_the_operator_understands_its_environment(rendered: Rendered) -> None:

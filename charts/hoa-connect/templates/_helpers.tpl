@@ -128,8 +128,11 @@ capabilities: {drop: [ALL]}
 - {name: HOA_MAIL_FROM, value: {{ .Values.mail.from | quote }}}
 {{- end }}
 - {name: HOA_POOL_MAX_TOTAL, value: {{ .Values.app.pool.maxTotal | int | quote }}}
+- {name: HOA_POOL_TENANT_SHARE, value: {{ .Values.app.pool.tenantShare | quote }}}
 - {name: HOA_POOL_IDLE_SECONDS, value: {{ .Values.app.pool.idleSeconds | int | quote }}}
+- {name: HOA_SMTP_TIMEOUT_SECONDS, value: {{ .Values.mail.timeoutSeconds | int | quote }}}
 - {name: HOA_APP_VERSION, value: {{ include "hoa.appVersion" . | quote }}}
+- {name: HOA_HOST, value: {{ .Values.bindAddress | quote }}}
 - {name: HOA_METRICS_PORT, value: "9090"}
 {{- end }}
 
