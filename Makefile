@@ -8,7 +8,7 @@ TESTING := $(PYTHON) -m hack.testing
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs env load-image install check test test-unit test-contract test-chart test-cluster test-e2e figures lock
+.PHONY: help up down status logs env load-image install check test test-unit test-contract test-chart test-cluster test-e2e figures reference render lock
 
 help: ## what there is to do
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,12 @@ test-e2e: ## the whole, in a browser, on the local cluster (brought up and taken
 figures: ## measure the running local cluster and print one table
 	@$(TESTING) figures
 	@PYTHONPATH=operator:app:. .venv/bin/python -m tests.bench.figures
+
+reference: install ## write docs/reference from the code
+	@PYTHONPATH=operator:app:. .venv/bin/python -m hack.reference
+
+render: ## write manifests/install.yaml from the chart
+	@$(PYTHON) charts/render.py --helm "$$($(CLUSTER) tools helm)/helm"
 
 lock: install ## renew the locked dependencies from requirements/*.in; UPGRADE=--upgrade takes newer versions
 	$(LOCK) $(UPGRADE) requirements/dev.in -o requirements/dev.txt

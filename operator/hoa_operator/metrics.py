@@ -11,7 +11,8 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from hoa_operator.kinds import LEASE, SERVER, TENANT
+from hoa_operator.kinds import LEASE, SERVER, TENANT, name_of
+from hoa_operator.steps import STALLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -82,6 +83,7 @@ class _State(Collector):
             silent.add_metric([kind], seconds)
         yield silent
         yield from self._tenants()
+        yield from self._each_tenant()
         yield self._servers()
 
     def _tenants(self) -> Iterable[GaugeMetricFamily]:
@@ -102,6 +104,26 @@ class _State(Collector):
         for (name, state), count in sorted(conditions.items()):
             by_condition.add_metric([name, state], count)
         yield by_condition
+
+    def _each_tenant(self) -> Iterable[GaugeMetricFamily]:
+        """Who is who, and what is wrong with whom: what is well has no series, so that 500 tenants stay cheap."""
+        info = GaugeMetricFamily(
+            "hoa_operator_tenant_info", "Always 1: a tenant's names.", labels=["tenant", "tenant_id", "tier", "phase"]
+        )
+        unmet = GaugeMetricFamily(
+            "hoa_operator_tenant_unmet",
+            "1 for each condition of a tenant that is not as it should be.",
+            labels=["tenant", "phase", "condition", "reason"],
+        )
+        for body in self._cache.all(TENANT):
+            name, status = name_of(body), body.get("status") or {}
+            phase = status.get("phase") or "Pending"
+            info.add_metric([name, status.get("tenantID") or "", status.get("tier") or "", phase], 1)
+            for condition in status.get("conditions") or ():
+                if condition["status"] != ("False" if condition["type"] == STALLED else "True"):
+                    unmet.add_metric([name, phase, condition["type"], condition["reason"]], 1)
+        yield info
+        yield unmet
 
     def _servers(self) -> GaugeMetricFamily:
         family = GaugeMetricFamily("hoa_operator_database_server_ready", "Whether a server answers.", labels=["server"])

@@ -1,0 +1,114 @@
+"""Writes docs/reference/metrics.md from the code: `python -m hack.reference [--check]`, with .venv's Python.
+
+Unlike the rest of hack/ it imports the operator and the app: what they export is asked of themselves.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.registry import Collector
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "metrics.md"
+HEAD = """\
+# Metrics
+
+Written by `make reference` from the code; a test compares. Prometheus reads them from port 9090 of each pod, at `/metrics`.
+Scraping adds `namespace`, `pod`, `job` and `instance`. `tenant_id` is `status.tenantID` of the HOATenant;
+`hoa_operator_tenant_info` leads from it to the name. A counter ends in `_total`; a histogram has `_bucket`, `_sum` and `_count`.
+Which alerts stand on them: [operations](../operations/README.md).
+"""
+OWN = ("hoa_", "http_", "tenant_")
+
+
+@dataclass(frozen=True)
+class Family:
+    """One metric as it is exported."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    meaning: str
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """The names by which a query finds it."""
+        endings = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
+        return tuple(self.name + ending for ending in endings.get(self.kind, ("",)))
+
+
+def families(registry: CollectorRegistry) -> Iterator[Family]:
+    """Every metric of a registry, whether or not it has been moved yet."""
+    for collector in list(registry._collector_to_names):
+        if isinstance(collector, MetricWrapperBase):
+            kind = str(collector._type)
+            yield Family(collector._name, kind, tuple(collector._labelnames), collector._documentation)
+        else:
+            yield from _collected(collector)
+
+
+def _collected(collector: Collector) -> Iterator[Family]:
+    for metric in collector.collect():
+        yield Family(metric.name, metric.type, tuple(getattr(metric, "_labelnames", ())), metric.documentation)
+
+
+def of_operator() -> list[Family]:
+    """What the operator exports while it leads."""
+    from hoa_operator.cache import Cache
+    from hoa_operator.metrics import Metrics
+    from hoa_operator.watch import WatchHealth
+    from hoa_operator.workqueue import Limits, WorkQueue
+
+    async def idle(_key: str) -> None:
+        """Reconcile nothing."""
+
+    metrics = Metrics()
+    metrics.watch_state(Cache(), WorkQueue(idle, str, Limits(1, 1)), WatchHealth(0.0), lambda: 0.0)
+    return sorted(families(metrics.registry), key=lambda family: family.name)
+
+
+def of_app() -> list[Family]:
+    """What the app and the worker export; each moves its own part."""
+    from hoa_app.metrics import Metrics
+
+    return sorted(families(Metrics().registry), key=lambda family: family.name)
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    for title, found in (("The operator", of_operator()), ("The app and the worker", of_app())):
+        rows = [_row(family) for family in found if family.name.startswith(OWN)]
+        parts.append(
+            f"## {title}\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+        )
+    others = sorted({family.name for family in of_operator() + of_app() if not family.name.startswith(OWN)})
+    parts.append("Besides, what every Python process tells of itself: " + ", ".join(f"`{n}`" for n in others) + ".\n")
+    return "\n".join(parts)
+
+
+def _row(family: Family) -> str:
+    name = family.series[0] if family.kind == "counter" else family.name
+    labels = ", ".join(f"`{label}`" for label in family.labels) or "none"
+    return f"| `{name}` | {family.kind} | {labels} | {family.meaning.rstrip('.')} |"
+
+
+def main(arguments: list[str]) -> int:
+    """Write the page, or compare it."""
+    parser = argparse.ArgumentParser(prog="python -m hack.reference", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="fail when the page is not current; write nothing")
+    if not parser.parse_args(arguments).check:
+        PAGE.parent.mkdir(parents=True, exist_ok=True)
+        PAGE.write_text(page())
+    elif not PAGE.exists() or PAGE.read_text() != page():
+        print("docs/reference/metrics.md is not what the code exports: run make reference and commit it")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,66 @@
+"""What Prometheus reads of the operator: tenants by name, and only what is wrong with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from prometheus_client import generate_latest
+
+from hoa_operator.cache import Cache
+from hoa_operator.kinds import TENANT
+from hoa_operator.metrics import Metrics
+from hoa_operator.watch import WatchHealth
+from hoa_operator.workqueue import Limits, WorkQueue
+from tests.unit.operator.samples import UID
+
+
+async def idle(key: str) -> None:
+    """Reconcile nothing."""
+
+
+def scraped(*tenants: dict[str, Any]) -> list[str]:
+    cache = Cache()
+    for number, status in enumerate(tenants):
+        meta = {"name": f"tenant-{number}", "uid": f"uid-{number}", "resourceVersion": "1"}
+        cache.observe(TENANT, {"kind": "HOATenant", "metadata": meta, "status": status})
+    metrics = Metrics()
+    queue = WorkQueue(idle, lambda key: "lane", Limits(1, 1))
+    metrics.watch_state(cache, queue, WatchHealth(100.0), lambda: 130.0)
+    return generate_latest(metrics.registry).decode().splitlines()
+
+
+def condition(kind: str, status: str, reason: str) -> dict[str, str]:
+    return {"type": kind, "status": status, "reason": reason}
+
+
+def test_a_tenant_that_is_well_is_named_and_nothing_more() -> None:
+    well = [condition("Ready", "True", "Serving"), condition("Stalled", "False", "Progressing")]
+    lines = scraped({"phase": "Ready", "tier": "small", "tenantID": UID, "conditions": well})
+    expected = f'hoa_operator_tenant_info{{phase="Ready",tenant="tenant-0",tenant_id="{UID}",tier="small"}} 1.0'
+    assert expected in lines
+    assert [line for line in lines if line.startswith("hoa_operator_tenant_unmet{")] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "reason"),
+    [
+        ("Ready", "False", "DatabaseUnreachable"),
+        ("DatabaseReady", "Unknown", "NotYetKnown"),
+        ("Stalled", "True", "SlugTaken"),
+        ("InSync", "False", "Differs"),
+    ],
+)
+def test_what_is_wrong_has_a_series_that_says_with_whom_and_why(kind: str, status: str, reason: str) -> None:
+    broken = {"phase": "Degraded", "conditions": [condition(kind, status, reason)]}
+    lines = [line for line in scraped({}, broken) if line.startswith("hoa_operator_tenant_unmet{")]
+    labels = f'condition="{kind}",phase="Degraded",reason="{reason}",tenant="tenant-1"'
+    assert lines == [f"hoa_operator_tenant_unmet{{{labels}}} 1.0"]
+
+
+def test_a_tenant_nobody_has_looked_at_yet_is_pending() -> None:
+    assert 'hoa_operator_tenant_info{phase="Pending",tenant="tenant-0",tenant_id="",tier=""} 1.0' in scraped({})
+
+
+def test_a_silent_watch_is_counted_in_seconds() -> None:
+    assert 'hoa_operator_watch_silence_seconds{kind="HOATenant"} 30.0' in scraped()
