@@ -50,6 +50,9 @@ class Page(HTMLParser):
             self.forms.append(given.get("method", "get") == "post")
         if tag == "input" and given.get("name") == "csrf_token":
             self.forms.pop()
+            self.forms.append(False)
+        elif tag in {"input", "select", "textarea", "button"} and self.forms and self.forms[-1]:
+            self.faults.append(f"{given.get('name') or tag} stands before the form's token")
         if tag in {"input", "select", "textarea"} and given.get("type") != "hidden":
             named = "label" in self.open or "aria-label" in given
             self.controls.append((given.get("id", ""), named))
