@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 
+from hoa_app.features.kit.moments import today
 from tests.contract.app.browser import PASSWORD
 from tests.contract.features.office import id_of, shown
 
@@ -265,3 +267,33 @@ async def test_damaged_page_links_are_bad_requests(office: Office, after: str) -
         answer = await office.owner.get(f"{path}?after={after}")
         assert answer.status_code == 400, path
         assert "page link is damaged" in answer.text
+
+
+async def test_today_is_the_day_where_the_home_stands(office: Office) -> None:
+    """Kiritimati and Pago Pago are 25 hours apart: whatever the server's day is, one of them has another one."""
+    for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
+        body = {"name": office.unique("Atoll"), "timeZone": zone}
+        community = await office.api("POST", "/communities", body, status=201)
+        leaving, coming, later = [await office.person() for _ in range(3)]
+        unit = await office.unit(community)
+        day = today(zone)
+        begin, end = (day - timedelta(days=9)).isoformat(), day.isoformat()
+        await office.own(leaving, unit, validFrom=begin, validTo=end)
+        await office.own(coming, unit, validFrom=end)
+        await office.own(later, unit, validFrom=(day + timedelta(days=1)).isoformat())
+        owners = await office.api("GET", f"/units/{unit['id']}")
+        listed = await office.api("GET", f"/people?community={community['id']}")
+        found = await office.api("GET", f"/people?q={unit['label'].split()[-1]}&community={community['id']}")
+        person = await office.api("GET", f"/people/{coming['id']}")
+        history = await office.api("GET", f"/people/{leaving['id']}/ownerships")
+        place = await office.api("GET", f"/communities/{community['id']}")
+        exported = (await office.owner.get("/people/export.csv")).text
+        if today(zone) != day:
+            pytest.skip("midnight passed there while the test ran")
+        assert owners["owners"] == [coming["name"]], zone
+        assert [one["name"] for one in listed["items"]] == [coming["name"]]
+        assert [one["name"] for one in found["items"]] == [coming["name"]]
+        assert person["units"] == [f"{community['name']} {unit['label']}"]
+        assert [one["current"] for one in history["items"]] == [False]
+        assert place["homeowners"] == 1
+        assert [line.split(",")[3] for line in exported.splitlines() if community["name"] in line] == [coming["name"]]

@@ -15,9 +15,10 @@ WITH page AS MATERIALIZED (SELECT c.id, c.name, c.address, c.time_zone, c.versio
      u AS (SELECT community_id, count(*) AS n FROM units
             WHERE community_id IN (SELECT id FROM page) GROUP BY community_id),
      h AS (SELECT units.community_id, count(DISTINCT o.person_id) AS n
-             FROM ownerships o JOIN units ON units.id = o.unit_id
-            WHERE o.valid_from <= current_date AND (o.valid_to IS NULL OR o.valid_to > current_date)
-              AND units.community_id IN (SELECT id FROM page) GROUP BY units.community_id),
+             FROM ownerships o JOIN units ON units.id = o.unit_id JOIN page ON page.id = units.community_id,
+                  LATERAL (SELECT (now() AT TIME ZONE page.time_zone)::date AS today) its
+            WHERE o.valid_from <= its.today AND (o.valid_to IS NULL OR o.valid_to > its.today)
+            GROUP BY units.community_id),
      r AS (SELECT community_id, count(*) AS n FROM requests
             WHERE state IN ('Submitted', 'InReview', 'InProgress', 'Reopened') AND community_id IN (SELECT id FROM page)
             GROUP BY community_id)
@@ -27,9 +28,9 @@ SELECT page.*, coalesce(u.n, 0) AS units, coalesce(h.n, 0) AS homeowners, coales
 """
 _UNIT = """
 SELECT u.id, u.community_id, c.name AS community, u.label, u.address, u.version, u.sort_key,
-       ARRAY(SELECT p.name FROM ownerships o JOIN people p ON p.id = o.person_id
-              WHERE o.unit_id = u.id AND o.valid_from <= current_date
-                AND (o.valid_to IS NULL OR o.valid_to > current_date)
+       ARRAY(SELECT p.name FROM ownerships o JOIN people p ON p.id = o.person_id,
+                    LATERAL (SELECT (now() AT TIME ZONE c.time_zone)::date AS today) its
+              WHERE o.unit_id = u.id AND o.valid_from <= its.today AND (o.valid_to IS NULL OR o.valid_to > its.today)
               ORDER BY o.is_primary DESC, p.name) AS owners
   FROM units u JOIN communities c ON c.id = u.community_id
 """

@@ -9,7 +9,9 @@ from psycopg.rows import class_row, dict_row, scalar_row, tuple_row
 from hoa_app.db.session import Tx
 from hoa_app.features.people.model import Ownership, OwnershipForm, Person, PersonForm
 
-_NOW = "o.valid_from <= current_date AND (o.valid_to IS NULL OR o.valid_to > current_date)"
+# Of an ownership o of a unit in community c: the calendar day is the one where the home stands, not the server's.
+_TODAY = "(now() AT TIME ZONE c.time_zone)::date"
+_NOW = f"o.valid_from <= {_TODAY} AND (o.valid_to IS NULL OR o.valid_to > {_TODAY})"
 _PERSON = f"""
 SELECT p.id, p.name, p.email, p.phone, p.mailing_address, p.version, p.user_id,
        CASE WHEN p.user_id IS NOT NULL THEN 'Active'
@@ -35,15 +37,16 @@ async def people(tx: Tx, search: str, community_id: UUID | None, after: list[str
     for word in search.split()[:6]:
         conditions.append(
             "(p.name ILIKE %s OR p.email ILIKE %s OR p.phone ILIKE %s OR EXISTS (SELECT FROM ownerships o"
-            f" JOIN units u ON u.id = o.unit_id WHERE o.person_id = p.id AND {_NOW}"
-            " AND (u.label ILIKE %s OR u.label ILIKE %s)))"
+            " JOIN units u ON u.id = o.unit_id JOIN communities c ON c.id = u.community_id"
+            f" WHERE o.person_id = p.id AND {_NOW} AND (u.label ILIKE %s OR u.label ILIKE %s)))"
         )
         like = _escaped(word)
         values += [f"%{like}%"] * 3 + [f"{like}%", f"% {like}%"]
     if community_id is not None:
         conditions.append(
             "EXISTS (SELECT FROM ownerships o JOIN units u ON u.id = o.unit_id"
-            f" WHERE o.person_id = p.id AND u.community_id = %s AND {_NOW})"
+            " JOIN communities c ON c.id = u.community_id"
+            f" WHERE o.person_id = p.id AND c.id = %s AND {_NOW})"
         )
         values.append(str(community_id))
     if after is not None:
@@ -171,7 +174,10 @@ async def set_primary(tx: Tx, ownership_id: UUID) -> None:
 async def count_current(tx: Tx) -> int:
     """People who own a unit today: what the tier counts."""
     async with tx.cursor(row_factory=scalar_row) as cursor:
-        await cursor.execute(f"SELECT count(DISTINCT o.person_id) FROM ownerships o WHERE {_NOW}")  # noqa: S608 - as above
+        await cursor.execute(
+            "SELECT count(DISTINCT o.person_id) FROM ownerships o JOIN units u ON u.id = o.unit_id"  # noqa: S608 - as above
+            f" JOIN communities c ON c.id = u.community_id WHERE {_NOW}"
+        )
         return int(await cursor.fetchone() or 0)
 
 
