@@ -90,6 +90,22 @@ async def test_an_admin_granted_the_parameter_sets_it(server: RealServer, door: 
         server.run(f'REVOKE SET ON PARAMETER "app.current_tenant" FROM "{server.admin.username}"')
 
 
+async def test_a_setting_of_an_earlier_admin_stops_nobody(server: RealServer, door: PostgresServer) -> None:
+    """The operator's login was a superuser once and is not any more: what it may not reset, it leaves."""
+    spec = new_spec()
+    await door.ensure(spec)
+    server.run(
+        f'ALTER ROLE "{app_of(spec)}" IN DATABASE "{spec.database}" SET app.current_tenant = \'{spec.tenant_id}\'',
+        f'ALTER ROLE "{migrator_of(spec)}" IN DATABASE "{spec.database}" SET app.current_tenant = \'nobody\'',
+    )
+    await door.ensure(spec)
+    assert differences(spec, await door.observe(spec.tenant_id)) == ()
+    shown = server.one(
+        "SELECT setconfig::text FROM pg_db_role_setting WHERE setrole = %s::regrole", f'"{migrator_of(spec)}"'
+    )
+    assert ("nobody" in shown) is not server.superuser
+
+
 async def test_a_second_run_writes_nothing(server: RealServer, door: PostgresServer, template: str) -> None:
     spec = new_spec(template=template, extensions=("citext",))
     await door.ensure(spec)

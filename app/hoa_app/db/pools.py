@@ -178,7 +178,7 @@ class Pools:
 
     async def _prove(self, tenant: Tenant) -> None:
         """Connect once by hand, so that what is wrong is known at once and by name."""
-        connection = await TenantConnection.connect(**self._parameters(tenant.database))
+        connection = await TenantConnection.connect(**self._parameters(tenant))
         try:
             await _check_identity(connection, tenant.id)
         finally:
@@ -216,7 +216,7 @@ class Pools:
                 raise
 
         pool: AsyncConnectionPool[TenantConnection] = AsyncConnectionPool(
-            kwargs=self._parameters(tenant.database),
+            kwargs=self._parameters(tenant),
             connection_class=TenantConnection,
             min_size=0,
             max_size=size,
@@ -266,16 +266,17 @@ class Pools:
         self._metrics.pools.set(len(self._entries))
         self._metrics.pool_capacity.set(self.reserved)
 
-    def _parameters(self, database: Database) -> dict[str, Any]:
+    def _parameters(self, tenant: Tenant) -> dict[str, Any]:
         return {
-            **database.parameters(),
+            **tenant.database.parameters(),
             "autocommit": True,
             "row_factory": dict_row,
             "connect_timeout": self._limits.connect_seconds,
             "tcp_user_timeout": 10_000,
             "application_name": self._application_name,
             # Reading is the default of every session; a transaction that writes says READ WRITE (db/session.py).
-            "options": "-c default_transaction_read_only=on",
+            # The tenant is named here because not every operator's login may tie it to the role (docs/contract.md).
+            "options": f"-c default_transaction_read_only=on -c app.current_tenant={tenant.id}",
         }
 
 

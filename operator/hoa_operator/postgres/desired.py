@@ -35,21 +35,33 @@ def memberships(spec: DatabaseSpec, kind: str) -> set[str]:
     return {names.role_name(spec.tenant_id, names.OWNER)} if kind == names.MIGRATOR else set()
 
 
-def settings(spec: DatabaseSpec, kind: str, *, custom: bool) -> Mapping[str, str]:
-    """Return the settings of a login role in its database; `custom` says whether the admin may set `app.*`."""
+def settings(spec: DatabaseSpec, kind: str) -> Mapping[str, str]:
+    """Return the settings of a login role in its database."""
     if kind == names.OWNER:
         return {}
     wanted = {
         "search_path": "public",
         "idle_in_transaction_session_timeout": str(spec.idle_in_transaction_timeout_ms),
+        CURRENT_TENANT: str(spec.tenant_id),
     }
-    if custom:
-        wanted[CURRENT_TENANT] = str(spec.tenant_id)
     if kind == names.APP:
         wanted["statement_timeout"] = str(spec.statement_timeout_ms)
         if spec.read_only:
             wanted[READ_ONLY] = "on"
     return wanted
+
+
+def setting_changes(spec: DatabaseSpec, kind: str, observed: ObservedDatabase) -> Mapping[str, str | None]:
+    """Return what to set, and with None what to reset.
+
+    A login that may not set `app.current_tenant` for others may not reset it either; clients send their own anyway.
+    """
+    wanted, has = settings(spec, kind), observed.role(kind).settings
+    changes: dict[str, str | None] = dict.fromkeys(sorted(set(has) - set(wanted)))
+    changes |= {name: value for name, value in wanted.items() if has.get(name) != value}
+    if not observed.custom_settings_allowed:
+        changes.pop(CURRENT_TENANT, None)
+    return changes
 
 
 def role_differs(spec: DatabaseSpec, kind: str, role: ObservedRole) -> bool:
@@ -80,7 +92,7 @@ def _differences(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator[str
             yield f"memberships of role {name}"
         if role_differs(spec, kind, role):
             yield f"attributes of role {name}"
-        if observed.exists and role.settings != settings(spec, kind, custom=observed.custom_settings_allowed):
+        if observed.exists and setting_changes(spec, kind, observed):
             yield f"settings of role {name}"
         if observed.exists and kind != names.OWNER and not role.can_connect:
             yield f"CONNECT for role {name}"

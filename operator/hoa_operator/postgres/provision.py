@@ -276,14 +276,13 @@ async def ensure_settings(connection: Connection, spec: DatabaseSpec) -> None:
 
 def _setting_statements(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator[sql.Composed]:
     for kind, name in names.role_names(spec.tenant_id).items():
-        wanted = desired.settings(spec, kind, custom=observed.custom_settings_allowed)
-        has = observed.role(kind).settings
         head = sql.SQL("ALTER ROLE {} IN DATABASE {} ").format(ident(name), ident(observed.name))
-        for setting in sorted(set(has) - set(wanted)):
-            yield head + sql.SQL("RESET {}").format(sql.Identifier(*setting.split(".")))
-        for setting, value in wanted.items():
-            if has.get(setting) != value:
-                yield head + sql.SQL("SET {} = {}").format(sql.Identifier(*setting.split(".")), sql.Literal(value))
+        for setting, value in desired.setting_changes(spec, kind, observed).items():
+            quoted = sql.Identifier(*setting.split("."))
+            if value is None:
+                yield head + sql.SQL("RESET {}").format(quoted)
+            else:
+                yield head + sql.SQL("SET {} = {}").format(quoted, sql.Literal(value))
 
 
 async def terminate(connection: Connection, role: str) -> None:

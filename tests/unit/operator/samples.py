@@ -197,7 +197,7 @@ def made(base: World) -> ObservedDatabase:
             inherits=desired.inherits(kind),
             member_of=(postgres_names.role_name(UUID(UID), "owner"),) if kind == "migrator" else (),
             can_connect=True,
-            settings=desired.settings(spec, kind, custom=True),
+            settings=desired.settings(spec, kind),
         )
         for kind in postgres_names.ROLE_KINDS
     }

@@ -97,7 +97,7 @@ def converged(spec: DatabaseSpec) -> ObservedDatabase:
             inherits=desired.inherits(kind),
             member_of=tuple(desired.memberships(spec, kind)),
             can_connect=kind != names.OWNER,
-            settings=desired.settings(spec, kind, custom=True),
+            settings=desired.settings(spec, kind),
         )
         for kind in names.ROLE_KINDS
     }
@@ -136,12 +136,23 @@ def test_nothing_there_differs_in_everything() -> None:
 
 
 def test_only_the_app_is_bound_by_the_tier() -> None:
-    app = desired.settings(replace(SPEC, read_only=True), "app", custom=False)
+    app = desired.settings(replace(SPEC, read_only=True), "app")
     assert app["statement_timeout"] == "30000"
     assert app["default_transaction_read_only"] == "on"
-    assert "app.current_tenant" not in app
-    assert "statement_timeout" not in desired.settings(SPEC, "migrator", custom=True)
-    assert desired.settings(SPEC, "owner", custom=True) == {}
+    assert "statement_timeout" not in desired.settings(SPEC, "migrator")
+    assert desired.settings(SPEC, "owner") == {}
+
+
+def test_what_the_login_may_not_set_is_no_difference() -> None:
+    observed = converged(SPEC)
+    app = observed.role("app")
+    for found in ({}, {"app.current_tenant": "of another admin's time"}):
+        settings = {name: value for name, value in app.settings.items() if name != "app.current_tenant"} | found
+        roles = {**observed.roles, "app": replace(app, settings=settings)}
+        assert differences(SPEC, replace(observed, roles=roles)) == (
+            f"settings of role {names.role_names(TENANT)['app']}",
+        )
+        assert differences(SPEC, replace(observed, roles=roles, custom_settings_allowed=False)) == ()
 
 
 @pytest.mark.parametrize(
