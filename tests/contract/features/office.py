@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from tests.contract.app.browser import Browser, Site, add_user
+from tests.unit.app_features.pictures import picture
 
 if TYPE_CHECKING:
     import httpx
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from tests.contract.app.platform import MadeTenant
 
 ROLES = ("owner", "manager", "board", "homeowner")
-PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
+PNG = picture("PNG")
 UUID_IN_PATH = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 
 

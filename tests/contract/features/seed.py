@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from tests.contract.features.office import hidden
 
@@ -82,9 +83,8 @@ async def _invite(office: Office) -> None:
 
 async def _requests(office: Office, ana: Visitor, bob: Visitor) -> str:
     photos = [
-        ("photos", ("gate.png", picture((120, 160, 200), (230, 200, 150)), "image/png")),
-        ("photos", ("latch.png", picture((60, 110, 80), (200, 220, 170)), "image/png")),
-        ("photos", ("from phone.heic", b"\0\0\0\x18ftypheic" + b"0" * 500, "image/heic")),
+        ("photos", ("gate.jpg", scene((120, 160, 200), (230, 200, 150)), "image/jpeg")),
+        ("photos", ("latch.jpg", scene((60, 110, 80), (200, 220, 170), (720, 960)), "image/jpeg")),
     ]
     text = "Since Monday the latch of the north gate no longer catches, so children can walk in.\n\nIt helps to lift it a little."
     gate = await _ask(ana, "Maintenance", "The gate at the pool does not close", text, photos)
@@ -135,17 +135,12 @@ async def say(visitor: Visitor, path: str, body: str, state: str = "", visibilit
     await visitor.done(f"{path}/reply", {"body": body, "state": state, "version": version, "visibility": visibility})
 
 
-def picture(top: tuple[int, int, int], bottom: tuple[int, int, int], width: int = 320, height: int = 240) -> bytes:
-    """A PNG of one color running into another."""
-    rows = b""
-    for y in range(height):
-        pixel = bytes(round(a + (b - a) * y / height) for a, b in zip(top, bottom, strict=True))
-        rows += b"\0" + pixel * width
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        _chunk(kind, data) for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    )
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+def scene(sky: tuple[int, int, int], ground: tuple[int, int, int], size: tuple[int, int] = (960, 720)) -> bytes:
+    """A JPEG of one color running into another."""
+    image = Image.new("RGB", size)
+    for y in range(size[1]):
+        color = tuple(round(a + (b - a) * y / size[1]) for a, b in zip(sky, ground, strict=True))
+        image.paste(color, (0, y, size[0], y + 1))
+    out = BytesIO()
+    image.save(out, "JPEG")
+    return out.getvalue()

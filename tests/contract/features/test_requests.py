@@ -16,9 +16,10 @@ from hoa_app.features.requests.mail import KIND, send
 from hoa_app.jobs.context import JobContext
 from tests.contract.app.conftest import serving
 from tests.contract.features.office import PNG, Office, hidden, id_of, shown
+from tests.unit.app_features.pictures import opened, picture, snapshot
 
 if TYPE_CHECKING:
-    from tests.contract.app.platform import Platform
+    from tests.contract.app.platform import MadeTenant, Platform
     from tests.contract.features.office import Visitor
 
 FILED = {"category": "Maintenance", "title": "The gate is broken", "description": "Since Monday."}
@@ -29,8 +30,13 @@ async def reply(visitor: Visitor, path: str, **fields: str) -> Any:
     return await visitor.post(f"{path}/reply", {"version": hidden(page, "version"), **fields})
 
 
+def files_of(platform: Platform, part: str = "") -> list[Path]:
+    """Stored files whose path holds ``part``."""
+    return [path for path in Path(platform.folder / "files").rglob("*") if path.is_file() and part in str(path)]
+
+
 def stored_files(platform: Platform) -> int:
-    return sum(1 for path in Path(platform.folder / "files").rglob("*") if path.is_file())
+    return len(files_of(platform))
 
 
 async def test_from_the_phone_to_the_answer(office: Office) -> None:
@@ -38,7 +44,7 @@ async def test_from_the_phone_to_the_answer(office: Office) -> None:
     path = await ana.done(
         "/requests",
         FILED,
-        [("photos", ("gate.png", PNG, "image/png")), ("photos", ("x.jpg", b"\xff\xd8\xff\xe0", "image/jpeg"))],
+        [("photos", ("gate.png", PNG, "image/png")), ("photos", ("x.jpg", snapshot(6), "image/jpeg"))],
     )
     page = shown(await ana.see(path))
     assert "The gate is broken" in page
@@ -58,33 +64,54 @@ async def test_from_the_phone_to_the_answer(office: Office) -> None:
 
 
 async def test_photos_are_served_so_that_a_browser_only_shows_them(office: Office) -> None:
-    heic = b"\x00\x00\x00\x18ftypheic" + b"0" * 20
-    path = await office.manager.done(
-        "/requests", FILED, [("photos", ('a"b\r\n.png', PNG, "image/png")), ("photos", ("c.heic", heic, "image/heic"))]
-    )
-    page = await office.manager.see(path)
-    first = re.findall(rf'src="({path}/photos/[^"]+)"', page)[0]
-    answer = await office.manager.get(first)
-    assert answer.content == PNG
+    path = await office.manager.done("/requests", FILED, [("photos", ('a"b\r\n.png', PNG, "image/png"))])
+    (place,) = re.findall(rf'src="({path}/photos/[^"]+)"', await office.manager.see(path))
+    answer = await office.manager.get(place)
+    assert opened(answer.content).size == opened(PNG).size
     assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["content-length"] == str(len(answer.content))
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["content-disposition"].startswith("inline; filename=")
     assert '"' not in answer.headers["content-disposition"].removeprefix('inline; filename="').removesuffix('"')
     assert "sandbox" in answer.headers["content-security-policy"]
     assert answer.headers["cache-control"].startswith("private")
-    again = await office.manager.client.get(first, headers={"if-none-match": answer.headers["etag"]})
+    again = await office.manager.client.get(place, headers={"if-none-match": answer.headers["etag"]})
     assert again.status_code == 304
-    (second,) = set(re.findall(rf'href="({path}/photos/[^"]+)"', page)) - {first}
-    assert (await office.manager.get(second)).headers["content-disposition"].startswith("attachment")
+
+
+async def test_where_a_photo_was_taken_stays_with_the_phone(office: Office, platform: Platform) -> None:
+    ana, _, _ = await office.homeowner("ana.gps")
+    path = await ana.done("/requests", FILED, [("photos", ("gate.jpg", snapshot(6), "image/jpeg"))])
+    photo = snapshot(1, "PNG")
+    program = office.programs["ana.gps"]
+    added = await program.post(
+        f"/api/v1{path}/photos?filename=b.png", content=photo, headers={"content-type": "image/png"}
+    )
+    assert added.status_code == 201, added.text
+    kept = {file.suffix: file.read_bytes() for file in files_of(platform, str(id_of(path)))}
+    assert set(kept) == {".jpg", ".png"}
+    for data in kept.values():
+        assert b"SecretPhone" not in data
+        assert dict(opened(data).getexif()) == {}
+    assert opened(kept[".jpg"]).size == (30, 40)
+    lied = await program.post(f"/api/v1{path}/photos", content=photo, headers={"content-type": "image/jpeg"})
+    assert lied.status_code == 422
+    assert "photo says it is a JPEG photo, but it is a PNG" in lied.json()["errors"][0]["detail"]
 
 
 @pytest.mark.parametrize(
     ("files", "says"),
     [
-        ([("x.png", b"<svg onload=alert(1)>")], "x.png is not a JPEG, PNG, WebP or HEIC photo"),
-        ([("x.jpg", b"")], "x.jpg is empty"),
+        ([("x.png", b"<svg onload=alert(1)>")], "x.png is not a JPEG, PNG or WebP photo"),
+        ([("x.png", b"")], "x.png is empty"),
+        ([("x.png", PNG[:40])], "x.png begins like a PNG photo, but it is damaged"),
+        ([("x.png", snapshot())], "x.png says it is a PNG photo, but it is a JPEG"),
+        ([("x.heic", b"\0\0\0\x18ftypheic0000")], "x.heic is a HEIC photo, which cannot be read here"),
         ([(f"{n}.png", PNG) for n in range(6)], "Choose at most 5 photos; you chose 6."),
+        ([(f"{n}.png", PNG) for n in range(40)], "Choose at most 5 photos; you chose 40."),
         ([("big.png", PNG + b"0" * (10 * 1024 * 1024))], "big.png is larger than 10 MB"),
+        ([("a.png", b"x"), ("b.png", PNG), ("c.png", b"")], "a.png is not a JPEG, PNG or WebP photo. c.png is empty."),
+        ([(f"{n}.png", PNG + bytes(4_999_000)) for n in range(4)], "Together the photos are larger than 19 MB."),
     ],
 )
 async def test_other_files_are_refused_and_the_words_kept(
@@ -96,10 +123,41 @@ async def test_other_files_are_refused_and_the_words_kept(
     )
     assert answer.status_code == 422
     assert says in answer.text
+    assert "please choose the photos again" in answer.text or "at most 5" in answer.text
     assert 'value="The gate is broken"' in answer.text
     assert "Since Monday." in answer.text
     assert stored_files(platform) == before
     assert office.rows("SELECT count(*) FROM requests") == there
+
+
+async def test_five_photos_of_ten_megabytes_are_taken_where_a_request_may_be_that_large(
+    platform: Platform, seabreeze: MadeTenant
+) -> None:
+    large = picture("JPEG", (4000, 3000))
+    photo = large + bytes(10 * 1024 * 1024 - len(large))
+    async with serving(platform, HOA_MAX_BODY_BYTES=str(64 * 1024 * 1024)) as site:
+        company = await Office.open(site, seabreeze)
+        assert "all together at most 50 MB" in await company.manager.see("/requests/new")
+        files = [("photos", (f"{n}.jpg", photo, "image/jpeg")) for n in range(5)]
+        path = await company.manager.done("/requests", FILED, files)
+        assert (await company.manager.see(path)).count(f'<img src="{path}/photos/') == 5
+        assert company.rows("SELECT max(bytes) < 1000000 FROM request_photos WHERE request_id = %s", id_of(path)) == [
+            (True,)
+        ]
+        refused = await company.manager.post("/requests", FILED, [*files, ("photos", ("6.jpg", PNG, "image/png"))])
+        assert refused.status_code == 422
+        assert "Together the photos are larger than 50 MB." in refused.text
+        assert "Since Monday." in refused.text
+
+
+async def test_a_form_cut_short_is_no_servers_fault(office: Office) -> None:
+    head = b'--x\r\nContent-Disposition: form-data; name="csrf_token"\r\n\r\n' + office.manager.token.encode()
+    for rest in (b"\r\n--x\r\nContent-Disposition: form-data\r\n\r\nno name\r\n--x--\r\n", b"\r\n--x\r\n: \r\n"):
+        answer = await office.manager.client.post(
+            "/requests", content=head + rest, headers={"content-type": "multipart/form-data; boundary=x"}
+        )
+        assert answer.status_code == 400
+        assert "The form did not arrive whole" in answer.text
 
 
 async def test_a_request_that_fails_leaves_no_file_behind(office: Office, platform: Platform) -> None:

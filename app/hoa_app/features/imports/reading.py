@@ -21,7 +21,10 @@ async def read_stream(chunks: AsyncIterator[bytes], default_community: str, toda
 async def read_bytes(data: bytes, default_community: str, today: date) -> ParsedFile:
     """Parse a file's bytes; raises FileRefusedError."""
     if len(data) > MAX_BYTES:
-        raise FileRefusedError(
-            f"The file is larger than {MAX_BYTES // 1024 // 1024} MB.", "Split it into smaller files."
-        )
+        raise too_large()
     return await anyio.to_thread.run_sync(parse, data, default_community, today)
+
+
+def too_large() -> FileRefusedError:
+    """The refusal of a file that is longer than what is read."""
+    return FileRefusedError(f"The file is larger than {MAX_BYTES // 1024 // 1024} MB.", "Split it into smaller files.")

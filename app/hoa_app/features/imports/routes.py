@@ -10,9 +10,9 @@ from hoa_app.features.communities import service as communities
 from hoa_app.features.imports import service
 from hoa_app.features.imports.columns import TEMPLATE
 from hoa_app.features.imports.csvfile import MAX_BYTES, MAX_ROWS, FileRefusedError
-from hoa_app.features.imports.reading import read_bytes
+from hoa_app.features.imports.reading import read_bytes, too_large
 from hoa_app.features.kit.moments import today
-from hoa_app.features.kit.pages import actor_of, database, page, path_id, query_id, submitted
+from hoa_app.features.kit.pages import Sent, actor_of, database, page, path_id, query_id, with_files
 from hoa_app.features.kit.profile import time_zone
 from hoa_app.features.kit.spreadsheets import csv_lines
 from hoa_app.identity.actor import requires
@@ -47,22 +47,26 @@ async def _index(request: Request, refused: FileRefusedError | None = None, chos
 @requires("imports:run")
 async def upload(request: Request) -> Response:
     """Read a file and keep it for the preview; nothing of it is imported yet."""
-    sent = await submitted(request)
-    chosen = sent.text.get("community", "")
-    async with database(request).transaction(readonly=True) as tx:
-        zone = await time_zone(tx)
-        names = {str(key): name for key, name in await communities.names(tx)}
-    files = sent.files("file")
-    if not files:
-        missing = FileRefusedError("No file was chosen.", "Choose the CSV file that holds your homeowners.")
-        return await _index(request, missing, chosen)
-    try:
-        parsed = await read_bytes(files[0].data, names.get(chosen, ""), today(zone))
-    except FileRefusedError as refused:
-        return await _index(request, refused, chosen)
+    async with with_files(request, MAX_BYTES + 64 * 1024) as sent:
+        chosen, files = sent.text.get("community", ""), sent.files("file")
+        async with database(request).transaction(readonly=True) as tx:
+            zone = await time_zone(tx)
+            names = {str(key): name for key, name in await communities.names(tx)}
+        try:
+            parsed = await read_bytes(await _chosen_file(sent), names.get(chosen, ""), today(zone))
+        except FileRefusedError as refused:
+            return await _index(request, refused, chosen)
     async with database(request).transaction() as tx:
         made = await service.preview(tx, actor_of(request), files[0].filename, parsed)
     return redirect(request, f"/imports/{made}")
+
+
+async def _chosen_file(sent: Sent) -> bytes:
+    if sent.cut:
+        raise too_large()
+    if not sent.files("file"):
+        raise FileRefusedError("No file was chosen.", "Choose the CSV file that holds your homeowners.")
+    return await sent.files("file")[0].read()
 
 
 @requires("imports:run")

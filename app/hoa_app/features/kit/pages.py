@@ -1,12 +1,14 @@
 """What every page shares: reading what was submitted, and words for instants in the company's time zone."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -14,26 +16,36 @@ from hoa_app.db.session import TenantDatabase
 from hoa_app.features.kit import moments
 from hoa_app.features.kit.answers import Rejected
 from hoa_app.identity.actor import Actor
-from hoa_app.problems import unauthorized
+from hoa_app.problems import Problem, unauthorized
 from hoa_app.web import render
 
-MAX_FILES = 10
+_MANY = 100
+_FIELDS = {"max_fields": 100, "max_part_size": 256 * 1024}
 
 
 @dataclass(frozen=True)
 class Upload:
-    """One file of a form."""
+    """One file of a form, kept beside memory until it is read."""
 
     filename: str
-    data: bytes
+    media_type: str
+    file: UploadFile
+
+    async def read(self) -> bytes:
+        """All of it."""
+        return await self.file.read()
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A submitted form: its text fields, and the files that were chosen in it, by field."""
+    """A submitted form: its text fields, and the files that were chosen in it, by field.
+
+    ``cut`` says that it was larger than the page takes: the text is whole, the files are not.
+    """
 
     text: Mapping[str, str]
-    uploads: Mapping[str, Sequence[Upload]]
+    uploads: Mapping[str, Sequence[Upload]] = field(default_factory=dict)
+    cut: bool = False
 
     def files(self, name: str) -> Sequence[Upload]:
         """Uploads of one field. A file field left alone sends one file without a name, which is none."""
@@ -41,13 +53,51 @@ class Sent:
 
 
 async def submitted(request: Request) -> Sent:
-    """What the browser sent; the gate in front has held it to the size that one request may have."""
-    async with request.form(max_files=MAX_FILES, max_fields=100, max_part_size=256 * 1024) as form:
+    """The text that the browser sent."""
+    async with request.form(max_files=0, **_FIELDS) as form:
+        return Sent(_text(form))
+
+
+@asynccontextmanager
+async def with_files(request: Request, at_most: int) -> AsyncIterator[Sent]:
+    """What the browser sent, files included. More than ``at_most`` bytes of files are read to their end but not kept, so that the
+    person gets an answer with everything they typed instead of a broken connection.
+    """
+    parser = _Bounded(request, at_most)
+    try:
+        form = await (parser.parse() if parser.applies else request.form(max_files=0, **_FIELDS))
+    except MultiPartException as error:
+        raise Problem(400, "The form did not arrive whole", f"Go back and send it again. ({error.message})") from None
+    try:
         uploads: dict[str, list[Upload]] = {}
         for name, value in form.multi_items():
             if isinstance(value, UploadFile) and value.filename:
-                uploads.setdefault(name, []).append(Upload(value.filename, await value.read()))
-        return Sent({name: value for name, value in form.items() if isinstance(value, str)}, uploads)
+                uploads.setdefault(name, []).append(Upload(value.filename, value.content_type or "", value))
+        yield Sent(_text(form), uploads, parser.cut)
+    finally:
+        await form.close()
+
+
+class _Bounded(MultiPartParser):
+    """Keeps so many bytes of files and drops what comes after them."""
+
+    def __init__(self, request: Request, at_most: int) -> None:
+        super().__init__(request.headers, request.stream(), max_files=_MANY, **_FIELDS)
+        self.applies = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+        self.cut = False
+        self._room = at_most
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._current_part.file is not None:
+            self._room -= end - start
+        if self._room >= 0:
+            super().on_part_data(data, start, end)
+        else:
+            self.cut = True
+
+
+def _text(form: FormData) -> dict[str, str]:
+    return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
 def actor_of(request: Request) -> Actor:

@@ -10,9 +10,10 @@ from hoa_app.api import ApiContext, Operation, PageQuery, Params, operation
 from hoa_app.features.kit.answers import Rejected
 from hoa_app.features.kit.wire import Listing, fields, listing
 from hoa_app.features.requests import service
+from hoa_app.features.requests.darkroom import developed
 from hoa_app.features.requests.delivery import photo_response
 from hoa_app.features.requests.model import Comment, Event, Filters, NewRequest, PhotoInfo, Reply, Request, Visibility
-from hoa_app.features.requests.photos import MAX_PHOTOS, PhotoRefusedError, checked_photo
+from hoa_app.features.requests.photos import MAX_PHOTOS, PhotoRefusedError
 from hoa_app.features.requests.uploads import check_room, stored
 from hoa_app.features.requests.workflow import Category, State
 from hoa_app.web import services
@@ -196,7 +197,8 @@ async def assign_request(ctx: ApiContext, body: AssignBody, params: Params) -> R
 async def create_photo(ctx: ApiContext, _: Any, params: Params) -> PhotoAnswer:
     """One photo."""
     try:
-        photo = checked_photo(params.query.filename, await ctx.request.body())
+        kind = ctx.request.headers.get("content-type", "")
+        photo = await developed(params.query.filename, kind, await ctx.request.body())
     except PhotoRefusedError as error:
         raise Rejected({"photos": str(error)}) from None
     async with ctx.db.transaction(readonly=True) as tx:

@@ -76,11 +76,6 @@ class PhotoInfo(msgspec.Struct, frozen=True, rename="camel"):
     created_at: datetime
     storage_key: str = msgspec.field(default="", name="storageKey")
 
-    @property
-    def shown(self) -> bool:
-        """Whether browsers can show it."""
-        return self.media_type != "image/heic"
-
 
 @dataclass(frozen=True)
 class Filters:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import PurePath
 
 MAX_PHOTOS = 5
 MAX_PHOTO_BYTES = 10 * 1024 * 1024
@@ -11,18 +12,22 @@ _UNSAFE_NAME = re.compile(r"[^A-Za-z0-9._ -]+")
 
 @dataclass(frozen=True)
 class PhotoKind:
-    """A kind of image: its media type, the extension it is saved under, and whether every browser can show it."""
+    """A kind of image: its media type, the extension it is saved under, its name, and how large a picture may be.
+
+    A JPEG can be read at a fraction of its size; the others have to be held in memory whole.
+    """
 
     media_type: str
     extension: str
-    inline: bool
+    name: str
+    megapixels: int
 
 
-JPEG = PhotoKind("image/jpeg", "jpg", True)
-PNG = PhotoKind("image/png", "png", True)
-WEBP = PhotoKind("image/webp", "webp", True)
-HEIC = PhotoKind("image/heic", "heic", False)
-KINDS = {kind.media_type: kind for kind in (JPEG, PNG, WEBP, HEIC)}
+JPEG = PhotoKind("image/jpeg", "jpg", "JPEG", 50)
+PNG = PhotoKind("image/png", "png", "PNG", 16)
+WEBP = PhotoKind("image/webp", "webp", "WebP", 16)
+KINDS = {kind.media_type: kind for kind in (JPEG, PNG, WEBP)}
+_CLAIMS = {**KINDS, "image/jpg": JPEG, "image/pjpeg": JPEG}
 
 
 class PhotoRefusedError(ValueError):
@@ -38,17 +43,28 @@ class Photo:
     data: bytes
 
 
-def checked_photo(filename: str, data: bytes) -> Photo:
-    """The upload as a photo; PhotoRefusedError says what is wrong with it."""
+def checked_kind(filename: str, claimed: str, data: bytes) -> PhotoKind:
+    """What kind of photo an upload is by its bytes; PhotoRefusedError says what is wrong with it.
+
+    ``claimed`` is the content type that came with it; what claims to be one kind of image and is another is refused.
+    """
     shown = safe_name(filename)
     if not data:
         raise PhotoRefusedError(f"{shown} is empty.")
     if len(data) > MAX_PHOTO_BYTES:
         raise PhotoRefusedError(f"{shown} is larger than {MAX_PHOTO_BYTES // 1024 // 1024} MB. Send a smaller version.")
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
+        raise PhotoRefusedError(
+            f"{shown} is a HEIC photo, which cannot be read here. Save it as JPEG and send that;"
+            " on an iPhone choose Settings, Camera, Formats, Most Compatible."
+        )
     kind = kind_of(data)
     if kind is None:
-        raise PhotoRefusedError(f"{shown} is not a JPEG, PNG, WebP or HEIC photo.")
-    return Photo(shown, kind, data)
+        raise PhotoRefusedError(f"{shown} is not a JPEG, PNG or WebP photo.")
+    claim = _CLAIMS.get(claimed.partition(";")[0].strip().lower(), kind)
+    if claim is not kind:
+        raise PhotoRefusedError(f"{shown} says it is a {claim.name} photo, but it is a {kind.name}. Save it anew.")
+    return kind
 
 
 def kind_of(data: bytes) -> PhotoKind | None:
@@ -59,8 +75,6 @@ def kind_of(data: bytes) -> PhotoKind | None:
         return PNG
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return WEBP
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
-        return HEIC
     return None
 
 
@@ -68,3 +82,10 @@ def safe_name(filename: str) -> str:
     """A file name that is safe in a header and on a page: no path, no quotes, plain ASCII, at most 80 characters."""
     last = re.split(r"[/\\]", filename)[-1]
     return _UNSAFE_NAME.sub("_", last).strip(" .")[-80:] or "photo"
+
+
+def name_as(filename: str, kind: PhotoKind) -> str:
+    """A safe name that ends as files of this kind do."""
+    name = PurePath(safe_name(filename))
+    right = {".jpg", ".jpeg"} if kind is JPEG else {f".{kind.extension}"}
+    return name.name if name.suffix.lower() in right else f"{name.stem}.{kind.extension}"

@@ -11,15 +11,15 @@ from starlette.routing import BaseRoute, Route
 from hoa_app.features.communities import service as communities
 from hoa_app.features.kit.answers import Rejected, Stale
 from hoa_app.features.kit.forms import FormReader, one_line
-from hoa_app.features.kit.pages import actor_of, database, page, path_id, query_id, submitted
+from hoa_app.features.kit.pages import actor_of, database, page, path_id, query_id, submitted, with_files
 from hoa_app.features.kit.paging import PAGE
 from hoa_app.features.kit.profile import time_zone
 from hoa_app.features.people import service as people
 from hoa_app.features.requests import service
 from hoa_app.features.requests.delivery import photo_response
 from hoa_app.features.requests.model import Filters, NewRequest, Reply
-from hoa_app.features.requests.photos import MAX_PHOTO_BYTES, MAX_PHOTOS
-from hoa_app.features.requests.uploads import check_room, checked, stored
+from hoa_app.features.requests.photos import MAX_PHOTO_BYTES, MAX_PHOTOS, Photo
+from hoa_app.features.requests.uploads import check_room, checked, stored, together
 from hoa_app.features.requests.workflow import CATEGORIES, OPEN, STATES, State
 from hoa_app.identity.actor import requires
 from hoa_app.problems import Problem
@@ -29,7 +29,7 @@ WORDS = {
     "states": STATES,
     "categories": CATEGORIES,
     "max_photos": MAX_PHOTOS,
-    "max_photo_mb": MAX_PHOTO_BYTES // 1024 // 1024,
+    "max_photo_bytes": MAX_PHOTO_BYTES,
 }
 GROUPS = {"open": OPEN, "all": frozenset(State), "done": frozenset(State) - OPEN}
 
@@ -102,35 +102,45 @@ async def _form(request: Request, rejected: Rejected | None = None, values: dict
         mine = about.id if about else await people.of_user(tx, actor.user_id)
         owned = await people.owned_now(tx, mine) if mine else []
     units = [(one.unit_id, f"{one.community} {one.unit}") for one in owned]
-    together = services(request).settings.max_body_bytes // 1024 // 1024
-    context = {**WORDS, "values": values or {}, "units": units, "about": about, "max_together_mb": together}
+    context = {**WORDS, "values": values or {}, "units": units, "about": about, "room": _room(request)}
     return page(request, "requests/form.html", zone, context, rejected)
 
 
 @requires("requests:create")
 async def create(request: Request) -> Response:
     """File a request with its photos; the same form sent twice files one."""
-    sent, actor, db = await submitted(request), actor_of(request), database(request)
-    try:
-        form = NewRequest.read(sent.text)
-        photos = checked(sent.files("photos"))
-        async with db.transaction(readonly=True) as tx:
-            again = await service.submitted_before(tx, actor, form.submission_key)
-            if photos:
-                check_room(request.state.tenant, await service.stored_bytes(tx), photos)
-        if again is not None:
-            return redirect(request, f"/requests/{again}")
-        request_id = service.new_id()
-        async with (
-            stored(services(request).storage, request.state.tenant, request_id, photos) as kept,
-            db.transaction() as tx,
-        ):
-            made = await service.file(tx, actor, request_id, form, kept)
-    except Rejected as rejected:
-        return await _form(request, rejected, dict(sent.text))
+    room = _room(request)
+    async with with_files(request, room) as sent:
+        try:
+            form = NewRequest.read(sent.text)
+            photos = await checked(sent, room)
+            made = await _filed(request, form, photos)
+        except Rejected as rejected:
+            return await _form(request, rejected, dict(sent.text))
+    return made
+
+
+async def _filed(request: Request, form: NewRequest, photos: list[Photo]) -> Response:
+    actor, db = actor_of(request), database(request)
+    async with db.transaction(readonly=True) as tx:
+        again = await service.submitted_before(tx, actor, form.submission_key)
+        if photos:
+            check_room(request.state.tenant, await service.stored_bytes(tx), photos)
+    if again is not None:
+        return redirect(request, f"/requests/{again}")
+    request_id = service.new_id()
+    async with (
+        stored(services(request).storage, request.state.tenant, request_id, photos) as kept,
+        db.transaction() as tx,
+    ):
+        made = await service.file(tx, actor, request_id, form, kept)
     return redirect(
         request, f"/requests/{made.id}", f"Sent. This is request #{made.number}; you will hear from us by mail."
     )
+
+
+def _room(request: Request) -> int:
+    return together(services(request).settings)
 
 
 @requires("requests:read")
@@ -158,6 +168,7 @@ async def _shown(request: Request, refused: Problem | None = None, values: dict[
         "staff": staff,
         "values": values or {},
         "refused": None if isinstance(refused, Rejected) else refused,
+        "room": _room(request),
     }
     rejected = refused if isinstance(refused, Rejected) else None
     return page(request, "requests/show.html", zone, context, rejected, refused.status if refused else 200)
@@ -210,20 +221,21 @@ async def assign(request: Request) -> Response:
 @requires("requests:create")
 async def add_photos(request: Request) -> Response:
     """More photos for a request that is there already."""
-    sent, actor, db = await submitted(request), actor_of(request), database(request)
+    actor, db, room = actor_of(request), database(request), _room(request)
     request_id: UUID = path_id(request)
-    try:
-        photos = checked(sent.files("photos"), at_least=1)
-        async with db.transaction(readonly=True) as tx:
-            await service.get(tx, actor, request_id)
-            check_room(request.state.tenant, await service.stored_bytes(tx), photos)
-        async with (
-            stored(services(request).storage, request.state.tenant, request_id, photos) as kept,
-            db.transaction() as tx,
-        ):
-            await service.add_photos(tx, actor, request_id, kept, MAX_PHOTOS)
-    except Rejected as rejected:
-        return await _shown(request, rejected)
+    async with with_files(request, room) as sent:
+        try:
+            photos = await checked(sent, room, at_least=1)
+            async with db.transaction(readonly=True) as tx:
+                await service.get(tx, actor, request_id)
+                check_room(request.state.tenant, await service.stored_bytes(tx), photos)
+            async with (
+                stored(services(request).storage, request.state.tenant, request_id, photos) as kept,
+                db.transaction() as tx,
+            ):
+                await service.add_photos(tx, actor, request_id, kept, MAX_PHOTOS)
+        except Rejected as rejected:
+            return await _shown(request, rejected)
     return redirect(request, f"/requests/{request_id}", f"{len(photos)} photo{'' if len(photos) == 1 else 's'} added.")
 
 

@@ -6,24 +6,41 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from hoa_app.features.kit.answers import Rejected
-from hoa_app.features.kit.pages import Upload
+from hoa_app.features.kit.pages import Sent
+from hoa_app.features.requests.darkroom import developed
 from hoa_app.features.requests.model import PhotoInfo
-from hoa_app.features.requests.photos import MAX_PHOTOS, Photo, PhotoRefusedError, checked_photo
+from hoa_app.features.requests.photos import MAX_PHOTO_BYTES, MAX_PHOTOS, Photo, PhotoRefusedError
 from hoa_app.problems import Problem
+from hoa_app.settings import MEBIBYTE, Settings
 from hoa_app.storage import Storage
 from hoa_app.tenancy.tenant import Tenant
 
+_AGAIN = "Nothing was sent yet; please choose the photos again."
 
-def checked(files: Sequence[Upload], *, at_least: int = 0) -> list[Photo]:
-    """The uploads as photos; raises Rejected."""
+
+def together(settings: Settings) -> int:
+    """Bytes that all photos of one form may have; the form's other fields need a little of what one request may carry."""
+    return min(MAX_PHOTOS * MAX_PHOTO_BYTES, settings.max_body_bytes - MEBIBYTE)
+
+
+async def checked(sent: Sent, at_most: int, *, at_least: int = 0) -> list[Photo]:
+    """The uploads as photos ready to be kept; raises Rejected with everything that is wrong with them."""
+    files = sent.files("photos")
+    if sent.cut:
+        raise Rejected({"photos": f"Together the photos are larger than {at_most // MEBIBYTE} MB. {_AGAIN}"})
     if len(files) < at_least:
         raise Rejected({"photos": "Choose at least one photo."})
     if len(files) > MAX_PHOTOS:
         raise Rejected({"photos": f"Choose at most {MAX_PHOTOS} photos; you chose {len(files)}."})
-    try:
-        return [checked_photo(file.filename, file.data) for file in files]
-    except PhotoRefusedError as error:
-        raise Rejected({"photos": f"{error} Nothing was sent; please choose the photos again."}) from None
+    photos, problems = [], []
+    for file in files:
+        try:
+            photos.append(await developed(file.filename, file.media_type, await file.read()))
+        except PhotoRefusedError as error:
+            problems.append(str(error))
+    if problems:
+        raise Rejected({"photos": " ".join([*problems, _AGAIN])})
+    return photos
 
 
 def check_room(tenant: Tenant, used: int, photos: Sequence[Photo]) -> None:
