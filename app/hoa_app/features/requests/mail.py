@@ -1,6 +1,7 @@
 """Mail about requests: queued in the transaction that changes the request, written and sent by the worker afterwards.
 
 What is queued names things by id. The text is made when the mail leaves, so that nothing private lies in the queue.
+Nobody is written to about what they did themselves, and nobody twice about one thing.
 """
 
 from collections.abc import Mapping
@@ -10,23 +11,46 @@ from uuid import UUID
 from hoa_app.db.session import Tx
 from hoa_app.features.requests import store
 from hoa_app.features.requests.model import Request
-from hoa_app.features.requests.workflow import STATES, State
+from hoa_app.features.requests.workflow import CATEGORIES, STATES, Category, State
+from hoa_app.identity.actor import Actor
 from hoa_app.jobs.context import JobContext
 from hoa_app.jobs.outbox import enqueue
 
 KIND = "requests.mail"
 
 
-async def notify_reporter(tx: Tx, request: Request, news: str, comment_id: UUID | None) -> None:
-    """Tell whoever filed a request what happened to it."""
-    if request.reporter_user_id is not None:
-        await _queue(tx, request, request.reporter_user_id, news, comment_id)
+async def tell_of_new(tx: Tx, actor: Actor, request: Request) -> None:
+    """A request was filed: its managers hear of it, and the homeowner, if someone else filed it for them."""
+    news = f"New request from {request.reporter}."
+    homeowner = request.reporter_user_id
+    for user_id in await store.managers(tx):
+        if user_id not in (actor.user_id, homeowner):
+            await _queue(tx, request, user_id, news, whole=True)
+    if homeowner not in (None, actor.user_id):
+        await _queue(tx, request, homeowner, f"{actor.name} noted this request for you.", whole=True)
 
 
-async def notify_assignee(tx: Tx, request: Request, assignee_id: UUID | None, news: str) -> None:
-    """Tell whoever looks after a request what happened to it."""
-    if assignee_id is not None:
-        await _queue(tx, request, assignee_id, news, None)
+async def tell_of_reply(tx: Tx, actor: Actor, request: Request, state: State | None, comment_id: UUID | None) -> None:
+    """Something was said or done: the homeowner hears of it from staff, whoever looks after it from the homeowner."""
+    homeowner = request.reporter_user_id
+    if homeowner not in (None, actor.user_id):
+        news = f"Your request is now {STATES[state].label.lower()}." if state else f"{actor.name} wrote to you."
+        await _queue(tx, request, homeowner, news, comment_id)
+    moved = f" and moved it to {STATES[state].label.lower()}" if state else ""
+    news = f"{actor.name} replied{moved}." if comment_id else f"{actor.name} moved it to {_label(state)}."
+    if request.assignee_id is not None:
+        if request.assignee_id not in (actor.user_id, homeowner) and actor.user_id in (homeowner, request.created_by):
+            await _queue(tx, request, request.assignee_id, news, comment_id)
+    elif actor.user_id == homeowner:
+        for user_id in await store.managers(tx):
+            if user_id != actor.user_id:
+                await _queue(tx, request, user_id, news, comment_id)
+
+
+async def tell_of_task(tx: Tx, actor: Actor, request: Request, assignee_id: UUID | None) -> None:
+    """A request was given to someone: they hear of it."""
+    if assignee_id not in (None, actor.user_id):
+        await _queue(tx, request, assignee_id, f"{actor.name} asked you to look after this request.", whole=True)
 
 
 async def send(context: JobContext, tx: Tx, payload: Mapping[str, Any]) -> None:
@@ -46,21 +70,23 @@ async def send(context: JobContext, tx: Tx, payload: Mapping[str, Any]) -> None:
             "name": to["name"],
             "news": payload["news"],
             "request": request,
+            "category": CATEGORIES[Category(request.category)],
             "state": STATES[State(request.state)].label,
             "comment": said[0] if said else None,
+            "whole": payload.get("whole", False),
+            "photos": len(await store.photos(tx, request.id)) if payload.get("whole") else 0,
             "link": context.tenant.url(f"/requests/{request.id}"),
         },
     )
 
 
-async def _queue(tx: Tx, request: Request, user_id: UUID, news: str, comment_id: UUID | None) -> None:
-    await enqueue(
-        tx,
-        KIND,
-        {
-            "request_id": str(request.id),
-            "user_id": str(user_id),
-            "news": news,
-            "comment_id": str(comment_id) if comment_id else None,
-        },
-    )
+def _label(state: State | None) -> str:
+    return STATES[state].label.lower() if state else "another state"
+
+
+async def _queue(
+    tx: Tx, request: Request, user_id: UUID | None, news: str, comment_id: UUID | None = None, *, whole: bool = False
+) -> None:
+    """``whole`` mails tell the request itself too, to people who have not read it."""
+    payload = {"request_id": str(request.id), "user_id": str(user_id), "news": news, "whole": whole}
+    await enqueue(tx, KIND, {**payload, "comment_id": str(comment_id) if comment_id else None})

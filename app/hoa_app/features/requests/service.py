@@ -13,7 +13,7 @@ from hoa_app.features.kit.answers import Rejected, Stale
 from hoa_app.features.kit.paging import Page, decode_cursor, paged
 from hoa_app.features.people import service as people
 from hoa_app.features.requests import store
-from hoa_app.features.requests.mail import notify_assignee, notify_reporter
+from hoa_app.features.requests.mail import tell_of_new, tell_of_reply, tell_of_task
 from hoa_app.features.requests.model import Comment, Event, Filters, NewRequest, PhotoInfo, Reply, Request
 from hoa_app.features.requests.workflow import (
     CATEGORIES,
@@ -111,7 +111,9 @@ async def file(tx: Tx, actor: Actor, request_id: UUID, form: NewRequest, photos:
     await audit(
         tx, actor, "requests.created", "request", request_id, {"title": form.title, "category": form.category.value}
     )
-    return await get(tx, actor, request_id)
+    made = await get(tx, actor, request_id)
+    await tell_of_new(tx, actor, made)
+    return made
 
 
 async def reply(tx: Tx, actor: Actor, request_id: UUID, form: Reply) -> Request:
@@ -130,7 +132,7 @@ async def reply(tx: Tx, actor: Actor, request_id: UUID, form: Reply) -> Request:
         await _move(tx, actor, request, form.state, form.version)
     public = comment_id is not None and visibility == "Public"
     if public or form.state is not None:
-        await _notify(tx, actor, request, form.state, comment_id if public else None)
+        await tell_of_reply(tx, actor, request, form.state, comment_id if public else None)
     return await get(tx, actor, request_id)
 
 
@@ -147,8 +149,7 @@ async def assign(tx: Tx, actor: Actor, request_id: UUID, assignee_id: UUID | Non
     name = names[assignee_id] if assignee_id else ""
     await store.insert_event(tx, request_id, actor.user_id, "Assigned", {"to": name})
     await audit(tx, actor, "requests.assigned", "request", request_id, {"to": name})
-    if assignee_id not in (None, actor.user_id):
-        await notify_assignee(tx, request, assignee_id, f"{actor.name} asked you to look after this request.")
+    await tell_of_task(tx, actor, request, assignee_id)
     return await get(tx, actor, request_id)
 
 
@@ -233,19 +234,6 @@ async def _move(tx: Tx, actor: Actor, request: Request, target: State, version: 
 def _check_version(request: Request, version: int) -> None:
     if version != request.version:
         raise Stale("request", request.changed_by or "Someone else")
-
-
-async def _notify(tx: Tx, actor: Actor, request: Request, state: State | None, comment_id: UUID | None) -> None:
-    """Mail the other side: the homeowner when staff acts, whoever looks after the request when the homeowner does."""
-    news = f"Your request is now {STATES[state].label.lower()}." if state else f"{actor.name} wrote to you."
-    if request.reporter_user_id not in (None, actor.user_id):
-        await notify_reporter(tx, request, news, comment_id)
-    if request.assignee_id not in (None, actor.user_id) and actor.user_id in (
-        request.created_by,
-        request.reporter_user_id,
-    ):
-        change = f" and moved it to {STATES[state].label.lower()}" if state else ""
-        await notify_assignee(tx, request, request.assignee_id, f"{actor.name} replied{change}.")
 
 
 def new_id() -> UUID:

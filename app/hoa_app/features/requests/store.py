@@ -245,6 +245,12 @@ async def staff(tx: Tx) -> list[tuple[UUID, str]]:
     return [(row["id"], row["name"]) for row in await cursor.fetchall()]
 
 
+async def managers(tx: Tx) -> list[UUID]:
+    """Users who run the company's requests, whether or not one of them looks after this one."""
+    cursor = await tx.execute("SELECT id FROM users WHERE role IN ('owner', 'manager') AND disabled_at IS NULL")
+    return [row["id"] for row in await cursor.fetchall()]
+
+
 async def address(tx: Tx, user_id: UUID) -> dict[str, Any] | None:
     """Where mail for a user goes, unless the account is closed."""
     cursor = await tx.execute("SELECT email, name FROM users WHERE id = %s AND disabled_at IS NULL", (user_id,))
