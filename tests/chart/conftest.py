@@ -10,6 +10,8 @@ from tests.cluster.helm import Helm
 from tests.programs import program
 
 DOMAIN = {"ingress": {"baseDomain": "hoaconnect.example"}}
+#: A kind of the Prometheus operator, as Helm is told that the cluster has it.
+PROMETHEUS_RULE = "monitoring.coreos.com/v1/PrometheusRule"
 COMBINATIONS: dict[str, dict[str, Any]] = {
     "defaults": DOMAIN,
     "everything on": {
@@ -26,6 +28,11 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
             "tolerations": [{"key": "e"}],
             "storageClass": "fast",
             "region": "us-east-1",
+        },
+        "monitoring": {
+            "serviceMonitors": {"enabled": True, "labels": {"release": "prometheus"}},
+            "alerts": {"enabled": True, "configMap": True, "labels": {"release": "prometheus"}},
+            "dashboards": {"enabled": True, "annotations": {"grafana_folder": "HOA Connect"}},
         },
     },
     "everything off": {
@@ -80,7 +87,7 @@ def renderer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="session")
 def combinations(renderer: Helm) -> dict[str, Rendered]:
     """What the chart renders for each combination of values."""
-    return {name: renderer.render(values) for name, values in COMBINATIONS.items()}
+    return {name: renderer.render(values, kinds=[PROMETHEUS_RULE]) for name, values in COMBINATIONS.items()}
 
 
 @pytest.fixture(params=COMBINATIONS)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.chart.conftest import COMBINATIONS, DOMAIN
-from tests.chart.pods import of_kind, pods
+from tests.chart.pods import pods
 from tests.cluster.helm import CHART, Helm, HelmError
 from tests.cluster.jobs import Fault
 from tests.cluster.kubectl import KubectlError
@@ -70,7 +70,18 @@ def installation(helm: Helm, kubectl: Kubectl, job_runner: JobRunner) -> Iterato
         installation.uninstall()
 
 
+@pytest.fixture
+def prometheus_kinds(kubectl: Kubectl) -> Iterator[None]:
+    """A cluster that knows the Prometheus operator's kinds; not for longer, since Helm looks for them."""
+    folder = str(REPOSITORY / "tests" / "chart" / "crds")
+    kubectl("apply", "--server-side", "-f", folder)
+    kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", folder)
+    yield
+    kubectl("delete", "-f", folder)
+
+
 @pytest.mark.parametrize("name", COMBINATIONS)
+@pytest.mark.usefixtures("prometheus_kinds")
 def test_the_api_server_accepts_all_of_it(combinations: dict[str, Rendered], kubectl: Kubectl, name: str) -> None:
     """A dry run on the server checks schemas, names, selectors, quantities and CEL of every kind, strictly."""
     objects = json.loads(
@@ -264,12 +275,3 @@ def test_another_namespaces_tenants_are_not_its_business(installation: Installat
     other.apply(tenant("acme", deletionProtection="Enabled"))
     refused_deletion(installation.kubectl, "acme")
     other.delete("hoat", "acme")
-
-
-def test_service_monitors_only_where_they_are_wanted(renderer: Helm) -> None:
-    values = {**DOMAIN, "monitoring": {"serviceMonitors": {"enabled": True, "labels": {"release": "prometheus"}}}}
-    monitors = of_kind(renderer.render(values), "ServiceMonitor")
-    components = ["operator", "app", "worker"]
-    assert [item["metadata"]["name"] for item in monitors] == [f"hoa-connect-{name}" for name in components]
-    assert all(item["metadata"]["labels"]["release"] == "prometheus" for item in monitors)
-    assert all(item["spec"]["endpoints"] == [{"port": "metrics", "interval": "30s"}] for item in monitors)

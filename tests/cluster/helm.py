@@ -14,7 +14,7 @@ import yaml
 from tests.programs import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 CHART = REPOSITORY / "charts" / "hoa-connect"
@@ -59,15 +59,23 @@ class Helm:
         return done.stdout
 
     def render(
-        self, values: Mapping[str, Any], release: str = "hoa-connect", namespace: str = "hoa-connect"
+        self,
+        values: Mapping[str, Any],
+        release: str = "hoa-connect",
+        namespace: str = "hoa-connect",
+        kinds: Sequence[str] = (),
     ) -> list[Json]:
-        """Return every object that the chart renders for these values, hooks included, CRDs not."""
+        """Return every object that the chart renders for these values, hooks included, CRDs not.
+
+        `kinds` are those the cluster knows beyond Kubernetes' own, such as example.com/v1/Thing.
+        """
         text = self(
             "template",
             release,
             str(CHART),
             f"--namespace={namespace}",
             f"--kube-version={KUBERNETES_VERSION}",
+            *(f"--api-versions={kind}" for kind in kinds),
             values=values,
         )
         return [document for document in yaml.safe_load_all(text) if document]
