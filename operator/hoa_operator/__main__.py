@@ -116,7 +116,7 @@ class Process:
             epoch = await registry.acquire_epoch()
             fleet = Fleet(fenced, Opening(settings.pod_name, installation, registry.guard(epoch)), time.monotonic)
             stack.push_async_callback(fleet.close)
-            usage = UsageBook(time.monotonic, settings.timing.resync * 0.9)
+            usage = UsageBook(time.monotonic, settings.timing.resync * 0.75)
             sources = Sources(settings, Cache(), registry, Sealer(settings.sealing_keys_file), fleet, usage)
             leader = Leader(sources, fenced, self._metrics, Term(epoch, self._fence))
             if await self._until_it_works(leader.fill):

@@ -112,6 +112,8 @@ def _credentials(world: World) -> Finding:
     if credentials is None:
         return Finding("False", "SecretMissing", f"Secret {names.credentials_secret(world.name)} is not there yet")
     if not passwords_in_force(world, credentials):
+        if world.reading.refused:
+            return Finding("False", "PasswordChanged", "a login refuses the Secret's password; it is set again")
         return Finding("False", "NotInForce", "the Secret's passwords are not set in Postgres and in the registry yet")
     return Finding("True", "InForce", f"Secret {names.credentials_secret(world.name)}")
 
@@ -122,7 +124,11 @@ def _database(world: World) -> Finding:
     differs = differences(world.database_spec(world.credentials), world.database)
     if differs:
         return Finding("False", "Differs", "; ".join(differs))
-    return Finding("True", "Provisioned", f"database {desire.database_name(world)} on {world.target.server.name}")
+    made = f"database {desire.database_name(world)} on {world.target.server.name}"
+    if world.reading.trouble is not None:
+        trouble = world.reading.trouble
+        return Finding("True", trouble.reason, f"{made}; its figures cannot be read: {trouble.message}")
+    return Finding("True", "Provisioned", made)
 
 
 def _schema(world: World) -> Finding:
@@ -174,6 +180,8 @@ def _capacity(world: World) -> Finding:
 
 
 def _welcome(world: World) -> Finding:
+    if world.usage is None and world.reading.trouble is not None:
+        return Finding("Unknown", world.reading.trouble.reason, world.reading.trouble.message)
     said = world.usage.welcome_mail if world.usage else "None"
     email = world.target.spec.admin.email
     if said == "Sent":

@@ -65,8 +65,13 @@ def migrated(world: World) -> str | None:
 
 
 def purpose(world: World) -> str:
-    """Return why a migration would run now: another revision, another person to invite, another operator's login."""
-    return digest([world.settings.app.schema_revision, world.target.spec.admin.email, world.usage_role])
+    """Return why a migration would run now: another revision, another person to invite, another reader of its figures."""
+    return digest([world.settings.app.schema_revision, world.target.spec.admin.email, usage_role(world)])
+
+
+def usage_role(world: World) -> str:
+    """Return who reads the tenant's own figures."""
+    return postgres_names.role_name(world.target.tenant_id, postgres_names.MIGRATOR)
 
 
 def migration(world: World) -> Migration:
@@ -81,7 +86,7 @@ def migration(world: World) -> Migration:
             "HOA_OWNER_ROLE": postgres_names.role_name(tenant_id, postgres_names.OWNER),
             "HOA_TENANT_ID": str(tenant_id),
             "HOA_APP_ROLE": postgres_names.role_name(tenant_id, postgres_names.APP),
-            "HOA_USAGE_ROLE": world.usage_role,
+            "HOA_USAGE_ROLE": usage_role(world),
             "HOA_TARGET_REVISION": revision,
             "HOA_TENANT_SLUG": target.spec.slug,
             "HOA_DISPLAY_NAME": target.spec.display_name,

@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING
 
 from hoa_operator import names, servers, tiers
 from hoa_operator.errors import WorldError
-from hoa_operator.kinds import CHILDREN, DEPLOYMENT, JOB, SERVER, TENANT, TIER, Object, labels_of
+from hoa_operator.kinds import CHILDREN, DEPLOYMENT, JOB, SECRET, SERVER, TENANT, TIER, Object, is_owned_by, labels_of
+from hoa_operator.manifests.secrets import read_password
 from hoa_operator.steps import CREDENTIALS_READY, DATABASE_READY, SPEC_ACCEPTED
 from hoa_operator.target import Surroundings, Target, attributed, check_hosts
 from hoa_operator.teardown import Remains
 from hoa_operator.tenant import parse_identity, parse_spec
-from hoa_operator.world import Children, Record, RowSecrets, World
+from hoa_operator.usage import Passwords, look_inside
+from hoa_operator.world import Children, Reading, Record, RowSecrets, World
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from hoa_operator.cache import Cache
     from hoa_operator.fleet import Fleet
-    from hoa_operator.postgres import ObservedDatabase, PostgresServer, Usage
+    from hoa_operator.postgres import ObservedDatabase, PostgresServer
     from hoa_operator.registry import Registry
     from hoa_operator.registry_model import RegistryRow
     from hoa_operator.sealing import Sealer
@@ -57,13 +59,13 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
         request = servers.PlacementRequest(placed, spec.database.server_name, spec.region)
         server = servers.choose(request, around.servers, around.load)
     tenant_id = record.row.tenant_id if record.row else identity.uid
+    kin = children_of(sources.cache, identity.name)
     with attributed(DATABASE_READY):
         async with sources.fleet.door(server) as door:
             database = await door.observe(tenant_id)
-            usage = await _usage(sources, door, record.row, database)
-            usage_role = door.login.username
+            reading = await _look_inside(sources, door, record, database, kin)
     with attributed(SPEC_ACCEPTED):
-        homeowners = max(spec.homeowners, usage.homeowners if usage else 0)
+        homeowners = max(spec.homeowners, _homeowners(body, reading))
         held = record.row.tier if record.row else None
         tier = tiers.resolve(spec.tier, homeowners, held, around.tiers)
     return World(
@@ -72,10 +74,9 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
         target=Target(identity, spec, tenant_id, server, tier, homeowners, hosts),
         record=record,
         database=database,
-        usage=usage,
-        children=children_of(sources.cache, identity.name),
+        reading=reading,
+        children=kin,
         shared_app=sources.cache.get(DEPLOYMENT, sources.settings.app.deployment),
-        usage_role=usage_role,
         jobs_running=jobs_running(sources.cache),
         now=now,
     )
@@ -171,9 +172,24 @@ def _unseal(sealer: Sealer, row: RegistryRow) -> RowSecrets | None:
     return RowSecrets(password.decode(), keys.decode(), newest)
 
 
-async def _usage(
-    sources: Sources, door: PostgresServer, row: RegistryRow | None, database: ObservedDatabase
-) -> Usage | None:
+async def _look_inside(
+    sources: Sources, door: PostgresServer, record: Record, database: ObservedDatabase, kin: Children
+) -> Reading:
+    """Return what the database of a tenant that was in service shows to its own logins."""
+    row, secrets = record.row, record.secrets
     if row is None or row.schema_revision is None or not database.exists or not database.allow_connections:
-        return None
-    return await sources.usage.read(row.tenant_id, door.usage)
+        return Reading()
+    # Written last whenever passwords change: what it holds was set in Postgres.
+    live = kin.get(SECRET, names.migrator_secret(row.name))
+    migrator = read_password(live.get("data") or {}) if live is not None and is_owned_by(live, str(row.uid)) else None
+    if secrets is None or migrator is None:
+        return Reading()
+    passwords = Passwords(secrets.app_password, migrator)
+    return await sources.usage.read(row.tenant_id, lambda: look_inside(door, row.tenant_id, passwords))
+
+
+def _homeowners(body: Object, reading: Reading) -> int:
+    """Return how many homeowners there are; while nobody can say, as many as were known last."""
+    if reading.usage is not None:
+        return reading.usage.homeowners
+    return int((body.get("status") or {}).get("homeowners") or 0) if reading.trouble else 0

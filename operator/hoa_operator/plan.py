@@ -164,9 +164,9 @@ def _secrets(credentials: Credentials) -> RowSecrets:
 
 def passwords_in_force(world: World, credentials: Credentials) -> bool:
     """Tell whether what the Secret holds was set and registered: the row and the migrator's Secret, written last,
-    say the same."""
+    say the same, and nobody changed it in Postgres since."""
     known, live = world.record.secrets, desire.live_migrator_secret(world)
-    if known is None or live is None:
+    if known is None or live is None or world.reading.refused:
         return False
     registered = (known.app_password, known.signing_keys) == (credentials.app_password, credentials.signing_keys)
     wanted = desire.migrator_secret(world, credentials, None)

@@ -172,12 +172,12 @@ def phase(report: Report, findings: Mapping[str, Finding], *, served: bool) -> P
 def _facts(world: World) -> Status:
     target = world.target
     placed = world.record.placement is not None
-    return {
+    figures = {"storage": quantities.memory(world.usage.storage_bytes)} if world.usage else {}
+    return figures | {
         "url": world.settings.route.url(target.hosts[0]),
         "tenantID": str(target.tenant_id) if world.row else None,
         "tier": target.tier.name,
         "homeowners": target.homeowners,
-        "storage": quantities.memory(world.usage.storage_bytes) if world.usage else None,
         "schemaRevision": world.revision,
         "appVersion": world.settings.app.version if world.revision else None,
         "database": {"server": target.server.name, "name": desire.database_name(world)} if placed else None,

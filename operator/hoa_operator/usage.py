@@ -1,24 +1,49 @@
-"""Remembers what each tenant's database said of its use, and when to ask again: often until the welcome mail
-went out, then rarely."""
+"""Remembers what each tenant's database said of its use and whether its logins still let in, and when to ask again:
+often until the welcome mail went out, then rarely."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+
+from hoa_operator.errors import Fenced, OperatorError
+from hoa_operator.postgres import APP, PASSWORD_REFUSED
+from hoa_operator.world import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from uuid import UUID
 
-    from hoa_operator.postgres import Usage
+    from hoa_operator.postgres import PostgresServer
 
 _FIRST: Final = 2.0
 _SLOWEST: Final = 60.0
 
 
+@dataclass(frozen=True)
+class Passwords:
+    """What lets the app and the migrator in, if nobody changed it."""
+
+    app: str
+    migrator: str
+
+
+async def look_inside(door: PostgresServer, tenant_id: UUID, passwords: Passwords) -> Reading:
+    """Log in as the app and as the migrator, and read the figures."""
+    try:
+        if not await door.verify_login(tenant_id, APP, passwords.app):
+            return Reading(refused=True)
+        return Reading(await door.usage(tenant_id, passwords.migrator))
+    except Fenced:
+        raise
+    except OperatorError as error:
+        refused = error.reason == PASSWORD_REFUSED
+        return Reading(refused=refused, trouble=None if refused else error)
+
+
 @dataclass
 class _Entry:
-    usage: Usage | None
+    reading: Reading
     read_at: float
     pending_since: float
 
@@ -31,21 +56,25 @@ class UsageBook:
         self._interval = interval
         self._entries: dict[UUID, _Entry] = {}
 
-    async def read(self, tenant_id: UUID, ask: Callable[[UUID], Awaitable[Usage | None]]) -> Usage | None:
-        """Return the last reading, or a new one when it is time."""
+    async def read(self, tenant_id: UUID, ask: Callable[[], Awaitable[Reading]]) -> Reading:
+        """Return the last reading, or a new one when it is time; figures that cannot be read stay the last ones."""
         entry = self._entries.get(tenant_id)
         if entry is not None and self._clock() < entry.read_at + self._pause(entry):
-            return entry.usage
-        usage = await ask(tenant_id)
+            return entry.reading
+        reading = await ask()
+        if reading.usage is None and (reading.refused or reading.trouble) and entry is not None:
+            reading = replace(reading, usage=entry.reading.usage)
+        if reading.refused:
+            return reading  # not remembered: once the password is set again, it is tried again
         now = self._clock()
-        since = entry.pending_since if entry is not None and _pending(entry.usage) else now
-        self._entries[tenant_id] = _Entry(usage, now, since)
-        return usage
+        since = entry.pending_since if entry is not None and _pending(entry.reading) else now
+        self._entries[tenant_id] = _Entry(reading, now, since)
+        return reading
 
     def next_look(self, tenant_id: UUID) -> float | None:
         """Return the seconds until a pending welcome mail is worth another look; None when none is pending."""
         entry = self._entries.get(tenant_id)
-        if entry is None or not _pending(entry.usage):
+        if entry is None or not _pending(entry.reading):
             return None
         return max(0.0, entry.read_at + self._pause(entry) - self._clock())
 
@@ -54,10 +83,10 @@ class UsageBook:
         self._entries.pop(tenant_id, None)
 
     def _pause(self, entry: _Entry) -> float:
-        if not _pending(entry.usage):
+        if not _pending(entry.reading):
             return self._interval
         return min(_SLOWEST, max(_FIRST, (self._clock() - entry.pending_since) / 4))
 
 
-def _pending(usage: Usage | None) -> bool:
-    return usage is None or usage.welcome_mail != "Sent"
+def _pending(reading: Reading) -> bool:
+    return reading.usage is None or reading.usage.welcome_mail != "Sent"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from hoa_operator.errors import OperatorError
     from hoa_operator.kinds import Kind, Object
     from hoa_operator.postgres.model import ObservedDatabase, Usage
     from hoa_operator.registry_model import Placement, RegistryRow
@@ -55,6 +56,16 @@ class Children:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What a look inside showed. `refused` says that a password was changed behind the operator's back, `trouble` what
+    kept the figures from being read: that stops nothing, for the database's owner could bring it about."""
+
+    usage: Usage | None = None
+    refused: bool = False
+    trouble: OperatorError | None = None
+
+
+@dataclass(frozen=True)
 class World:
     """Everything one reconcile looks at."""
 
@@ -63,10 +74,9 @@ class World:
     target: Target
     record: Record
     database: ObservedDatabase
-    usage: Usage | None
+    reading: Reading
     children: Children
     shared_app: Object | None
-    usage_role: str
     jobs_running: int
     now: datetime
 
@@ -74,6 +84,11 @@ class World:
     def row(self) -> RegistryRow | None:
         """Return the registry's row."""
         return self.record.row
+
+    @property
+    def usage(self) -> Usage | None:
+        """Return what the tenant's database said of its use, last."""
+        return self.reading.usage
 
     @property
     def uid(self) -> str:

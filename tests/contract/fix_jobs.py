@@ -63,7 +63,7 @@ async def migrate_tenant(server: RealServer, spec: DatabaseSpec, **more: str) ->
         "HOA_OWNER_ROLE": owner_of(spec),
         "HOA_TENANT_ID": str(spec.tenant_id),
         "HOA_APP_ROLE": app_of(spec),
-        "HOA_USAGE_ROLE": server.admin.username,
+        "HOA_USAGE_ROLE": migrator_of(spec),
         "HOA_TENANT_SLUG": "seabreeze",
         "HOA_DISPLAY_NAME": "Seabreeze Management",
         "HOA_TIME_ZONE": "America/New_York",

@@ -40,33 +40,8 @@ async def test_identity_and_roles_are_written(server: RealServer, pair: Pair) ->
     identity = server.all("SELECT tenant_id FROM tenant_identity", dbname=spec.database)
     assert identity == [{"tenant_id": spec.tenant_id}]
     roles = server.all("SELECT role_name::text, tenant_id FROM tenant_roles", dbname=spec.database)
-    assert {row["role_name"] for row in roles} == {app_of(spec), migrator_of(spec), server.admin.username}
+    assert {row["role_name"] for row in roles} == {app_of(spec), migrator_of(spec)}
     assert {row["tenant_id"] for row in roles} == {spec.tenant_id}
-
-
-async def test_usage_is_read(server: RealServer, door: PostgresServer, pair: Pair) -> None:
-    usage = await door.usage(pair.ours.tenant_id)
-    assert usage is not None
-    assert (usage.tenant_id, usage.homeowners, usage.schema_revision) == (pair.ours.tenant_id, 0, HEAD)
-    assert usage.welcome_mail in {"Queued", "Sent"}
-    assert usage.database_bytes > 0
-    nobody = new_spec()
-    assert await door.usage(nobody.tenant_id) is None
-    await door.ensure(nobody)
-    assert await door.usage(nobody.tenant_id) is None, "no view before the first migration"
-
-
-async def test_usage_is_read_without_the_admins_rights(server: RealServer, door: PostgresServer, golden: str) -> None:
-    spec = new_spec(template=golden)
-    await door.ensure(spec)
-    result = await migrate_tenant(server, spec, HOA_USAGE_ROLE=migrator_of(spec))
-    assert result["exit"] == 0, result
-    usage = await door.usage(spec.tenant_id, spec.migrator_password)
-    assert usage is not None
-    assert usage.tenant_id == spec.tenant_id
-    with server.look(spec.database) as look:
-        roles = look.execute("SELECT role_name::text FROM tenant_roles").fetchall()
-    assert server.admin.username not in {row["role_name"] for row in roles}
 
 
 async def test_another_tenants_database_is_refused_by_the_job(server: RealServer, pair: Pair) -> None:

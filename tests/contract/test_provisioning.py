@@ -186,6 +186,8 @@ async def test_an_unknown_extension_is_the_users_to_correct(door: PostgresServer
         'ALTER ROLE "{app}" IN DATABASE "{db}" SET statement_timeout = 0',
         'ALTER ROLE "{app}" IN DATABASE "{db}" SET work_mem = 64000',
         'ALTER ROLE "{app}" IN DATABASE "{db}" RESET ALL',
+        'ALTER ROLE "{app}" SET work_mem = 64000',
+        "ALTER ROLE \"{migrator}\" VALID UNTIL '2001-01-01'",
         'REVOKE "{owner}" FROM "{migrator}"',
         'GRANT "{owner}" TO "{app}"',
         'ALTER DATABASE "{db}" ALLOW_CONNECTIONS false',

@@ -1,6 +1,7 @@
 """The operator's door to Postgres servers: tenants' databases, roles, templates. Nothing else in the operator speaks SQL to them."""
 
 from hoa_operator.postgres.desired import differences
+from hoa_operator.postgres.figures import PASSWORD_REFUSED
 from hoa_operator.postgres.model import (
     AdminLogin,
     Created,
@@ -33,6 +34,7 @@ __all__ = [
     "APP",
     "MIGRATOR",
     "OWNER",
+    "PASSWORD_REFUSED",
     "TEMPLATE_MIGRATOR",
     "TEMPLATE_OWNER",
     "AdminLogin",

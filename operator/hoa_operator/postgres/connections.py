@@ -80,12 +80,16 @@ class Connections:
                 await self._give_back(connection)
 
     @asynccontextmanager
-    async def within(self, dbname: str, login: AdminLogin | None = None) -> AsyncIterator[Connection]:
-        """Lend an autocommit session inside `dbname`, closed afterwards: an idle one would block renames and drops."""
+    async def within(self, dbname: str) -> AsyncIterator[Connection]:
+        """Lend an autocommit session inside `dbname`, closed afterwards: an idle one would block renames and drops.
+
+        Its search_path leaves out what the database's owner may have put there to be run with the admin's rights.
+        """
         with explained(self.login.address, dbname):
             async with asyncio.timeout(self._deadline):
-                connection = await self._connect(dbname, login)
+                connection = await self._connect(dbname)
                 try:
+                    await connection.execute("SET search_path = pg_catalog, pg_temp")
                     yield connection
                 finally:
                     await connection.close()
@@ -107,9 +111,9 @@ class Connections:
         while self._idle:
             await self._idle.pop().close()
 
-    async def _connect(self, dbname: str, login: AdminLogin | None = None) -> Connection:
+    async def _connect(self, dbname: str) -> Connection:
         return await psycopg.AsyncConnection.connect(
-            **parameters(login or self.login, self._identity, dbname), autocommit=True, row_factory=dict_row
+            **parameters(self.login, self._identity, dbname), autocommit=True, row_factory=dict_row
         )
 
     async def _warm(self) -> Connection | None:

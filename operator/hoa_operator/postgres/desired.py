@@ -71,6 +71,7 @@ def role_differs(spec: DatabaseSpec, kind: str, role: ObservedRole) -> bool:
         or role.connection_limit != connection_limit(spec, kind)
         or role.inherits != inherits(kind)
         or role.powers
+        or role.expires
     )
 
 
@@ -92,7 +93,7 @@ def _differences(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator[str
             yield f"memberships of role {name}"
         if role_differs(spec, kind, role):
             yield f"attributes of role {name}"
-        if observed.exists and setting_changes(spec, kind, observed):
+        if role.set_everywhere or (observed.exists and setting_changes(spec, kind, observed)):
             yield f"settings of role {name}"
         if observed.exists and kind != names.OWNER and not role.can_connect:
             yield f"CONNECT for role {name}"

@@ -73,7 +73,8 @@ def _explain(error: psycopg.Error) -> tuple[str, str]:
     return _UNREACHABLE
 
 
-def _words(error: psycopg.Error) -> str:
+def words(error: psycopg.Error) -> str:
+    """Return what the server said first, without SQL text."""
     if error.sqlstate:
         return error.diag.message_primary or type(error).__name__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -83,7 +84,7 @@ def _words(error: psycopg.Error) -> str:
 def explain(error: psycopg.Error, where: str) -> OperatorError:
     """Return the operator's error for `error` that happened at `where`."""
     reason, hint = _explain(error)
-    return WorldError(reason, f"Postgres at {where}: {_words(error)}; {hint}")
+    return WorldError(reason, f"Postgres at {where}: {words(error)}; {hint}")
 
 
 @contextmanager

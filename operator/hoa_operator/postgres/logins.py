@@ -19,12 +19,23 @@ if TYPE_CHECKING:
     from hoa_operator.postgres.connections import Connection
     from hoa_operator.postgres.model import DatabaseSpec, ServerAddress
 
-_REFUSED: Final = re.compile(r"password authentication failed")
+_REFUSED: Final = re.compile(r"password authentication failed for user")
 # The server says these only after the password was right.
 _AFTER_PASSWORD: Final = re.compile(
-    r"not permitted to log in|database \".*\" does not exist|not currently accepting connections"
+    r'role ".*" is not permitted to log in|database ".*" (does not exist|is not currently accepting connections)'
     r"|permission denied for database|too many connections for (role|database)"
 )
+
+
+def is_refused(error: psycopg.Error) -> bool:
+    """Tell whether logging in failed for the password."""
+    return _REFUSED.match(_said(error)) is not None
+
+
+def _said(error: psycopg.Error) -> str:
+    """Return what the server said, from its first word on: a role's own settings may put words into what follows."""
+    found = re.search(r"FATAL: +(.+)", str(error))
+    return found[1] if found else ""
 
 
 async def verify_login(address: ServerAddress, dbname: str, role: str, password: str) -> bool:
@@ -54,9 +65,9 @@ async def _attempt(address: ServerAddress, dbname: str, role: str, password: str
             application_name=f"{names.APPLICATION_PREFIX}verify",
         )
     except psycopg.OperationalError as error:
-        if _REFUSED.search(str(error)):
+        if is_refused(error):
             return None
-        if _AFTER_PASSWORD.search(str(error)) and error.pgconn is not None:
+        if _AFTER_PASSWORD.match(_said(error)) and error.pgconn is not None:
             return bool(error.pgconn.used_password)
         raise
     asked = bool(connection.pgconn.used_password)

@@ -49,7 +49,11 @@ class DatabaseIdentity:
 
 @dataclass(frozen=True)
 class ObservedRole:
-    """A role as the catalogs show it; `settings` are those that hold in the tenant's database."""
+    """A role as the catalogs show it; `settings` are those that hold in the tenant's database.
+
+    `expires` says that its password has an end, `set_everywhere` that it has settings which hold in any database: a role
+    may give itself such, and one of them stops every login.
+    """
 
     exists: bool
     oid: int = 0
@@ -57,6 +61,8 @@ class ObservedRole:
     can_login: bool = False
     connection_limit: int = -1
     inherits: bool = True
+    expires: bool = False
+    set_everywhere: bool = False
     powers: tuple[str, ...] = ()
     member_of: tuple[str, ...] = ()
     can_connect: bool = False
@@ -142,7 +148,7 @@ class OwnershipProof:
 
 @dataclass(frozen=True)
 class Usage:
-    """The row of a tenant's `hoa_usage` view (contract section 5), and the database's own size."""
+    """The row of a tenant's `hoa_usage` view (contract section 5)."""
 
     tenant_id: UUID
     homeowners: int
@@ -152,7 +158,6 @@ class Usage:
     active_users: int
     welcome_mail: str
     schema_revision: str | None
-    database_bytes: int
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,9 @@ SELECT
     (SELECT coalesce(jsonb_object_agg(r.rolname, jsonb_build_object(
         'oid', r.oid::bigint, 'comment', shobj_description(r.oid, 'pg_authid'), 'can_login', r.rolcanlogin,
         'connection_limit', r.rolconnlimit, 'inherits', r.rolinherit,
+        'expires', coalesce(r.rolvaliduntil < 'infinity', false),
+        'set_everywhere', coalesce((SELECT bool_or(split_part(c, '=', 1) !~ '[.]') FROM pg_db_role_setting s,
+            unnest(s.setconfig) c WHERE s.setrole = r.oid AND s.setdatabase = 0), false),
         'powers', array_remove(ARRAY[
             CASE WHEN r.rolsuper THEN 'SUPERUSER' END, CASE WHEN r.rolcreatedb THEN 'CREATEDB' END,
             CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END, CASE WHEN r.rolreplication THEN 'REPLICATION' END,
@@ -124,6 +127,8 @@ def _role(found: Mapping[str, Any] | None) -> ObservedRole:
         can_login=found["can_login"],
         connection_limit=found["connection_limit"],
         inherits=found["inherits"],
+        expires=found["expires"],
+        set_everywhere=found["set_everywhere"],
         powers=tuple(found["powers"]),
         member_of=tuple(found["member_of"]),
         can_connect=found["can_connect"],

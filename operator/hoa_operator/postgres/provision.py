@@ -15,6 +15,7 @@ from hoa_operator.errors import UserError, WorldError
 from hoa_operator.postgres import comments, desired, names
 from hoa_operator.postgres.failures import not_ours
 from hoa_operator.postgres.observe import observe
+from hoa_operator.postgres.sessions import terminate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,6 +113,8 @@ def _role_statements(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator
             yield sql.SQL("COMMENT ON ROLE {} IS {}").format(ident(name), sql.Literal(comments.render(spec.identity)))
         elif desired.role_differs(spec, kind, role):
             yield sql.SQL("ALTER ROLE {} {}").format(ident(name), _attributes(spec, kind, role))
+        if role.set_everywhere:
+            yield sql.SQL("ALTER ROLE {} RESET ALL").format(ident(name))
     for kind, name in names.role_names(spec.tenant_id).items():
         for group in sorted(desired.memberships(spec, kind) - set(observed.role(kind).member_of)):
             yield sql.SQL("GRANT {} TO {}").format(ident(group), ident(name))
@@ -124,6 +127,7 @@ def _attributes(spec: DatabaseSpec, kind: str, role: ObservedRole) -> sql.Compos
         "LOGIN" if desired.can_login(spec, kind) else "NOLOGIN",
         "INHERIT" if desired.inherits(kind) else "NOINHERIT",
         *(f"NO{power}" for power in role.powers),
+        *(["VALID UNTIL 'infinity'"] if role.expires else []),
     ]
     limit = sql.SQL("CONNECTION LIMIT {}").format(sql.Literal(desired.connection_limit(spec, kind)))
     return sql.SQL(" ").join([*(sql.SQL(word) for word in words), limit])
@@ -234,7 +238,9 @@ async def _install(connections: Connections, spec: DatabaseSpec, extensions: set
     async with connections.within(spec.database) as inside, inside.transaction():
         for extension in sorted(extensions):
             try:
-                await inside.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(ident(extension)))
+                await inside.execute(
+                    sql.SQL("CREATE EXTENSION IF NOT EXISTS {} SCHEMA public").format(ident(extension))
+                )
             except (errors.FeatureNotSupported, errors.UndefinedFile, errors.InsufficientPrivilege) as error:
                 raise _unavailable(extension, error) from error
         comment = comments.render(spec.identity, extensions=sorted(extensions))
@@ -283,11 +289,3 @@ def _setting_statements(spec: DatabaseSpec, observed: ObservedDatabase) -> Itera
                 yield head + sql.SQL("RESET {}").format(quoted)
             else:
                 yield head + sql.SQL("SET {} = {}").format(quoted, sql.Literal(value))
-
-
-async def terminate(connection: Connection, role: str) -> None:
-    """End every session of `role` and wait, up to 5 s each, until it is gone."""
-    await connection.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s AND pid <> pg_backend_pid()",
-        [role],
-    )

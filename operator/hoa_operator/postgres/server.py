@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from psycopg import errors, sql
 
 from hoa_operator.errors import WorldError
-from hoa_operator.postgres import logins, names, observe, provision, teardown, templates
+from hoa_operator.postgres import figures, logins, names, observe, provision, teardown, templates
 from hoa_operator.postgres.connections import Connection, Connections, Guard
-from hoa_operator.postgres.model import ServerFacts, Usage
+from hoa_operator.postgres.model import ServerFacts
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
         OwnershipProof,
         TemplateDatabase,
         TenantDatabase,
+        Usage,
     )
 
 _PROBE: Final = """
@@ -41,11 +41,6 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_ident
         WHERE d.datallowconn AND EXISTS (SELECT FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
             WHERE a.grantee = 0 AND a.privilege_type = 'CONNECT')) AS open_databases
 FROM pg_roles r WHERE r.rolname = current_user
-"""
-_USAGE: Final = """
-SELECT tenant_id, homeowners, storage_bytes, emails_sent, sms_sent, active_users, welcome_mail, schema_revision,
-    pg_database_size(current_database()) AS database_bytes
-FROM public.hoa_usage
 """
 _EVICT: Final = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
@@ -139,28 +134,9 @@ class PostgresServer:
         name = names.role_name(tenant_id, role)
         return await logins.verify_login(self.login.address, names.database_name(tenant_id), name, password)
 
-    async def usage(self, tenant_id: UUID, migrator_password: str | None = None) -> Usage | None:
-        """Return the row of `hoa_usage`, or None while the database or the view is not there.
-
-        With the migrator's password it is read as the migrator (then `HOA_USAGE_ROLE` is that role): whatever the view
-        runs, runs without the admin's rights.
-        """
-        observed = await self.observe(tenant_id)
-        if not observed.exists or observed.tombstone or not observed.allow_connections:
-            return None
-        login = self.login
-        if migrator_password is not None:
-            migrator = names.role_name(tenant_id, names.MIGRATOR)
-            login = replace(self.login, username=migrator, password=migrator_password)
-        async with self._connections.within(names.database_name(tenant_id), login) as inside:
-            try:
-                async with inside.transaction():
-                    await inside.execute("SET TRANSACTION READ ONLY")
-                    await inside.execute("SELECT set_config('app.current_tenant', %s, true)", [str(tenant_id)])
-                    row = await (await inside.execute(_USAGE)).fetchone()
-            except errors.UndefinedTable:
-                return None
-        return Usage(**row) if row else None
+    async def usage(self, tenant_id: UUID, migrator_password: str) -> Usage | None:
+        """Return the row of `hoa_usage`, read as the tenant's migrator, or None while there is no such view."""
+        return await figures.read(self._connections, self.login.address, tenant_id, migrator_password)
 
     async def tombstone(self, proof: OwnershipProof, deleted_at: datetime) -> ObservedDatabase:
         """Retain the database: no login, no connections, another name, listed; raises when the proof does not hold."""

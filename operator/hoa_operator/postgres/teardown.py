@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from psycopg import errors, sql
 
+from hoa_operator.errors import WorldError
 from hoa_operator.postgres import comments, names
 from hoa_operator.postgres.failures import not_ours
 from hoa_operator.postgres.observe import observe
-from hoa_operator.postgres.provision import ident, terminate
+from hoa_operator.postgres.provision import ident
+from hoa_operator.postgres.sessions import terminate, terminate_database
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -34,6 +37,11 @@ def prove(proof: OwnershipProof, observed: ObservedDatabase) -> None:
             raise not_ours(f"role {name}", "its comment does not carry this tenant's identity")
     if not observed.exists:
         return
+    if _is_unfinished(proof, observed):
+        raise WorldError(
+            "DatabaseUnfinished",
+            f"database {observed.name} was made a moment ago and is not recorded yet; it is looked at again",
+        )
     if proof.database_oid is None or observed.oid != proof.database_oid:
         raise not_ours(f"database {observed.name}", f"its oid is {observed.oid}, the record says {proof.database_oid}")
     if observed.owner != names.role_name(proof.tenant_id, names.OWNER):
@@ -44,6 +52,13 @@ def prove(proof: OwnershipProof, observed: ObservedDatabase) -> None:
 
 def _same(proof: OwnershipProof, identity: DatabaseIdentity | None) -> bool:
     return identity is not None and (identity.tenant_id, identity.uid) == (proof.tenant_id, proof.uid)
+
+
+def _is_unfinished(proof: OwnershipProof, observed: ObservedDatabase) -> bool:
+    """Tell whether a run was ended between making the database and commenting it: nobody recorded its oid or opened it."""
+    never_opened = observed.exists and not observed.allow_connections and not observed.tombstone
+    ours = observed.owner == names.role_name(proof.tenant_id, names.OWNER)
+    return proof.database_oid is None and never_opened and observed.identity is None and ours
 
 
 async def tombstone(connection: Connection, proof: OwnershipProof, deleted_at: datetime) -> ObservedDatabase:
@@ -81,15 +96,6 @@ async def _comment(connection: Connection, name: str, observed: ObservedDatabase
         await connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(ident(name), sql.Literal(comment)))
 
 
-async def terminate_database(connection: Connection, name: str) -> None:
-    """End the sessions in the database that the admin may end, and wait, up to 5 s each, until they are gone."""
-    await connection.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-        " WHERE datname = %s AND backend_type = 'client backend' AND pg_has_role(usesysid, 'USAGE')",
-        [name],
-    )
-
-
 async def drop_database(connection: Connection, name: str) -> None:
     """Drop it with its sessions. Whoever calls has proved that it is ours."""
     try:
@@ -120,11 +126,17 @@ async def restore(connection: Connection, proof: OwnershipProof) -> ObservedData
 
 
 async def adopt(connection: Connection, proof: OwnershipProof, identity: DatabaseIdentity) -> None:
-    """Hand the data of `proof` to another uid: the tenant id stays, the comments change together."""
+    """Hand the data of `proof` to another uid: the tenant id stays, the comments change together.
+
+    With the same uid it finishes a database that was made but not commented.
+    """
     observed = await observe(connection, proof.tenant_id)
     if identity.tenant_id != proof.tenant_id:
         raise not_ours(f"database of tenant {proof.tenant_id}", f"adoption cannot make it tenant {identity.tenant_id}")
     if observed.exists and observed.identity == identity:
+        return
+    if _is_unfinished(proof, observed):
+        await _claim(connection, proof, observed, identity)
         return
     prove(proof, observed)
     async with connection.transaction():
@@ -137,6 +149,21 @@ async def adopt(connection: Connection, proof: OwnershipProof, identity: Databas
                 comments.render(identity, extensions=observed.extensions, deleted_at=observed.deleted_at)
             )
             await connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(ident(observed.name), comment))
+
+
+async def _claim(
+    connection: Connection, proof: OwnershipProof, observed: ObservedDatabase, identity: DatabaseIdentity
+) -> None:
+    """Write the comment that a killed run left out, if the owner's role, commented before, carries the very same."""
+    prove(proof, replace(observed, exists=False))
+    cursor = await connection.execute(
+        "SELECT shobj_description(oid, 'pg_database') AS comment FROM pg_database WHERE oid = %s", [observed.oid]
+    )
+    row = await cursor.fetchone()
+    if row is None or row["comment"] is not None or observed.role(names.OWNER).identity != identity:
+        raise not_ours(f"database {observed.name}", "its owner or comment does not carry this tenant's identity")
+    comment = sql.Literal(comments.render(identity))
+    await connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(ident(observed.name), comment))
 
 
 async def drop(connection: Connection, proof: OwnershipProof) -> Dropped:

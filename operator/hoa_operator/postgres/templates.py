@@ -11,7 +11,8 @@ from hoa_operator.postgres import comments, names
 from hoa_operator.postgres.failures import not_ours
 from hoa_operator.postgres.observe import list_templates
 from hoa_operator.postgres.provision import create_database, ident, join
-from hoa_operator.postgres.teardown import drop_database, terminate_database
+from hoa_operator.postgres.sessions import terminate_database
+from hoa_operator.postgres.teardown import drop_database
 from hoa_operator.scram import verifier
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from hoa_operator.steps import ApplyObject, Register
 from hoa_operator.target import Target
 from hoa_operator.tenant import parse_identity, parse_spec
 from hoa_operator.tiers import parse_tier
-from hoa_operator.world import Children, Record, RowSecrets, World
+from hoa_operator.world import Children, Reading, Record, RowSecrets, World
 
 Json = dict[str, Any]
 UID = "2b3c4d5e-0000-4000-8000-00000000000a"
@@ -174,10 +174,9 @@ def world(body: Json | None = None, **changes: Any) -> World:
         ),
         record=Record(None, None, None),
         database=nothing_yet(),
-        usage=None,
+        reading=Reading(),
         children=children(),
         shared_app=shared_app(),
-        usage_role="postgres",
         jobs_running=0,
         now=NOW,
     )
@@ -215,7 +214,7 @@ def made(base: World) -> ObservedDatabase:
 
 def usage(welcome: str = "Sent", homeowners: int = 80) -> Usage:
     """Return what a tenant's database says of its use."""
-    return Usage(UUID(UID), homeowners, 2**20, 1, 0, 3, welcome, "0002", 10 * 2**20)
+    return Usage(UUID(UID), homeowners, 2**20, 1, 0, 3, welcome, "0002")
 
 
 def row_of(base: World, **changes: Any) -> RegistryRow:
@@ -249,7 +248,7 @@ def served(body: Json | None = None, **changes: Any) -> World:
     """Return the world of a tenant that is served and settled."""
     base = provisioned(body, **changes)
     row = replace(base.record.row, schema_revision="0002", state=base.target.spec.state)  # type: ignore[type-var]
-    base = replace(base, record=replace(base.record, row=row), usage=usage())
+    base = replace(base, record=replace(base.record, row=row), reading=Reading(usage()))
     kept = (
         desire.credentials_secret(base, CREDENTIALS),
         desire.migrator_secret(base, CREDENTIALS, desire.purpose(base)),

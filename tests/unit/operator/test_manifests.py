@@ -138,7 +138,7 @@ def test_migration_job() -> None:
         "HOA_TENANT_ID": UID,
         "HOA_TENANT_SLUG": "seabreeze",
         "HOA_TIME_ZONE": "America/New_York",
-        "HOA_USAGE_ROLE": "postgres",
+        "HOA_USAGE_ROLE": f"{database}_migrator",
     }
     assert manifest == {
         "apiVersion": "batch/v1",

@@ -23,7 +23,7 @@ from hoa_operator.steps import (
     Register,
     SetPasswords,
 )
-from hoa_operator.world import Record, World
+from hoa_operator.world import Reading, Record, World
 from tests.unit.operator.samples import (
     CREDENTIALS,
     NOW,
@@ -121,6 +121,12 @@ def test_a_password_changed_in_the_secret_is_set_everywhere() -> None:
     assert isinstance(steps[2], Register)
     assert steps[2].secrets is not None
     assert steps[2].secrets.app_password == "other"
+
+
+def test_a_password_changed_in_postgres_is_set_again() -> None:
+    refused = replace(served(), reading=Reading(refused=True))
+    assert kinds(plan(refused).steps) == [SetPasswords, ApplyObject, Register]
+    assert plan(replace(refused, reading=Reading(trouble=WorldError("UsageUnreadable", "broken")))).steps == ()
 
 
 def test_a_new_sealing_key_seals_again() -> None:

@@ -18,7 +18,7 @@ from hoa_operator.publish import difference
 from hoa_operator.status import Report, Retry, build
 from hoa_operator.target import Failure
 from hoa_operator.tenant import parse_identity
-from hoa_operator.world import World
+from hoa_operator.world import Reading, World
 from tests.unit.operator.samples import NOW, provisioned, served, settings, shared_app, tenant_body, usage, world
 
 Json = dict[str, Any]
@@ -81,7 +81,7 @@ def test_a_tenant_on_its_way() -> None:
 def test_onboarding_that_is_done_stays_done() -> None:
     first = build(report(served()))
     base = served()
-    lost = replace(base, children=provisioned().children, usage=None)
+    lost = replace(base, children=provisioned().children, reading=Reading())
     later = build(report(lost, first, now=NOW + timedelta(hours=1)))
     assert [entry.get("finishedAt") for entry in later["onboarding"]] == [
         entry["finishedAt"] for entry in first["onboarding"]
@@ -121,9 +121,24 @@ def test_dedicated_capacity_is_said() -> None:
     ("mail", "reason"), [("Sent", "Sent"), ("Queued", "Queued"), ("Failed", "MailRefused"), ("None", "NotQueued")]
 )
 def test_the_welcome_mail(mail: str, reason: str) -> None:
-    built = build(report(replace(served(), usage=usage(mail))))
+    built = build(report(replace(served(), reading=Reading(usage(mail)))))
     assert said(built, "WelcomeMailSent")[1] == reason
     assert said(built, "Ready")[0] == "True"
+
+
+def test_figures_that_cannot_be_read_are_said_and_stop_nothing() -> None:
+    before = build(report(served()))
+    broken = Reading(trouble=WorldError("UsageUnreadable", "view hoa_usage: it has 2 rows"))
+    after = build(report(replace(served(), reading=broken), before=before))
+    assert said(after, "DatabaseReady") == ("True", "UsageUnreadable")
+    assert said(after, "WelcomeMailSent") == ("Unknown", "UsageUnreadable")
+    assert "view hoa_usage: it has 2 rows" in str(status.condition(after, "DatabaseReady"))
+    assert (after["phase"], after["storage"], after["homeowners"]) == ("Ready", before["storage"], before["homeowners"])
+
+
+def test_a_login_that_was_changed_is_said() -> None:
+    built = build(report(replace(served(), reading=Reading(refused=True))))
+    assert said(built, "CredentialsReady") == ("False", "PasswordChanged")
 
 
 def test_a_rejected_spec_stalls_a_new_tenant() -> None:

@@ -12,6 +12,7 @@ from hoa_operator.errors import WorldError
 from hoa_operator.kinds import SECRET, Object
 from hoa_operator.postgres.model import DatabaseIdentity, ObservedDatabase
 from hoa_operator.steps import (
+    ClaimDatabase,
     DeleteObject,
     DropDatabase,
     Forget,
@@ -124,6 +125,43 @@ def test_an_oid_that_was_never_recorded_is_recorded_when_the_comment_proves_it()
     assert steps[0].placement.database_oid == OID
 
 
+def never_opened(**changes: Any) -> ObservedDatabase:
+    """Return a database as a kill between making and commenting it leaves it."""
+    return replace(served().database, **{"identity": None, "allow_connections": False, **changes})
+
+
+@pytest.mark.parametrize("policy", ["Delete", "Retain", "rollback"])
+def test_a_database_made_just_before_a_kill_is_commented_first(policy: str) -> None:
+    row = replace(remains().record.row, schema_revision=None)  # type: ignore[type-var]
+    left = without_children(record=Record(row, placement(None), None), database=never_opened())
+    steps = (plan_rollback(left) if policy == "rollback" else plan_deletion(left, policy)).steps
+    assert names(steps) == ["ClaimDatabase"]
+    assert isinstance(steps[0], ClaimDatabase)
+    assert steps[0].identity == served().database.identity
+    assert steps[0].proof.database_oid is None
+
+
+@pytest.mark.parametrize(
+    "doubt",
+    [
+        {"allow_connections": True},
+        {"tombstone": True},
+        {"owner": "postgres"},
+        {"roles": {}},
+        {"system_identifier": "another"},
+    ],
+)
+def test_a_database_without_comment_is_claimed_only_if_nobody_else_can_have_made_it(doubt: dict[str, Any]) -> None:
+    row = remains().record.row
+    left = without_children(record=Record(row, placement(None), None), database=never_opened(**doubt))
+    assert names(plan_deletion(left, "Delete").steps) == ["DropDatabase", "Forget"]
+
+
+def test_a_database_that_lost_its_comment_is_not_claimed() -> None:
+    left = without_children(database=never_opened())
+    assert names(plan_deletion(left, "Delete").steps) == ["DropDatabase", "Forget"]
+
+
 @pytest.mark.parametrize(
     "doubt",
     [
@@ -146,6 +184,12 @@ def test_without_proof_no_oid_is_recorded(doubt: dict[str, Any]) -> None:
 def test_what_is_gone_already_is_only_forgotten() -> None:
     assert names(plan_deletion(without_children(database=nothing_yet()), "Delete").steps) == ["Forget"]
     assert names(plan_deletion(without_children(database=nothing_yet()), "Retain").steps) == ["Forget"]
+
+
+def test_what_may_still_be_in_the_making_is_dropped_under_its_lock() -> None:
+    record = Record(remains().record.row, placement(None), None)
+    steps = plan_deletion(without_children(record=record, database=nothing_yet()), "Retain").steps
+    assert names(steps) == ["DropDatabase", "Forget"]
 
 
 def test_roles_without_a_database_are_dropped() -> None:

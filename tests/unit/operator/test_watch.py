@@ -6,10 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from hoa_operator.cache import Cache, Change
+from hoa_operator.errors import OperatorError, WorldError
 from hoa_operator.kinds import DEPLOYMENT, POD, SECRET, TENANT, WATCHED, Kind
-from hoa_operator.postgres.model import Usage
 from hoa_operator.usage import UsageBook
 from hoa_operator.watch import DEAD_SECONDS, Auditor, WatchHealth, selector
+from hoa_operator.world import Reading
 from tests.unit.operator.samples import UID, usage
 
 Json = dict[str, Any]
@@ -117,10 +118,13 @@ class Readings:
     def __init__(self) -> None:
         self.asked = 0
         self.mail = "Queued"
+        self.refused = False
+        self.trouble: OperatorError | None = None
 
-    async def __call__(self, _: UUID) -> Usage | None:
+    async def __call__(self) -> Reading:
         self.asked += 1
-        return usage(self.mail)
+        lost = self.refused or self.trouble
+        return Reading(None if lost else usage(self.mail), self.refused, self.trouble)
 
 
 async def test_usage_is_read_often_at_first_then_rarely() -> None:
@@ -148,3 +152,27 @@ async def test_usage_is_read_often_at_first_then_rarely() -> None:
     book.forget(tenant)
     await book.read(tenant, readings)
     assert readings.asked == 5
+
+
+async def test_figures_that_cannot_be_read_stay_what_they_were() -> None:
+    now = 0.0
+    readings = Readings()
+    readings.mail = "Sent"
+    book = UsageBook(lambda: now, 300.0)
+    tenant = UUID(UID)
+    known = await book.read(tenant, readings)
+    now, readings.trouble = 301.0, WorldError("UsageUnreadable", "somebody changed the view")
+    assert await book.read(tenant, readings) == Reading(known.usage, trouble=readings.trouble)
+    now = 600.0
+    await book.read(tenant, readings)
+    assert readings.asked == 2, "a view that stays broken is not asked more often than a sound one"
+
+
+async def test_a_refused_password_is_tried_again_at_once() -> None:
+    readings = Readings()
+    book = UsageBook(lambda: 0.0, 300.0)
+    readings.refused = True
+    assert (await book.read(UUID(UID), readings)).refused
+    readings.refused = False
+    assert await book.read(UUID(UID), readings) == Reading(usage(readings.mail))
+    assert readings.asked == 2
