@@ -45,12 +45,16 @@ class AcceptedInvitation:
 
 @dataclass(frozen=True)
 class Feature:
-    """Everything one feature adds. `templates` is its own folder, reached under the prefix `name`/."""
+    """Everything one feature adds. `templates` is its own folder, reached under the prefix `name`/.
+
+    `daily` names those of its jobs that the worker queues by itself, once a day and tenant, with an empty payload.
+    """
 
     name: str
     routes: Sequence[BaseRoute] = ()
     nav: Sequence[NavItem] = ()
     operations: Sequence[Operation] = ()
     jobs: Mapping[str, JobHandler] = field(default_factory=dict)
+    daily: Sequence[str] = ()
     templates: Path | None = None
     on_invitation_accepted: InvitationHook | None = None

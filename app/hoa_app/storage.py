@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from obstore import delete_async, get_async, list_with_delimiter_async, put_async, sign_async
+from obstore import list as list_objects
 from obstore.exceptions import NotSupportedError
 from obstore.store import LocalStore, from_url
 
 from hoa_app.problems import not_found
 from hoa_app.tenancy.tenant import Tenant
 
+PAGE = 1000
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One object: its key within the tenant, and when it was written."""
+
+    key: str
+    written_at: datetime
 
 
 class Storage:
@@ -39,13 +50,28 @@ class Storage:
         return bytes(await result.bytes_async())
 
     async def stream(self, tenant: Tenant, key: str, chunk: int = 256 * 1024) -> AsyncIterator[bytes]:
-        """Read one object piece by piece."""
+        """Open one object to read it piece by piece; raises the 404 problem when it is not there."""
         try:
             result = await get_async(self._store, tenant_key(tenant, key))
         except FileNotFoundError:
             raise not_found("file") from None
-        async for piece in result.stream(min_chunk_size=chunk):
-            yield bytes(piece)
+        pieces = result.stream(min_chunk_size=chunk)
+
+        async def read() -> AsyncIterator[bytes]:
+            async for piece in pieces:
+                yield bytes(piece)
+
+        return read()
+
+    async def listed(self, tenant: Tenant, folder: str, after: str = "") -> AsyncIterator[list[StoredFile]]:
+        """Everything below a folder, page by page; ``after`` goes on behind that key.
+
+        Buckets list in the order of the keys. A volume lists in any order, and is read to its end in one go.
+        """
+        own = tenant_key(tenant, "")
+        offset = tenant_key(tenant, after) if after else None
+        async for page in list_objects(self._store, prefix=own + checked_key(folder), offset=offset, chunk_size=PAGE):
+            yield [StoredFile(one["path"].removeprefix(own), one["last_modified"]) for one in page]
 
     async def delete(self, tenant: Tenant, key: str) -> None:
         """Remove one object; one that is not there is no error."""
@@ -69,10 +95,15 @@ class Storage:
 
 
 def tenant_key(tenant: Tenant, key: str) -> str:
-    """`tenants/<tenant id>/<key>`; refuses keys that are not plain relative paths."""
+    """`tenants/<tenant id>/<key>`; refuses keys that are not plain relative paths. Without a key, the prefix."""
+    return f"tenants/{tenant.id_text}/{checked_key(key) if key else ''}"
+
+
+def checked_key(key: str) -> str:
+    """The same key; ValueError when it is not a plain relative path."""
     if not _KEY.fullmatch(key):
         raise ValueError(f"{key!r} is not a plain object key")
-    return f"tenants/{tenant.id_text}/{key}"
+    return key
 
 
 def _open(url: str) -> Any:

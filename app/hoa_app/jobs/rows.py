@@ -43,6 +43,12 @@ TIDY = (
     "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE state = 'done' AND dedupe_key IS NULL"
     " AND finished_at < now() - interval '30 days' LIMIT 1000)"
 )
+# Several workers come by, several times a day: the key lets one row in.
+DAILY = (
+    "INSERT INTO outbox (kind, payload, dedupe_key) SELECT kind, '{}', kind || ' ' || current_date"
+    " FROM unnest(%s::text[]) kind ON CONFLICT (tenant_id, dedupe_key) DO NOTHING"
+)
+TIDY_DAILY = "DELETE FROM outbox WHERE kind = ANY(%s) AND state = 'done' AND finished_at < now() - interval '7 days'"
 DEAD = "SELECT count(*) AS dead FROM outbox WHERE state = 'dead'"
 COUNT = (
     "INSERT INTO usage_counters (name, value) VALUES ('emails_sent', %s)"
@@ -69,8 +75,14 @@ class Rows:
         return due_in
 
     async def tidy(self, tenant: Tenant) -> None:
-        """Forget what was done long ago, keeping what guards against doing it again; count what was given up."""
+        """Queue what is done daily, forget what was done long ago, keeping what guards against doing it again, and
+        count what was given up.
+        """
+        daily = [kind for feature in self.services.features for kind in feature.daily]
         async with TenantDatabase(self.services.pools, tenant).transaction(bookkeeping=True) as tx:
+            if daily:
+                await tx.execute(TIDY_DAILY, (daily,))
+                await tx.execute(DAILY, (daily,))
             await tx.execute(TIDY)
             row = await (await tx.execute(DEAD)).fetchone()
         self.services.metrics.outbox_dead.labels(tenant.id_text).set(row["dead"] if row else 0)

@@ -215,7 +215,7 @@ async def get_photo(ctx: ApiContext, _: Any, params: Params) -> Any:
     """The image itself."""
     async with ctx.db.transaction(readonly=True) as tx:
         found = await service.photo(tx, ctx.actor, params["id"], params["photo"])
-    return photo_response(ctx.request, found)
+    return await photo_response(ctx.request, found)
 
 
 def _photo(request_id: UUID, photo: PhotoInfo) -> PhotoAnswer:

@@ -7,7 +7,7 @@ from hoa_app.features.requests.model import PhotoInfo
 from hoa_app.web import services
 
 
-def photo_response(request: Request, photo: PhotoInfo) -> Response:
+async def photo_response(request: Request, photo: PhotoInfo) -> Response:
     """The photo's bytes."""
     etag = f'"{photo.id}"'
     headers = {
@@ -20,5 +20,5 @@ def photo_response(request: Request, photo: PhotoInfo) -> Response:
     if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     headers["Content-Length"] = str(photo.bytes)
-    chunks = services(request).storage.stream(request.state.tenant, photo.storage_key)
+    chunks = await services(request).storage.stream(request.state.tenant, photo.storage_key)
     return StreamingResponse(chunks, media_type=photo.media_type, headers=headers)

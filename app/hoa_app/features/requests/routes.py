@@ -244,7 +244,7 @@ async def photo(request: Request) -> Response:
     """The bytes of a photo, for those who may see its request."""
     async with database(request).transaction(readonly=True) as tx:
         found = await service.photo(tx, actor_of(request), path_id(request), path_id(request, "photo"))
-    return photo_response(request, found)
+    return await photo_response(request, found)
 
 
 ROUTES: tuple[BaseRoute, ...] = (

@@ -1,6 +1,6 @@
 """SQL of requests. Row-level security keeps it within the tenant; ``viewer`` narrows to one homeowner's own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -229,6 +229,12 @@ async def insert_photo(tx: Tx, request_id: UUID, photo: PhotoInfo, created_by: U
         " VALUES (%s, %s, %s, %s, %s, %s, %s)",
         (photo.id, request_id, photo.storage_key, photo.filename, photo.media_type, photo.bytes, created_by),
     )
+
+
+async def known_keys(tx: Tx, keys: Sequence[str]) -> set[str]:
+    """Those of the storage keys that belong to a photo."""
+    cursor = await tx.execute("SELECT storage_key FROM request_photos WHERE storage_key = ANY(%s)", (list(keys),))
+    return {row["storage_key"] for row in await cursor.fetchall()}
 
 
 async def stored_bytes(tx: Tx) -> int:

@@ -1,7 +1,7 @@
 """Photos on their way in: checked, stored under their request, and taken away again if it fails."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -57,7 +57,10 @@ def check_room(tenant: Tenant, used: int, photos: Sequence[Photo]) -> None:
 async def stored(
     storage: Storage, tenant: Tenant, request_id: UUID, photos: Sequence[Photo]
 ) -> AsyncIterator[list[PhotoInfo]]:
-    """Photos in the storage for as long as the block takes to remember them; if it raises, they are removed again."""
+    """Photos in the storage for as long as the block takes to remember them; if it raises, they are removed again.
+
+    What is left behind by a crash, the daily sweep finds.
+    """
     made: list[PhotoInfo] = []
     try:
         for photo in photos:
@@ -67,7 +70,8 @@ async def stored(
         yield made
     except BaseException:
         for info in made:
-            await storage.delete(tenant, info.storage_key)
+            with suppress(Exception):  # what went wrong first is what counts
+                await storage.delete(tenant, info.storage_key)
         raise
 
 
