@@ -65,8 +65,10 @@ async def _apply(doors: Doors, subject: Subject, step: Step) -> None:
             await delete_object(doors, step)
         case steps.MintCredentials():
             await _mint(doors, subject, step)
-        case steps.EnsureDatabase() | steps.SetPasswords() | steps.Tombstone() | steps.DropDatabase():
+        case steps.EnsureDatabase() | steps.SetPasswords():
             await _database(doors, step)
+        case steps.ClaimDatabase() | steps.Tombstone() | steps.DropDatabase():
+            await _removal(doors, step)
         case _:
             await _registry(doors, step)
 
@@ -98,9 +100,7 @@ async def _registry(
             assert_never(step)
 
 
-async def _database(
-    doors: Doors, step: steps.EnsureDatabase | steps.SetPasswords | steps.Tombstone | steps.DropDatabase
-) -> None:
+async def _database(doors: Doors, step: steps.EnsureDatabase | steps.SetPasswords) -> None:
     server = server_named(doors.sources.cache, step.server)
     async with doors.sources.fleet.door(server) as door:
         match step:
@@ -111,6 +111,16 @@ async def _database(
                 await door.ensure_settings(spec)
             case steps.SetPasswords(_, spec):
                 await door.set_passwords(spec)
+            case _:
+                assert_never(step)
+
+
+async def _removal(doors: Doors, step: steps.ClaimDatabase | steps.Tombstone | steps.DropDatabase) -> None:
+    server = server_named(doors.sources.cache, step.server)
+    async with doors.sources.fleet.door(server) as door:
+        match step:
+            case steps.ClaimDatabase(_, proof, identity):
+                await door.adopt(proof, identity)
             case steps.Tombstone(_, proof, deleted_at):
                 await door.tombstone(proof, deleted_at)
             case steps.DropDatabase(_, proof):

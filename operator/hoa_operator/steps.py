@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hoa_operator.kinds import Kind
     from hoa_operator.manifests.meta import Manifest
     from hoa_operator.manifests.secrets import Credentials
-    from hoa_operator.postgres.model import DatabaseSpec, OwnershipProof
+    from hoa_operator.postgres.model import DatabaseIdentity, DatabaseSpec, OwnershipProof
     from hoa_operator.registry_model import Placement, RegistryRow
     from hoa_operator.world import RowSecrets
 
@@ -168,6 +168,20 @@ class DeleteObject:
 
 
 @dataclass(frozen=True)
+class ClaimDatabase:
+    """Comment the database that a killed run made: what goes away has to carry its identity first."""
+
+    server: str
+    proof: OwnershipProof
+    identity: DatabaseIdentity
+    condition: ClassVar[str] = DATABASE_READY
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return "comment the database that was just made"
+
+
+@dataclass(frozen=True)
 class Tombstone:
     """Close and keep the database."""
 
@@ -241,6 +255,7 @@ Step = (
     | SetPasswords
     | ApplyObject
     | DeleteObject
+    | ClaimDatabase
     | Tombstone
     | DropDatabase
     | Retire

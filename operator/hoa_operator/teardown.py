@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from hoa_operator.errors import WorldError
 from hoa_operator.kinds import CHILDREN, JOB, POD, SECRET, kind_of, name_of
+from hoa_operator.postgres import names as postgres_names
 from hoa_operator.postgres.model import DatabaseIdentity
 from hoa_operator.steps import (
     READY,
+    ClaimDatabase,
     DeleteObject,
     DropDatabase,
     Forget,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from hoa_operator.postgres.model import ObservedDatabase
+    from hoa_operator.registry_model import RegistryRow
     from hoa_operator.tenant import Identity
     from hoa_operator.world import Children, Record
 
@@ -92,25 +95,42 @@ def _data(remains: Remains, *, retain: bool) -> list[Step]:
         return [Forget(row.tenant_id)]
     if database is None:
         raise WorldError("ServerUnknown", f"HOADatabaseServer {placement.server_name} cannot be asked")
-    if placement.database_oid is None and _provably_ours(remains, database):
+    proof = placement.proof(row.uid)
+    if placement.database_oid is None and _was_just_made(remains, database):
+        identity = _identity(remains, row)
+        if database.identity is None:
+            return [ClaimDatabase(placement.server_name, proof, identity)]
         recorded = type(placement)(row.tenant_id, placement.server_name, database.system_identifier, database.oid)
         return [RecordPlacement(recorded)]
-    proof = placement.proof(row.uid)
     if retain and database.exists:
         closed = database.tombstone and not database.allow_connections
         kept: list[Step] = [] if closed else [Tombstone(placement.server_name, proof, remains.now)]
         return [*kept, Retire(row.tenant_id, remains.now)]
-    dropped: list[Step] = [] if database.absent else [DropDatabase(placement.server_name, proof)]
+    # Without an oid a killed run's session may still be making it: dropping waits for that session's lock.
+    gone = database.absent and placement.database_oid is not None
+    dropped: list[Step] = [] if gone else [DropDatabase(placement.server_name, proof)]
     return [*dropped, Forget(row.tenant_id)]
 
 
-def _provably_ours(remains: Remains, database: ObservedDatabase) -> bool:
-    """Tell whether a database whose oid was never recorded carries this tenant's identity: made just before a kill."""
+def _identity(remains: Remains, row: RegistryRow) -> DatabaseIdentity:
+    return DatabaseIdentity(row.tenant_id, row.uid, remains.installation)
+
+
+def _was_just_made(remains: Remains, database: ObservedDatabase) -> bool:
+    """Tell whether a database whose oid was never recorded is this tenant's, made just before a kill.
+
+    Its comment says so; before that is written, that nobody could open it yet and that its owner's role says so.
+    """
     row, placement = remains.record.row, remains.record.placement
     if row is None or placement is None or not database.exists:
         return False
-    same_server = database.system_identifier == placement.system_identifier
-    return same_server and database.identity == DatabaseIdentity(row.tenant_id, row.uid, remains.installation)
+    if database.system_identifier != placement.system_identifier:
+        return False
+    owner = postgres_names.role_name(row.tenant_id, postgres_names.OWNER)
+    carried = database.identity
+    if carried is None and database.owner == owner and not database.allow_connections and not database.tombstone:
+        carried = database.role(postgres_names.OWNER).identity
+    return carried == _identity(remains, row)
 
 
 def describe(plan: Plan) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+import pytest
 
+from tests.cluster.jobs import Fault
 from tests.cluster.operating import app_available, bring_up, condition, is_ready
 from tests.cluster.platform import tenant
 
 if TYPE_CHECKING:
+    from tests.cluster.jobs import JobRunner
     from tests.cluster.platform import Platform
 
 REGISTRY = "hoa_connect_registry"
@@ -92,3 +95,38 @@ def test_a_tenant_refused_is_deleted_without_touching_the_one_that_holds_the_slu
     own_platform.kubectl.delete("hoatenant", "second", "--timeout=30s")
     assert first["status"]["database"]["name"] in databases(own_platform)
     assert is_ready(own_platform.kubectl.get("hoatenant", "seabreeze"))
+
+
+def _end_between_making_and_commenting(platform: Platform, name: str) -> None:
+    """Leave the database as a kill between CREATE DATABASE and COMMENT does: closed, uncommented, its oid unknown."""
+    with psycopg.connect(platform.postgres.dsn(REGISTRY), autocommit=True) as connection:
+        connection.execute("UPDATE placements SET database_oid = NULL")
+    with psycopg.connect(platform.postgres.dsn(), autocommit=True) as connection:
+        connection.execute(f"COMMENT ON DATABASE {name} IS NULL")
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+
+
+@pytest.mark.parametrize("policy", ["Delete", "Retain"])
+def test_a_tenant_whose_database_was_just_made_when_the_operator_died_goes(
+    own_platform: Platform, job_runner: JobRunner, policy: str
+) -> None:
+    kubectl = own_platform.kubectl
+    job_runner.inject(Fault(job="tenant-", namespace=own_platform.namespace, image_pull_error=True))
+    operator = own_platform.operator().start()
+    kubectl.apply(tenant("seabreeze", database={"deletionPolicy": policy}))
+    body = kubectl.wait_for(
+        "hoatenant", "seabreeze", lambda found: condition(found, "SchemaCurrent")["reason"] == "ImagePullFailed"
+    )
+    operator.kill()
+    name, tenant_id = body["status"]["database"]["name"], body["status"]["tenantID"]
+    _end_between_making_and_commenting(own_platform, name)
+    kubectl.delete("hoatenant", "seabreeze", "--wait=false")
+    operator.start()
+    kubectl.wait_gone("hoatenant", "seabreeze")
+    if policy == "Delete":
+        assert databases(own_platform) == set()
+        assert roles(own_platform, tenant_id) == {}
+        assert rows(own_platform, body["metadata"]["uid"]) == []
+    else:
+        assert databases(own_platform) == {f"hoa_connect_deleted_{tenant_id.replace('-', '')}"}
+        assert rows(own_platform, body["metadata"]["uid"]) == [("Deleted", "seabreeze")]

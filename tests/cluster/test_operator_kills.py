@@ -1,4 +1,4 @@
-"""SIGKILL at every step of onboarding and of deletion: it always converges, and nothing is made twice."""
+"""SIGKILL at every step of onboarding, of deletion and of rollback, whole or half-made: it always converges, and nothing is made twice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from tests.cluster.operating import app_available, bring_up, is_ready, settled
+from tests.cluster.jobs import Fault
+from tests.cluster.operating import app_available, bring_up, condition, is_ready, settled
 from tests.cluster.platform import tenant
 from tests.cluster.test_operator_deletion import REGISTRY, databases, roles, rows
 
@@ -51,6 +52,26 @@ def kill_after_every_step(operator: Operator, done: Callable[[], bool]) -> int:
         stuck = bool(seen) and steps_taken(operator)[-1] == seen[-1]
         patience = patience * 3 if stuck else 0.005
     return kills
+
+
+def kill_after(operator: Operator, steps: int) -> None:
+    """Start the operator and kill it when it has begun that many more steps."""
+    before = len(steps_taken(operator))
+    operator.process.start()
+    deadline = time.monotonic() + 30
+    while len(steps_taken(operator)) - before < steps:
+        assert time.monotonic() < deadline, steps_taken(operator)
+        time.sleep(0.001)
+    operator.kill()
+
+
+def assert_nothing_left(platform: Platform, uid: str) -> None:
+    """Check that nothing of the tenant is anywhere."""
+    assert databases(platform) == set()
+    assert roles(platform, uid) == {}
+    assert rows(platform, uid) == []
+    for kind in ("ingress", "secret", "job"):
+        assert platform.kubectl.list(kind, "-l", "hoaconnect.com/tenant=seabreeze") == [], kind
 
 
 def is_served(platform: Platform) -> bool:
@@ -116,3 +137,34 @@ def test_deletion_survives_a_kill_at_every_step(own_platform: Platform, policy: 
         assert rows(platform, body["metadata"]["uid"]) == [("Deleted", "seabreeze")]
     for kind in ("ingress", "secret"):
         assert platform.kubectl.list(kind, "-l", "hoaconnect.com/tenant=seabreeze") == []
+
+
+@pytest.mark.parametrize("begun", [2, 3, 5, 6, 8])
+def test_deletion_of_a_half_made_tenant_survives_a_kill_at_every_step(
+    own_platform: Platform, job_runner: JobRunner, begun: int
+) -> None:
+    platform = own_platform
+    job_runner.inject(Fault(job="tenant-", namespace=platform.namespace, image_pull_error=True))
+    platform.kubectl.apply(tenant("seabreeze", database={"deletionPolicy": "Delete"}))
+    operator = platform.operator()
+    kill_after(operator, begun)
+    uid = platform.kubectl.get("hoatenant", "seabreeze")["metadata"]["uid"]
+    platform.kubectl.delete("hoatenant", "seabreeze", "--wait=false")
+    kill_after_every_step(operator, lambda: platform.kubectl.find("hoatenant", "seabreeze") is None)
+    assert_nothing_left(platform, uid)
+
+
+def test_rollback_survives_a_kill_at_every_step(own_platform: Platform, job_runner: JobRunner) -> None:
+    platform = own_platform
+    job_runner.inject(Fault(job="tenant-", namespace=platform.namespace, image_pull_error=True))
+    platform.kubectl.apply(tenant("seabreeze"))
+    operator = platform.operator(HOA_PROVISIONING_DEADLINE_SECONDS="6")
+    kill_after(operator, 8)
+    uid = platform.kubectl.get("hoatenant", "seabreeze")["metadata"]["uid"]
+
+    def undone() -> bool:
+        said = condition(platform.kubectl.get("hoatenant", "seabreeze"), "Stalled")
+        return said["reason"] == "ProvisioningDeadlineExceeded" and "was removed" in said["message"]
+
+    kill_after_every_step(operator, undone)
+    assert_nothing_left(platform, uid)

@@ -109,6 +109,52 @@ async def test_any_doubt_changes_nothing(server: RealServer, door: PostgresServe
     assert server.sees(app_of(spec), spec.app_password, spec.database) is None
 
 
+def unfinish(server: RealServer, spec: DatabaseSpec, comment: str = "NULL") -> None:
+    """Leave the database as a kill between making and commenting it does."""
+    server.run(
+        f'COMMENT ON DATABASE "{spec.database}" IS {comment}',
+        f'ALTER DATABASE "{spec.database}" ALLOW_CONNECTIONS false',
+    )
+
+
+@pytest.mark.parametrize("act", ["drop", "tombstone"])
+async def test_a_database_that_was_never_commented_is_claimed_then_goes(
+    server: RealServer, door: PostgresServer, act: str
+) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    known = await proof_of(door, spec)
+    unrecorded = replace(known, database_oid=None)
+    unfinish(server, spec)
+    with pytest.raises(WorldError, match="looked at again"):
+        await (door.drop(unrecorded) if act == "drop" else door.tombstone(unrecorded, DELETED_AT))
+    await door.adopt(unrecorded, spec.identity)
+    assert (await door.observe(spec.tenant_id)).identity == spec.identity
+    await (door.drop(known) if act == "drop" else door.tombstone(known, DELETED_AT))
+    assert spec.database not in names_left(server, spec)
+
+
+@pytest.mark.parametrize("doubt", ["recorded", "comment", "role comment", "owner", "open", "installation"])
+async def test_a_database_that_may_be_somebody_elses_is_not_claimed(
+    server: RealServer, door: PostgresServer, doubt: str
+) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    proof = await proof_of(door, spec)
+    unfinish(server, spec, "'the accountant''s, do not touch'" if doubt == "comment" else "NULL")
+    damage = {
+        "role comment": f'COMMENT ON ROLE "{owner_of(spec)}" IS NULL',
+        "owner": f'ALTER DATABASE "{spec.database}" OWNER TO postgres',
+        "open": f'ALTER DATABASE "{spec.database}" ALLOW_CONNECTIONS true',
+    }
+    server.run(*([damage[doubt]] if doubt in damage else []))
+    identity = replace(spec.identity, installation="another") if doubt == "installation" else spec.identity
+    with pytest.raises(UserError) as caught:
+        await door.adopt(proof if doubt == "recorded" else replace(proof, database_oid=None), identity)
+    assert caught.value.reason == "OwnershipNotProven"
+    assert (await door.observe(spec.tenant_id)).identity is None
+
+
 async def test_a_replaced_database_is_not_dropped(server: RealServer, door: PostgresServer) -> None:
     spec = new_spec()
     await door.ensure(spec)
