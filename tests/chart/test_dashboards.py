@@ -87,6 +87,7 @@ def test_it_asks_for_what_is_exported(query: Query) -> None:
 
 #: Values of labels in a made-up installation; every other label is x, as are the dashboards' choices.
 VALUES = {
+    "pod": ("a", "b"),
     "status_code": ("200", "404", "500"),
     "phase": ("Degraded",),
     "condition": ("Ready",),
