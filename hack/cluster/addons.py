@@ -38,9 +38,15 @@ def ensure(provider: Provider, kubectl: Kubectl, paths: Paths, digests: Mapping[
                 "rollout", "status", f"deployment/{deployment}", "-n", namespace, f"--timeout={_WAIT}"
             ):
                 raise ClusterError(
-                    f"The addon {deployment} is not ready after {_WAIT}.",
+                    f"The addon {deployment} is not ready after {_WAIT}:\n{_why(kubectl, namespace)}",
                     f"Look at it: make logs C={deployment}, or kubectl -n {namespace} describe pods",
                 )
+
+
+def _why(kubectl: Kubectl, namespace: str) -> str:
+    """Its pods and claims, and what the cluster complained about."""
+    found = kubectl("get", "pods,persistentvolumeclaims", "-n", namespace)
+    return f"{found}\n{kubectl('get', 'events', '-n', namespace, '--field-selector=type=Warning')}"
 
 
 def _filled(files: Sequence[Path], digests: Mapping[str, str]) -> str:

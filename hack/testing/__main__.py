@@ -59,10 +59,13 @@ def main(argv: Sequence[str]) -> int:
         failure = error
     if results:
         print("\n".join(summary.lines(results)), flush=True)
-    if failure is not None:
-        print(f"FAILED: {failure}\n{failure.hint}", flush=True)
-        return 1
-    return 0
+    if failure is None:
+        return 0
+    # When the cluster can't be taken away after a failure, the first failure is the one to read.
+    for told in (failure.__context__, failure):
+        if isinstance(told, ClusterError):
+            print(f"FAILED: {told}\n{told.hint}", flush=True)
+    return 1
 
 
 if __name__ == "__main__":

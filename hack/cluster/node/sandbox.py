@@ -130,8 +130,10 @@ def _make_network() -> None:
 def _remove_network() -> None:
     if layout.NETNS.exists():
         run(["ip", "netns", "delete", layout.NAME])
-    if succeeds(["ip", "link", "show", layout.HOST_LINK]):
-        run(["ip", "link", "delete", layout.HOST_LINK])
+    # The kernel takes the host's end away with the namespace, in its own time; whoever is first, it goes.
+    succeeds(["ip", "link", "delete", layout.HOST_LINK])
+    link = Path("/sys/class/net") / layout.HOST_LINK
+    processes.wait(lambda: not link.exists(), 10, f"the link {layout.HOST_LINK} goes")
     # The first `ip netns add` on a machine mounts the folder of the names; the last name takes it along.
     names = layout.NETNS.parent
     if names.is_dir() and not any(names.iterdir()):

@@ -16,6 +16,8 @@ from typing import Any
 CLASS = "local"
 FOLDER = Path("/var/lib/volumes")
 _RETRY_SECONDS = 1.0
+_WATCH_SECONDS = 30
+"""A watch may fall silent without ending: none lasts longer, and each begins with all there is."""
 
 Object = dict[str, Any]
 
@@ -67,7 +69,7 @@ class Provisioner:
 
     def follow(self, plural: str, act: Callable[[Object], None]) -> None:
         """Act on every object that is there and every one that comes, for ever."""
-        argv = [*self._kubectl, "get", f"--raw=/api/v1/{plural}?watch=true"]
+        argv = [*self._kubectl, "get", f"--raw=/api/v1/{plural}?watch=true&resourceVersion=0&timeoutSeconds={_WATCH_SECONDS}"]
         while True:
             with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
                 for line in process.stdout or ():

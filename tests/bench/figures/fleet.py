@@ -79,6 +79,9 @@ def until(check: Callable[[], bool], what: str, wait: Wait | None = None) -> flo
     return time.monotonic() - started
 
 
+_FILLED_IN = ("clusterIP", "clusterIPs", "replicas")
+
+
 def is_ready(tenant: HOATenant) -> bool:
     """Whether the Ready condition is True for the generation that is stored now."""
     tenant.reload()
@@ -94,21 +97,33 @@ def ready_after(tenant: HOATenant) -> float:
     return until(lambda: is_ready(tenant), f"{tenant.name} to be Ready", Wait(limit=180))
 
 
-def repair_seconds(child: pykube.objects.APIObject, breakage: Callable[[pykube.objects.APIObject], None]) -> float:
+@dataclass(frozen=True)
+class Child:
+    """Something the operator made; without `edit` a new one need only hold the same keys."""
+
+    kind: type[Any]
+    name: str
+    edit: dict[str, Any] | None
+
+
+def repair_seconds(api: pykube.HTTPClient, child: Child, breakage: Callable[[Any], None]) -> float:
     """Break a child and wait until a child of that name stands again with what it stood for before."""
-    child.reload()
-    before = _essence(child.obj)
-    breakage(child)
+    objects = child.kind.objects(api).filter(namespace=NAMESPACE)
+    before = objects.get(name=child.name)
+    wanted = _essence(before.obj, values=child.edit is not None)
+    breakage(before)
 
     def whole() -> bool:
-        found = type(child).objects(child.api).filter(namespace=NAMESPACE).get_or_none(name=child.name)
-        return found is not None and "deletionTimestamp" not in found.obj["metadata"] and _essence(found.obj) == before
+        found = objects.get_or_none(name=child.name)
+        if found is None or "deletionTimestamp" in found.obj["metadata"]:
+            return False
+        return _essence(found.obj, values=child.edit is not None) == wanted
 
-    return until(whole, f"{child.kind} {child.name} to be repaired", Wait(limit=60, every=0.02))
+    return until(whole, f"{child.kind.kind} {child.name} to be repaired", Wait(limit=60, every=0.02))
 
 
-def _essence(obj: dict[str, Any]) -> dict[str, Any]:
-    ours: dict[str, Any] = {key: obj[key] for key in ("spec", "data") if key in obj}
-    for key in ("clusterIP", "clusterIPs"):
-        ours.get("spec", {}).pop(key, None)
-    return {**ours, "labels": obj["metadata"].get("labels", {})}
+def _essence(obj: dict[str, Any], *, values: bool) -> dict[str, Any]:
+    """What was meant: without what the cluster fills in or an autoscaler counts."""
+    spec = {key: value for key, value in obj.get("spec", {}).items() if key not in _FILLED_IN}
+    data = obj.get("data", {})
+    return {"spec": spec, "data": data if values else sorted(data), "labels": obj["metadata"].get("labels", {})}
