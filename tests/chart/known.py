@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 from hack import reference
+from tests.programs import REPOSITORY
 
 WRITTEN_BY_SCRAPING = {"namespace", "pod", "job", "instance"}
 
@@ -27,3 +28,14 @@ def series_of_both_programs() -> set[str]:
 def labels_of(series: str) -> set[str]:
     """Return the labels of a series, those of scraping included."""
     return _labels()[series] | WRITTEN_BY_SCRAPING
+
+
+@functools.cache
+def _code() -> str:
+    folders = (REPOSITORY / "operator", REPOSITORY / "app")
+    return "".join(path.read_text() for folder in folders for path in sorted(folder.rglob("*.py")))
+
+
+def is_said_by_the_code(word: str) -> bool:
+    """Whether a label's value stands in the programs' source, so that a renamed reason or phase is noticed."""
+    return f'"{word}"' in _code()

@@ -20,6 +20,16 @@ class Named:
     grouped: frozenset[str]
 
 
+def values(expression: str) -> set[tuple[str, str]]:
+    """Return each label and word that an expression matches on, the alternatives of a pattern one by one."""
+    return {
+        (label, word)
+        for label, text in re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"([^\"]*)\"", expression)
+        for word in text.split("|")
+        if re.fullmatch(r"[A-Za-z]+", word)
+    }
+
+
 def named(expression: str) -> Named:
     """Read an expression."""
     bare = re.sub(r"\"[^\"]*\"|'[^']*'", '""', expression)

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from tests.chart.conftest import DOMAIN, PROMETHEUS_RULE
-from tests.chart.known import WRITTEN_BY_SCRAPING, labels_of, series_of_both_programs
+from tests.chart.known import WRITTEN_BY_SCRAPING, is_said_by_the_code, labels_of, series_of_both_programs
 from tests.chart.pods import of_kind
-from tests.chart.promql import named
+from tests.chart.promql import named, values
 from tests.cluster.helm import CHART, Helm, HelmError
 from tests.programs import REPOSITORY
 
@@ -117,6 +117,12 @@ def test_it_stands_on_metrics_and_labels_that_are_exported(rules: dict[str, Json
         assert label in labels_of(metric), f"{metric} has no label {label}"
     everything = {label for metric in found.metrics for label in labels_of(metric)}
     assert found.grouped <= everything | WRITTEN_BY_SCRAPING
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_it_waits_for_words_that_the_programs_say(rules: dict[str, Json], alert: str) -> None:
+    for label, word in values(rules[alert]["expr"]):
+        assert is_said_by_the_code(word), f"nothing sets {label} to {word}"
 
 
 @pytest.mark.parametrize("alert", ALERTS)

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from tests.chart.conftest import DOMAIN
-from tests.chart.known import WRITTEN_BY_SCRAPING, labels_of, series_of_both_programs
+from tests.chart.known import WRITTEN_BY_SCRAPING, is_said_by_the_code, labels_of, series_of_both_programs
 from tests.chart.pods import of_kind
-from tests.chart.promql import named
+from tests.chart.promql import named, values
 from tests.cluster.helm import CHART, Helm
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ def test_it_asks_for_what_is_exported(query: Query) -> None:
     everything = {label for metric in found.metrics for label in labels_of(metric)}
     assert found.grouped <= everything | WRITTEN_BY_SCRAPING
     assert set(re.findall(r"\{\{(\w+)\}\}", query.legend)) <= found.grouped
+    for label, word in values(query.expression):
+        assert is_said_by_the_code(word), f"nothing sets {label} to {word}"
 
 
 #: Values of labels in a made-up installation; every other label is x, as are the dashboards' choices.
@@ -102,8 +104,8 @@ def made_up() -> list[Json]:
     series = []
     for metric in sorted(series_of_both_programs()):
         labels = sorted(labels_of(metric))
-        for values in product(*(VALUES.get(label, ("x",)) for label in labels)):
-            written = ",".join(f'{label}="{value}"' for label, value in zip(labels, values, strict=True))
+        for chosen in product(*(VALUES.get(label, ("x",)) for label in labels)):
+            written = ",".join(f'{label}="{value}"' for label, value in zip(labels, chosen, strict=True))
             series.append({"series": f"{metric}{{{written}}}", "values": "0+60x15"})
     return series
 

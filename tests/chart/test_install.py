@@ -132,6 +132,12 @@ def test_an_installation_brings_what_the_next_command_needs(installation: Instal
     assert registry["password"] == admin["password"]
 
 
+def test_alerts_that_could_not_be_installed_are_told(installation: Installation) -> None:
+    assert "No alerts were installed" not in installation.install()
+    notes = installation.upgrade({**DOMAIN, "monitoring": {"alerts": {"enabled": True}}})
+    assert "No alerts were installed: this cluster has no PrometheusRule." in notes
+
+
 def test_nothing_of_the_setups_rights_is_left(installation: Installation) -> None:
     installation.install()
     kubectl = installation.kubectl

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chart.promql import named
+from tests.chart.promql import named, values
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,7 @@ def test_it_finds_what_is_named(
 ) -> None:
     found = named(expression)
     assert (set(found.metrics), set(found.matched), set(found.grouped)) == (metrics, matched, grouped)
+
+
+def test_it_finds_the_words_that_are_matched_on() -> None:
+    assert values('a{b="C",d=~"E|F",g!~"5..",h!=""} > 1') == {("b", "C"), ("d", "E"), ("d", "F")}
