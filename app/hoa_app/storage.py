@@ -68,9 +68,10 @@ class Storage:
 
         Buckets list in the order of the keys. A volume lists in any order, and is read to its end in one go.
         """
-        own = tenant_key(tenant, "")
+        prefix = tenant_key(tenant, folder)
+        own = prefix.removesuffix(folder)
         offset = tenant_key(tenant, after) if after else None
-        async for page in list_objects(self._store, prefix=own + checked_key(folder), offset=offset, chunk_size=PAGE):
+        async for page in list_objects(self._store, prefix=prefix, offset=offset, chunk_size=PAGE):
             yield [StoredFile(one["path"].removeprefix(own), one["last_modified"]) for one in page]
 
     async def delete(self, tenant: Tenant, key: str) -> None:
@@ -95,15 +96,10 @@ class Storage:
 
 
 def tenant_key(tenant: Tenant, key: str) -> str:
-    """`tenants/<tenant id>/<key>`; refuses keys that are not plain relative paths. Without a key, the prefix."""
-    return f"tenants/{tenant.id_text}/{checked_key(key) if key else ''}"
-
-
-def checked_key(key: str) -> str:
-    """The same key; ValueError when it is not a plain relative path."""
+    """`tenants/<tenant id>/<key>`; refuses keys that are not plain relative paths."""
     if not _KEY.fullmatch(key):
         raise ValueError(f"{key!r} is not a plain object key")
-    return key
+    return f"tenants/{tenant.id_text}/{key}"
 
 
 def _open(url: str) -> Any:
