@@ -15,6 +15,7 @@ from hack.cluster.shell import ClusterError, Word, run, say, step
 NAMESPACE = "hoa-connect"
 RELEASE = "hoa-connect"
 TENANT_SECONDS = 300.0
+_UNFINISHED = f"owner=helm,name={RELEASE},status in (pending-install,pending-upgrade,pending-rollback,uninstalling)"
 _DEPLOYMENTS = ("hoa-connect-operator", "hoa-connect-app", "hoa-connect-worker")
 
 
@@ -26,10 +27,19 @@ def ensure(provider: Provider, kubectl: Kubectl, paths: Paths, port: int, digest
     mark = paths.state / "release"
     if mark.is_file() and mark.read_text() == key and _deployed(paths):
         return
+    forget_unfinished(kubectl)
     with step("installing the chart"):
         run(argv, env={"KUBECONFIG": str(paths.kubeconfig)}, log=paths.logs / "helm.log")
     _restart_dedicated(kubectl)
     mark.write_text(key)
+
+
+def forget_unfinished(kubectl: Kubectl, namespace: str = NAMESPACE) -> None:
+    """Forget the revision of a Helm that was killed: Helm refuses to go on after it, and needs only those before."""
+    names = [item["metadata"]["name"] for item in kubectl.list("secrets", namespace, selector=_UNFINISHED)]
+    if names:
+        say(f"An earlier run was cut short while Helm worked; forgetting its revision ({', '.join(names)}).")
+        kubectl("delete", "secrets", f"--namespace={namespace}", "--ignore-not-found", *names)
 
 
 def await_workloads(kubectl: Kubectl) -> None:

@@ -12,10 +12,11 @@ Object = dict[str, Any]
 
 
 class Kubectl:
-    """kubectl on the local cluster."""
+    """kubectl on the local cluster; the program is found or built unless it is given."""
 
-    def __init__(self, paths: Paths) -> None:
-        self._argv: list[Word] = [tools.ensure_kubectl(paths) / "kubectl", f"--kubeconfig={paths.kubeconfig}"]
+    def __init__(self, paths: Paths, program: Path | None = None) -> None:
+        program = program or tools.ensure_kubectl(paths) / "kubectl"
+        self._argv: list[Word] = [program, f"--kubeconfig={paths.kubeconfig}"]
 
     def __call__(self, *arguments: Word, stdin: str = "") -> str:
         """Run it and return what it prints."""
