@@ -29,14 +29,22 @@ class KindCluster:
         self._paths = paths
 
     @property
+    def begun(self) -> bool:
+        """Whether its creation was begun."""
+        return self._mark.is_file()
+
+    @property
     def running(self) -> bool:
         """Whether its node's container runs."""
         argv = ["docker", "inspect", "--format", "{{.State.Running}}", NODE]
         return succeeds(argv) and run(argv).strip() == "true"
 
     def up(self, port: int) -> None:
-        """Create the cluster, or start its container again after a reboot."""
-        if not succeeds(["docker", "inspect", NODE]):
+        """Create the cluster, or start its container again after a reboot; one half made is made anew."""
+        if self._container and not self._whole:
+            with step("removing a kind cluster whose creation was cut short"):
+                self._kind("delete", "cluster")
+        if not self._container:
             self._create(port)
         elif not self.running:
             with step("starting the kind node again"):
@@ -47,7 +55,7 @@ class KindCluster:
 
     def down(self) -> None:
         """Delete the cluster; kind itself says nothing when there is none."""
-        if succeeds(["docker", "inspect", NODE]):
+        if self._container:
             self._kind("delete", "cluster")
 
     def load(self, archive: Path) -> None:
@@ -62,9 +70,25 @@ class KindCluster:
         """The node's container."""
         return {NODE: self.running}
 
+    @property
+    def _container(self) -> str:
+        """The id of its node's container; empty when there is none."""
+        argv = ["docker", "inspect", "--format", "{{.Id}}", NODE]
+        return run(argv).strip() if succeeds(argv) else ""
+
+    @property
+    def _mark(self) -> Path:
+        """Empty while kind creates the cluster; then the id of the container that this gave."""
+        return self._paths.state / "kind-node"
+
+    @property
+    def _whole(self) -> bool:
+        return self.begun and self._mark.read_text() == self._container
+
     def _create(self, port: int) -> None:
         folder = self._paths.audit_log.parent
         folder.mkdir(parents=True, exist_ok=True)
+        self._mark.write_text("")
         (folder / "policy.json").write_text(json.dumps(AUDIT_POLICY, indent=2))
         with tempfile.TemporaryDirectory() as scratch, step("creating the kind cluster"):
             config = Path(scratch) / "kind.json"
@@ -72,6 +96,7 @@ class KindCluster:
             self._kind(
                 "create", "cluster", f"--config={config}", "--wait=180s", f"--kubeconfig={self._paths.kubeconfig}"
             )
+        self._mark.write_text(self._container)
 
     def _check_port(self, port: int) -> None:
         bound = run(["docker", "port", NODE, "80/tcp"])

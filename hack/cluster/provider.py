@@ -9,13 +9,17 @@ from hack.cluster.images import Image
 from hack.cluster.kind import Docker, KindCluster
 from hack.cluster.node.native import NativeNode
 from hack.cluster.paths import Paths
-from hack.cluster.shell import succeeds
+from hack.cluster.shell import ClusterError, succeeds
 
 
 class Provider(Protocol):
     """One way to run the cluster."""
 
     name: str
+
+    @property
+    def begun(self) -> bool:
+        """Whether the state folder says that one was begun, however far it got and whether or not it runs."""
 
     @property
     def running(self) -> bool:
@@ -48,8 +52,14 @@ class Builder(Protocol):
 
 
 def choose(paths: Paths) -> tuple[Provider, Builder]:
-    """kind if a Docker engine answers and no native node runs already; else the native node."""
-    native = NativeNode(paths)
-    if not native.running and succeeds(["docker", "version", "--format", "{{.Server.Version}}"]):
-        return KindCluster(paths), Docker(paths)
+    """The way that was begun here; where none was, kind if a Docker engine answers, else the native node."""
+    native, kind = NativeNode(paths), KindCluster(paths)
+    docker = succeeds(["docker", "version", "--format", "{{.Server.Version}}"])
+    if kind.begun and not docker:
+        raise ClusterError(
+            "The local cluster runs in Docker (kind), and Docker does not answer; nothing was changed.",
+            f"Start Docker and try again. If Docker is gone for good, and the cluster with it: rm -r {paths.state}",
+        )
+    if kind.begun or (docker and not native.begun):
+        return kind, Docker(paths)
     return native, Buildah(paths)

@@ -54,6 +54,11 @@ class NativeNode:
         self._sandbox = Sandbox(paths)
 
     @property
+    def begun(self) -> bool:
+        """Whether it runs, or ran before the machine was started again."""
+        return self.running or self._node.root.is_dir()
+
+    @property
     def running(self) -> bool:
         """Whether the node's init runs; its processes may still be repaired by `up`."""
         return self._sandbox.running
