@@ -41,11 +41,17 @@ def problem_of(error: Exception) -> Problem:
 def _database_problem(error: psycopg.Error) -> Problem | None:
     if isinstance(error, psycopg.errors.QueryCanceled):
         return unavailable("That took too long and was stopped. Try again, or ask for less at once.")
-    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction) or _may_not_write(error):
         return read_only_problem()
     if isinstance(error, psycopg.OperationalError):
         return unavailable("The database is not reachable right now. Try again in a moment.")
     return None
+
+
+def _may_not_write(error: psycopg.Error) -> bool:
+    """Tell whether the tenant became ReadOnly in the database a moment before the registry says so."""
+    refused = isinstance(error, psycopg.errors.InsufficientPrivilege)
+    return refused and (error.diag.message_primary or "").startswith("permission denied for table")
 
 
 def _http_problem(error: HTTPException) -> Problem:

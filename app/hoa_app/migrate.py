@@ -26,13 +26,25 @@ LOCK_TIMEOUT = "20s"
 STATEMENT_TIMEOUT = "10min"
 MESSAGE_LIMIT = 4096
 
-DEFAULT_PRIVILEGES = "SELECT, INSERT, UPDATE, DELETE"
-PRIVILEGES = {
-    "alembic_version": "SELECT",
-    "tenant_identity": "SELECT",
-    "tenant_roles": "SELECT",
-    "audit_heads": "SELECT",
-    "audit_log": "SELECT, INSERT",
+# What changes a tenant's data is granted to the writer, of which the app's role is a member unless the tenant is ReadOnly.
+WRITES = "INSERT, UPDATE, DELETE"
+OTHER_WRITES = {
+    "alembic_version": "",
+    "tenant_identity": "",
+    "tenant_roles": "",
+    "audit_heads": "",
+    "audit_log": "INSERT",
+}
+# What the app's role itself may write, in every state: sign-in, sessions, and the worker's own state.
+BOOKKEEPING = {
+    "sessions": "INSERT, UPDATE",
+    "sign_in_failures": "INSERT, DELETE",
+    "users": "UPDATE (last_sign_in_at)",
+    "api_tokens": "UPDATE (last_used_at)",
+    "invitations": "UPDATE (token_hash, sent_at)",
+    "password_resets": "UPDATE (token_hash)",
+    "outbox": "INSERT, UPDATE, DELETE",
+    "usage_counters": "INSERT, UPDATE",
 }
 
 OK, UNEXPECTED, PERMANENT, PASSING = 0, 1, 2, 3
@@ -53,6 +65,7 @@ class TenantJob:
 
     tenant_id: UUID
     app_role: str
+    writer_role: str
     admin_email: str
     admin_name: str
     time_zone: str
@@ -88,6 +101,7 @@ def _tenant_job(environ: Mapping[str, str]) -> TenantJob:
     return TenantJob(
         tenant_id=tenant_id,
         app_role=_required(environ, "HOA_APP_ROLE"),
+        writer_role=_required(environ, "HOA_WRITER_ROLE"),
         admin_email=email,
         admin_name=environ.get("HOA_ADMIN_NAME", "").strip() or email.partition("@")[0],
         time_zone=environ.get("HOA_TIME_ZONE", "").strip() or "America/New_York",
@@ -226,22 +240,30 @@ def _write_identity(connection: psycopg.Connection[Any], job: Job, tenant: Tenan
 
 
 def _grant(connection: psycopg.Connection[Any], job: Job, tenant: TenantJob) -> None:
-    app = sql.Identifier(tenant.app_role)
-    for statement in ("GRANT USAGE ON SCHEMA public TO {}", "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {}"):
-        connection.execute(sql.SQL(statement).format(app))
+    app, writer = sql.Identifier(tenant.app_role), sql.Identifier(tenant.writer_role)
+    for role in (app, writer):
+        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(role))
+        connection.execute(sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {}").format(role))
     tables = connection.execute(
         "SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')"
         " AND pg_has_role(c.relowner, 'USAGE') ORDER BY 1"
     ).fetchall()
     for (table,) in tables:
-        privileges = sql.SQL(PRIVILEGES.get(table, DEFAULT_PRIVILEGES))
-        connection.execute(sql.SQL("GRANT {} ON {} TO {}").format(privileges, sql.Identifier("public", table), app))
+        _grant_on(connection, table, "SELECT", app)
+        _grant_on(connection, table, BOOKKEEPING.get(table, ""), app)
+        _grant_on(connection, table, OTHER_WRITES.get(table, WRITES), writer)
     connection.execute(sql.SQL("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {}").format(app))
     if job.usage_role:
         usage = sql.Identifier(job.usage_role)
         connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(usage))
         connection.execute(sql.SQL("GRANT SELECT ON hoa_usage TO {}").format(usage))
         connection.execute(sql.SQL("GRANT EXECUTE ON FUNCTION usage_figures() TO {}").format(usage))
+
+
+def _grant_on(connection: psycopg.Connection[Any], table: str, privileges: str, role: sql.Identifier) -> None:
+    if privileges:
+        name = sql.Identifier("public", table)
+        connection.execute(sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(privileges), name, role))
 
 
 def _install_defaults(connection: psycopg.Connection[Any], tenant: TenantJob) -> str | None:

@@ -65,8 +65,9 @@ def migrated(world: World) -> str | None:
 
 
 def purpose(world: World) -> str:
-    """Return why a migration would run now: another revision, another person to invite, another reader of its figures."""
-    return digest([world.settings.app.schema_revision, world.target.spec.admin.email, usage_role(world)])
+    """Return why a migration would run now: another revision, another person to invite, other roles to grant to."""
+    roles = [usage_role(world), postgres_names.role_name(world.target.tenant_id, postgres_names.WRITER)]
+    return digest([world.settings.app.schema_revision, world.target.spec.admin.email, *roles])
 
 
 def usage_role(world: World) -> str:
@@ -86,6 +87,7 @@ def migration(world: World) -> Migration:
             "HOA_OWNER_ROLE": postgres_names.role_name(tenant_id, postgres_names.OWNER),
             "HOA_TENANT_ID": str(tenant_id),
             "HOA_APP_ROLE": postgres_names.role_name(tenant_id, postgres_names.APP),
+            "HOA_WRITER_ROLE": postgres_names.role_name(tenant_id, postgres_names.WRITER),
             "HOA_USAGE_ROLE": usage_role(world),
             "HOA_TARGET_REVISION": revision,
             "HOA_TENANT_SLUG": target.spec.slug,

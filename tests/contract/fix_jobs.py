@@ -17,9 +17,9 @@ from hoa_app import migrate
 from hoa_app.db.pools import PoolLimits, Pools
 from hoa_app.db.session import TenantDatabase
 from hoa_app.metrics import Metrics
-from hoa_app.tenancy.tenant import Database, KeyRing, Tenant
+from hoa_app.tenancy.tenant import Database, KeyRing, SigningKey, Tenant
 from hoa_operator.postgres import TEMPLATE_MIGRATOR, TEMPLATE_OWNER, DatabaseSpec, template_name
-from tests.contract.servers import RealServer, app_of, migrator_of, new_spec, owner_of
+from tests.contract.servers import RealServer, app_of, migrator_of, new_spec, owner_of, writer_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,6 +63,7 @@ async def migrate_tenant(server: RealServer, spec: DatabaseSpec, **more: str) ->
         "HOA_OWNER_ROLE": owner_of(spec),
         "HOA_TENANT_ID": str(spec.tenant_id),
         "HOA_APP_ROLE": app_of(spec),
+        "HOA_WRITER_ROLE": writer_of(spec),
         "HOA_USAGE_ROLE": migrator_of(spec),
         "HOA_TENANT_SLUG": "seabreeze",
         "HOA_DISPLAY_NAME": "Seabreeze Management",
@@ -124,8 +125,9 @@ async def app_database(
     found = at or spec
     access = server.access
     where = Database(access.host, access.port, found.database, app_of(found), "disable", found.app_password)
+    keys = KeyRing((SigningKey("one", bytes(32)),))
     tenant = Tenant(
-        spec.tenant_id, "seabreeze", ("seabreeze.localhost",), "Seabreeze Management", state, "small", where, KeyRing()
+        spec.tenant_id, "seabreeze", ("seabreeze.localhost",), "Seabreeze Management", state, "small", where, keys
     )
     pools = Pools(PoolLimits(), Metrics())
     yield TenantDatabase(pools, tenant)

@@ -142,6 +142,11 @@ def migrator_of(spec: DatabaseSpec) -> str:
     return role_name(spec.tenant_id, "migrator")
 
 
+def writer_of(spec: DatabaseSpec) -> str:
+    """Name the spec's writer role."""
+    return role_name(spec.tenant_id, "writer")
+
+
 def owner_of(spec: DatabaseSpec) -> str:
     """Name the spec's owner role."""
     return role_name(spec.tenant_id, "owner")

@@ -18,6 +18,7 @@ from tests.contract.servers import (
     migrator_of,
     new_spec,
     owner_of,
+    writer_of,
 )
 
 WRITES = ("CREATE ", "ALTER ", "GRANT ", "REVOKE ", "COMMENT ", "DROP ", "REASSIGN ", "INSERT ", "UPDATE ", "DELETE ")
@@ -50,19 +51,23 @@ async def test_roles_are_those_of_the_contract(server: RealServer, door: Postgre
     rows = server.all(
         "SELECT rolname, rolcanlogin, rolinherit, rolconnlimit, rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication"
         " OR rolbypassrls AS powers FROM pg_roles WHERE rolname = ANY(%s) ORDER BY rolname",
-        [app_of(spec), migrator_of(spec), owner_of(spec)],
+        [app_of(spec), migrator_of(spec), owner_of(spec), writer_of(spec)],
     )
     assert [tuple(row.values()) for row in rows] == [
         (app_of(spec), True, True, 10, False),
         (migrator_of(spec), True, False, 4, False),
         (owner_of(spec), False, True, 0, False),
+        (writer_of(spec), False, True, 0, False),
     ]
     memberships = server.all(
         "SELECT g.rolname AS role, u.rolname AS member FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid"
-        " JOIN pg_roles u ON u.oid = m.member WHERE u.rolname = ANY(%s)",
-        [app_of(spec), migrator_of(spec), owner_of(spec)],
+        " JOIN pg_roles u ON u.oid = m.member WHERE u.rolname = ANY(%s) ORDER BY 1",
+        [app_of(spec), migrator_of(spec), owner_of(spec), writer_of(spec)],
     )
-    assert [tuple(row.values()) for row in memberships] == [(owner_of(spec), migrator_of(spec))]
+    assert [tuple(row.values()) for row in memberships] == [
+        (owner_of(spec), migrator_of(spec)),
+        (writer_of(spec), app_of(spec)),
+    ]
 
 
 async def test_sessions_start_with_the_tenants_settings(server: RealServer, door: PostgresServer) -> None:
@@ -189,6 +194,8 @@ async def test_an_unknown_extension_is_the_users_to_correct(door: PostgresServer
         'ALTER ROLE "{app}" SET work_mem = 64000',
         "ALTER ROLE \"{migrator}\" VALID UNTIL '2001-01-01'",
         'REVOKE "{owner}" FROM "{migrator}"',
+        'REVOKE "{writer}" FROM "{app}"',
+        'ALTER ROLE "{writer}" LOGIN',
         'GRANT "{owner}" TO "{app}"',
         'ALTER DATABASE "{db}" ALLOW_CONNECTIONS false',
         'COMMENT ON DATABASE "{db}" IS NULL',
@@ -200,6 +207,7 @@ async def test_drift_is_repaired(server: RealServer, door: PostgresServer, damag
     spec = new_spec()
     await door.ensure(spec)
     names = {"db": spec.database, "app": app_of(spec), "migrator": migrator_of(spec), "owner": owner_of(spec)}
+    names["writer"] = writer_of(spec)
     with server.login(server.admin.username, server.admin.password, "postgres") as admin:
         admin.execute(damage.format(**names).encode())
     if "PASSWORD" not in damage:
@@ -313,10 +321,10 @@ async def test_another_database_of_that_name_is_left_alone(server: RealServer, d
     assert server.one("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s", spec.database) == "postgres"
 
 
-@pytest.mark.parametrize("kind", ["owner", "migrator", "app"])
+@pytest.mark.parametrize("kind", ["owner", "migrator", "writer", "app"])
 async def test_another_role_of_that_name_is_left_alone(server: RealServer, door: PostgresServer, kind: str) -> None:
     spec = new_spec()
-    name = {"owner": owner_of(spec), "migrator": migrator_of(spec), "app": app_of(spec)}[kind]
+    name = {"owner": owner_of, "migrator": migrator_of, "writer": writer_of, "app": app_of}[kind](spec)
     server.run(f'CREATE ROLE "{name}"')
     with pytest.raises(UserError, match=name) as caught:
         await door.ensure(spec)

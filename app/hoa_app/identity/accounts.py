@@ -43,7 +43,8 @@ class Accounts:
         if user is None or not good:
             await self._failed(db, email, client)
             raise Problem(401, "That did not work", "The email address or the password is not right.")
-        rehashed = await self.passwords.hash(password) if self.passwords.outdated(user["password_hash"]) else None
+        outdated = self.passwords.outdated(user["password_hash"]) and db.tenant.state != "ReadOnly"
+        rehashed = await self.passwords.hash(password) if outdated else None
         async with db.transaction(bookkeeping=True) as tx:
             await _signed_in(tx, user["id"], email, client, rehashed)
             minted = await open_session(tx, db.tenant, user["id"], client, browser=browser)
@@ -95,10 +96,9 @@ async def _user(tx: Tx, email: str) -> dict[str, Any] | None:
 
 
 async def _signed_in(tx: Tx, user_id: UUID, email: str, client: Client, rehashed: str | None) -> None:
-    await tx.execute(
-        "UPDATE users SET last_sign_in_at = now(), password_hash = coalesce(%s, password_hash) WHERE id = %s",
-        (rehashed, user_id),
-    )
+    await tx.execute("UPDATE users SET last_sign_in_at = now() WHERE id = %s", (user_id,))
+    if rehashed is not None:
+        await tx.execute("UPDATE users SET password_hash = %s WHERE id = %s", (rehashed, user_id))
     await tx.execute(
         "DELETE FROM sign_in_failures WHERE account_hash = %s AND ip = %s", (account_hash(email), client.ip)
     )

@@ -32,12 +32,15 @@ def inherits(kind: str) -> bool:
 
 def memberships(spec: DatabaseSpec, kind: str) -> set[str]:
     """Return the roles that a role of that kind is a member of, and no other."""
-    return {names.role_name(spec.tenant_id, names.OWNER)} if kind == names.MIGRATOR else set()
+    if kind == names.MIGRATOR:
+        return {names.role_name(spec.tenant_id, names.OWNER)}
+    writes = kind == names.APP and not spec.read_only
+    return {names.role_name(spec.tenant_id, names.WRITER)} if writes else set()
 
 
 def settings(spec: DatabaseSpec, kind: str) -> Mapping[str, str]:
     """Return the settings of a login role in its database."""
-    if kind == names.OWNER:
+    if kind not in names.LOGINS:
         return {}
     wanted = {
         "search_path": "public",
@@ -95,7 +98,7 @@ def _differences(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator[str
             yield f"attributes of role {name}"
         if role.set_everywhere or (observed.exists and setting_changes(spec, kind, observed)):
             yield f"settings of role {name}"
-        if observed.exists and kind != names.OWNER and not role.can_connect:
+        if observed.exists and kind in names.LOGINS and not role.can_connect:
             yield f"CONNECT for role {name}"
     yield from _database_differences(spec, observed)
 

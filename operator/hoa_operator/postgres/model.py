@@ -97,7 +97,7 @@ class ObservedDatabase:
     roles: Mapping[str, ObservedRole] = field(default_factory=dict)
 
     def role(self, kind: str) -> ObservedRole:
-        """Return the role of that kind (`owner`, `migrator`, `app`), existing or not."""
+        """Return the role of that kind (`owner`, `migrator`, `writer`, `app`), existing or not."""
         return self.roles.get(kind, ObservedRole(exists=False))
 
     @property

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 OWNER: Final = "owner"
 MIGRATOR: Final = "migrator"
+WRITER: Final = "writer"
 APP: Final = "app"
-ROLE_KINDS: Final = (OWNER, MIGRATOR, APP)
+ROLE_KINDS: Final = (OWNER, MIGRATOR, WRITER, APP)
+LOGINS: Final = (MIGRATOR, APP)
 
 TENANT_PREFIX: Final = "hoa_connect_tenant_"
 TOMBSTONE_PREFIX: Final = "hoa_connect_deleted_"
@@ -39,7 +41,7 @@ def tombstone_name(tenant_id: UUID) -> str:
 
 
 def role_name(tenant_id: UUID, kind: str) -> str:
-    """Name of one of a tenant's roles; `kind` is `owner`, `migrator` or `app`."""
+    """Name of one of a tenant's roles; `kind` is `owner`, `migrator`, `writer` or `app`."""
     return f"{TENANT_PREFIX}{tenant_id.hex}_{kind}"
 
 

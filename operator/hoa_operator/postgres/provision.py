@@ -73,7 +73,7 @@ def claim_database(spec: DatabaseSpec, observed: ObservedDatabase) -> None:
 
 
 async def ensure_roles(connection: Connection, spec: DatabaseSpec) -> None:
-    """Make the three roles, their attributes, comments and membership; one transaction."""
+    """Make the four roles, their attributes, comments and membership; one transaction."""
     observed = await observe(connection, spec.tenant_id)
     claim_roles(spec, observed)
     statements = list(_role_statements(spec, observed))
@@ -260,7 +260,7 @@ async def _let_in(connection: Connection, spec: DatabaseSpec, observed: Observed
     async with connection.transaction():
         if observed.public_connect:
             await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
-        for kind in (names.MIGRATOR, names.APP):
+        for kind in names.LOGINS:
             if not observed.role(kind).can_connect:
                 role = ident(names.role_name(spec.tenant_id, kind))
                 await connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, role))

@@ -96,7 +96,7 @@ class PostgresServer:
             return await observe.observe(connection, tenant_id)
 
     async def ensure_roles(self, spec: DatabaseSpec) -> None:
-        """Make the tenant's three roles what they shall be."""
+        """Make the tenant's four roles what they shall be."""
         async with self._connections.locked("tenant", spec.tenant_id.hex) as connection:
             await provision.ensure_roles(connection, spec)
 

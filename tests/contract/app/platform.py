@@ -44,6 +44,7 @@ BEGIN
 END $$;
 CREATE TRIGGER tell AFTER INSERT OR UPDATE OR DELETE ON tenants FOR EACH ROW EXECUTE FUNCTION tell();
 """
+ROLES = ("owner", "migrator", "writer", "app")
 LIMITS = {
     "requestsPerSecond": 1000,
     "concurrentRequests": 100,
@@ -93,6 +94,14 @@ class MadeTenant:
         return make_conninfo(
             host=access.host, port=access.port, dbname=self.prefix, user=f"{self.prefix}_{role}", password=password
         )
+
+    def set_state(self, state: str) -> None:
+        """Change the tenant's state as the operator would: in the database first."""
+        word = "REVOKE {} FROM {}" if state == "ReadOnly" else "GRANT {} TO {}"
+        writer, app = (sql.Identifier(f"{self.prefix}_{role}") for role in ("writer", "app"))
+        with psycopg.connect(self.platform.access.dsn(), autocommit=True) as connection:
+            connection.execute(sql.SQL(word).format(writer, app))
+        self.update(state=state)
 
     def update(self, **columns: Any) -> None:
         """Change the registry's row as the operator would."""
@@ -182,7 +191,7 @@ class Platform:
         return tenant
 
     def make_database(self, tenant: MadeTenant) -> None:
-        owner, migrator, app = (sql.Identifier(f"{tenant.prefix}_{role}") for role in ("owner", "migrator", "app"))
+        owner, migrator, writer, app = (sql.Identifier(f"{tenant.prefix}_{role}") for role in ROLES)
         database = sql.Identifier(tenant.prefix)
         setting = sql.Literal(str(tenant.id))
         with psycopg.connect(self.access.dsn(), autocommit=True) as connection:
@@ -192,7 +201,9 @@ class Platform:
                     migrator, sql.Literal(tenant.migrator_password)
                 ),
                 sql.SQL("GRANT {} TO {}").format(owner, migrator),
+                sql.SQL("CREATE ROLE {} NOLOGIN").format(writer),
                 sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(app, sql.Literal(tenant.app_password)),
+                sql.SQL("GRANT {} TO {}").format(writer, app),
                 sql.SQL("CREATE DATABASE {} OWNER {}").format(database, owner),
                 sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(database),
                 sql.SQL("GRANT CONNECT ON DATABASE {} TO {}, {}").format(database, migrator, app),
@@ -215,6 +226,7 @@ class Platform:
             "PGSSLMODE": "prefer",
             "HOA_OWNER_ROLE": f"{tenant.prefix}_owner",
             "HOA_APP_ROLE": f"{tenant.prefix}_app",
+            "HOA_WRITER_ROLE": f"{tenant.prefix}_writer",
             "HOA_USAGE_ROLE": self.access.username,
             "HOA_TENANT_ID": str(tenant.id),
             "HOA_TARGET_REVISION": migrate.known_revisions()[-1],
@@ -284,5 +296,5 @@ class Platform:
 
     def drop(self, connection: psycopg.Connection[Any], tenant: MadeTenant) -> None:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(tenant.prefix)))
-        for role in ("app", "migrator", "owner"):
+        for role in reversed(ROLES):
             connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(f"{tenant.prefix}_{role}")))

@@ -91,7 +91,7 @@ async def test_read_only(platform: Platform) -> None:
     email = add_user(tenant, "owner")
     async with serving(platform) as site:
         browser = await site.signed_in(tenant, email)
-        tenant.update(state="ReadOnly")
+        tenant.set_state("ReadOnly")
         await eventually(lambda: known(site, tenant, "ReadOnly"))
         page = await browser.get("/account")
         assert page.status_code == 200
@@ -103,6 +103,12 @@ async def test_read_only(platform: Platform) -> None:
         answer = await program.post("/api/v1/tokens", json={"name": "x"})
         assert (answer.status_code, answer.json()["title"]) == (403, "This portal is read-only for now")
         assert (await browser.post("/sign-out", {}, page="/account")).status_code == 303
+        assert (await site.browser(tenant).sign_in(email, "wrong")).status_code == 401
+        again = await site.signed_in(tenant, email)
+        tenant.set_state("Active")
+        await eventually(lambda: known(site, tenant, "Active"))
+        made = await again.post("/account/tokens", {"token_name": "x"}, page="/account")
+        assert made.status_code in {200, 201, 303}, made.text
 
 
 async def test_states_that_are_not_served(platform: Platform) -> None:

@@ -26,6 +26,7 @@ from psycopg.types.json import Jsonb
 from hoa_app.feature import Feature
 from hoa_app.jobs.breaker import Breaker
 from hoa_app.jobs.outcome import Policy
+from hoa_app.jobs.rows import Rows
 from hoa_app.settings import Settings
 from hoa_app.worker import open_worker
 from tests.contract.app.platform import ROOT, Platform
@@ -284,6 +285,19 @@ async def test_a_suspended_tenants_mail_waits_until_it_is_active(place: Platform
             connection.execute("UPDATE tenants SET state = 'Active' WHERE tenant_id = %s", (tenant.id,))
         await eventually(state_is(tenant, "done"))
     assert len(mailbox.to(tenant.admin_email)) == 1
+
+
+async def test_a_read_only_tenants_mail_still_leaves(place: Platform, mailbox: Mailbox) -> None:
+    await mailbox.start()
+    tenant = place.make_tenant(slug())
+    tenant.set_state("ReadOnly")
+    async with working(settings(place, mailbox, HOA_ONLY_TENANT=tenant.slug)) as opened:
+        await eventually(state_is(tenant, "done"))
+        found = opened.services.registry.get(tenant.id)
+        await Rows(opened.services, {}).tidy(found)
+    assert len(mailbox.to(tenant.admin_email)) == 1
+    with psycopg.connect(place.access.dsn(tenant.prefix)) as connection:
+        assert connection.execute("SELECT emails_sent, welcome_mail FROM hoa_usage").fetchone() == (1, "Sent")
 
 
 async def test_a_password_reset_carries_a_good_link(place: Platform, mailbox: Mailbox) -> None:

@@ -194,7 +194,7 @@ def made(base: World) -> ObservedDatabase:
             can_login=desired.can_login(spec, kind),
             connection_limit=desired.connection_limit(spec, kind),
             inherits=desired.inherits(kind),
-            member_of=(postgres_names.role_name(UUID(UID), "owner"),) if kind == "migrator" else (),
+            member_of=tuple(desired.memberships(spec, kind)),
             can_connect=True,
             settings=desired.settings(spec, kind),
         )

@@ -139,6 +139,7 @@ def test_migration_job() -> None:
         "HOA_TENANT_SLUG": "seabreeze",
         "HOA_TIME_ZONE": "America/New_York",
         "HOA_USAGE_ROLE": f"{database}_migrator",
+        "HOA_WRITER_ROLE": f"{database}_writer",
     }
     assert manifest == {
         "apiVersion": "batch/v1",

@@ -96,7 +96,7 @@ def converged(spec: DatabaseSpec) -> ObservedDatabase:
             connection_limit=desired.connection_limit(spec, kind),
             inherits=desired.inherits(kind),
             member_of=tuple(desired.memberships(spec, kind)),
-            can_connect=kind != names.OWNER,
+            can_connect=kind in names.LOGINS,
             settings=desired.settings(spec, kind),
         )
         for kind in names.ROLE_KINDS
@@ -120,7 +120,6 @@ def test_a_converged_database_differs_in_nothing() -> None:
     [
         ({"connection_limit": 3}, "attributes of role hoa_connect_tenant_12345678123456781234567812345678_app"),
         ({"statement_timeout_ms": 1}, "settings of role hoa_connect_tenant_12345678123456781234567812345678_app"),
-        ({"read_only": True}, "settings of role hoa_connect_tenant_12345678123456781234567812345678_app"),
         ({"suspended": True}, "attributes of role hoa_connect_tenant_12345678123456781234567812345678_app"),
         ({"extensions": ("citext",)}, "comment or extensions of database " + SPEC.database),
     ],
@@ -129,9 +128,15 @@ def test_each_wish_differs_in_one_thing(change: dict[str, object], words: str) -
     assert differences(replace(SPEC, **change), converged(SPEC)) == (words,)  # type: ignore[arg-type]
 
 
+def test_read_only_takes_the_right_to_write_and_says_so_to_each_session() -> None:
+    app = "role hoa_connect_tenant_12345678123456781234567812345678_app"
+    found = differences(replace(SPEC, read_only=True), converged(SPEC))
+    assert found == (f"memberships of {app}", f"settings of {app}")
+
+
 def test_nothing_there_differs_in_everything() -> None:
     found = differences(SPEC, ObservedDatabase(exists=False, system_identifier="1"))
-    assert len(found) == 4
+    assert len(found) == 5
     assert all("is missing" in difference for difference in found)
 
 
