@@ -5,7 +5,8 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 
 BOM = "\ufeff"  # without it Excel reads UTF-8 as the machine's old code page
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# The wide forms count as the narrow ones in East Asian editions.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def neutral(value: object) -> str:
