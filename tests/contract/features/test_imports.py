@@ -290,7 +290,7 @@ async def test_no_cell_of_the_report_can_calculate(office: Office, start: str) -
     assert report.headers["content-disposition"] == 'attachment; filename="import-errors.csv"'
     lines = list(csv.reader(io.StringIO(report.text.removeprefix("\ufeff"))))[1:]
     assert {line[1] for line in lines} == {"email", "phone", "owner_since", "primary_contact"}
-    assert {line[2].lower() for line in lines} == {f"'{formula.lower()}"}
+    assert {line[2].lower().removesuffix("…") for line in lines} == {f"'{formula.lower()}"}
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\uff1d")) for line in lines for cell in line)
 
 
