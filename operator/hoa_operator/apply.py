@@ -91,10 +91,12 @@ async def _registry(
             await registry.record_placement(placement, epoch)
         case steps.Retire(tenant_id, deleted_at):
             await registry.retire(tenant_id, deleted_at, epoch)
+            doors.sources.places.release(str(tenant_id))
         case steps.StopServing(tenant_id):
             await registry.set_state(tenant_id, "Deleting", epoch)
         case steps.Forget(tenant_id):
             await registry.forget(tenant_id, epoch)
+            doors.sources.places.release(str(tenant_id))
             doors.sources.usage.forget(tenant_id)
         case _:
             assert_never(step)

@@ -149,8 +149,14 @@ def _schema(world: World) -> Finding:
         return Finding(
             "False", "Migrating", f"Job {known[-1].name} takes the database from {has or 'empty'} to {wanted}"
         )
+    at = f"the database is at {has or 'no revision'}"
+    if world.turn:
+        return Finding("False", "MigrationPending", f"{at}; it is about to be taken to {wanted}")
+    most = world.settings.timing.job_concurrency
     return Finding(
-        "False", "MigrationPending", f"the database is at {has or 'no revision'}; {wanted} waits for its turn"
+        "False",
+        "WaitingForTurn",
+        f"{at}; its way to {wanted} waits for a turn: {most} migration Jobs run at once (operator.jobConcurrency)",
     )
 
 

@@ -12,7 +12,7 @@ import kopf
 
 from hoa_operator.kinds import WATCHED, Kind, Object
 from hoa_operator.kube import in_cluster
-from hoa_operator.watch import selector
+from hoa_operator.watch import stream_selector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +61,6 @@ def configure(settings: kopf.OperatorSettings, release: str) -> None:
     settings.watching.chunk_size = 250
     settings.process.ultimate_exiting_timeout = 30
     for kind in WATCHED:
-        labels = selector(kind, release)
+        labels = stream_selector(kind, release)
         if labels:
             settings.watching.label_selectors[kind.group, kind.version, kind.plural] = labels

@@ -14,15 +14,17 @@ import kopf
 import structlog
 
 from hoa_operator import dispatch, handlers
+from hoa_operator.adminsecrets import AdminSecrets
 from hoa_operator.apply import Doors
 from hoa_operator.capacity import CapacityReconciler
 from hoa_operator.dispatch import CAPACITY, SERVER_KEY, TENANT_KEY, Call, Key
 from hoa_operator.errors import Fenced
-from hoa_operator.kinds import SERVER, TENANT, name_of
+from hoa_operator.kinds import JOB, SECRET, SERVER, TENANT, name_of
 from hoa_operator.kube import Conflict
+from hoa_operator.observe import track
 from hoa_operator.reconcile import Outcome, TenantReconciler
 from hoa_operator.serverwork import ServerReconciler
-from hoa_operator.watch import Auditor, WatchHealth
+from hoa_operator.watch import Auditor, WatchHealth, is_ours
 from hoa_operator.workqueue import Limits, WorkQueue, backoff
 
 if TYPE_CHECKING:
@@ -53,8 +55,10 @@ class Leader:
     """Everything that exists only while this process leads."""
 
     def __init__(self, sources: Sources, kube: Kube, metrics: Metrics, term: Term) -> None:
+        self._sources = sources
         self._settings: Settings = sources.settings
         self._cache: Cache = sources.cache
+        self._admin_secrets = AdminSecrets(self._cache)
         self._metrics = metrics
         self._term = term
         self._random = Random()  # noqa: S311 - spreads work, guards nothing
@@ -108,7 +112,22 @@ class Leader:
     def observed(self, kind: Kind, item: Object, *, deleted: bool) -> None:
         """Take in an event of a watch."""
         self.health.alive(kind, time.monotonic())
+        if kind is SECRET and not is_ours(item, self._settings.release):
+            self._foreign(item, deleted=deleted)
+            return
         change = self._cache.forget(kind, item) if deleted else self._cache.observe(kind, item)
+        self._changed_if(change)
+
+    def _foreign(self, secret: Object, *, deleted: bool) -> None:
+        """Take in an event about a Secret that is not ours, or not any more."""
+        known = self._cache.get(SECRET, name_of(secret))
+        if known is not None and known["metadata"]["uid"] == secret["metadata"]["uid"]:
+            self._changed_if(self._cache.forget(SECRET, secret))
+        if self._leading:
+            for call in self._admin_secrets.calls(secret, deleted=deleted):
+                self._call(call)
+
+    def _changed_if(self, change: Change | None) -> None:
         if change is not None:
             self._changed(change)
 
@@ -117,6 +136,15 @@ class Leader:
             return
         for call in dispatch.calls(change, self._cache, self._settings):
             self._call(call)
+        if change.kind is JOB:
+            self._call_next()
+
+    def _call_next(self) -> None:
+        """Call those whose turn to run a migration Job has come."""
+        turns = self._sources.turns
+        if turns.waiting:
+            for name in turns.due(track(self._sources)):
+                self.queue.add(Key(TENANT_KEY, name))
 
     def _told(self, change: Change) -> None:
         """Take in a change of our own making: others may wait for it, but who made it has seen it."""
@@ -150,6 +178,7 @@ class Leader:
         except Exception:
             log.exception("reconcile broke", kind=key.kind, name=key.name)
             outcome, result = Outcome(wait=backoff(6, 60.0, self._random)), "Broken"
+        self._call_next()
         self._metrics.reconciles.labels(key.kind, "ok" if result == "ok" else "error").inc()
         self._metrics.duration.labels(key.kind).observe(time.monotonic() - started)
         if outcome.wait is not None:

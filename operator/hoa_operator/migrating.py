@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from hoa_operator.migration import JobState
     from hoa_operator.world import World
 
-#: Seconds between looks while a turn for a Job, or the end of one that is being deleted, is awaited.
-_TURN: Final = 5.0
+#: Seconds until another look while a turn for a Job is awaited (whoever is next is called when one ends), and while one
+#: is being deleted.
+_TURN: Final = 60.0
 _GONE: Final = 1.0
 
 
@@ -87,8 +88,8 @@ def _again(world: World, last: JobState) -> Plan:
 
 
 def _start(world: World, attempt: int) -> Plan:
-    if world.jobs_running >= world.settings.timing.job_concurrency:
-        return Plan(wait=_TURN)
+    if not world.turn:
+        return Plan(wait=_TURN, queued=True)
     return Plan((ApplyObject(desire.migration_job(world, attempt), SCHEMA_CURRENT),))
 
 

@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hoa_operator import names, servers, tiers
 from hoa_operator.errors import WorldError
-from hoa_operator.kinds import CHILDREN, DEPLOYMENT, JOB, SECRET, SERVER, TENANT, TIER, Object, is_owned_by, labels_of
+from hoa_operator.kinds import (
+    CHILDREN,
+    DEPLOYMENT,
+    JOB,
+    SECRET,
+    SERVER,
+    TENANT,
+    TIER,
+    Object,
+    is_owned_by,
+    labels_of,
+    name_of,
+)
 from hoa_operator.manifests.secrets import read_password
+from hoa_operator.places import Places
 from hoa_operator.steps import CREDENTIALS_READY, DATABASE_READY, SPEC_ACCEPTED
 from hoa_operator.target import Surroundings, Target, attributed, check_hosts
 from hoa_operator.teardown import Remains
 from hoa_operator.tenant import parse_identity, parse_spec
+from hoa_operator.turns import Track, Turns, Wish
 from hoa_operator.usage import Passwords, look_inside
 from hoa_operator.world import Children, Reading, Record, RowSecrets, World
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from hoa_operator.cache import Cache
     from hoa_operator.fleet import Fleet
     from hoa_operator.postgres import ObservedDatabase, PostgresServer
     from hoa_operator.registry import Registry
-    from hoa_operator.registry_model import RegistryRow
+    from hoa_operator.registry_model import Placement, RegistryRow
     from hoa_operator.sealing import Sealer
     from hoa_operator.servers import DatabaseServer
     from hoa_operator.settings import Settings
-    from hoa_operator.tenant import Identity
+    from hoa_operator.tenant import Identity, TenantSpec
     from hoa_operator.usage import UsageBook
 
 
@@ -41,6 +56,8 @@ class Sources:
     sealer: Sealer
     fleet: Fleet
     usage: UsageBook
+    places: Places = field(default_factory=Places)
+    turns: Turns = field(default_factory=Turns)
 
     def tenants(self) -> list[Object]:
         """Return every HOATenant."""
@@ -53,11 +70,8 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
     with attributed(SPEC_ACCEPTED):
         spec = parse_spec(body)
         hosts = check_hosts(spec, sources.settings.route.base_domain)
-        around = surroundings(sources.cache)
         record = await read_record(sources, identity)
-        placed = record.placement.server_name if record.placement else None
-        request = servers.PlacementRequest(placed, spec.database.server_name, spec.region)
-        server = servers.choose(request, around.servers, around.load)
+        around, server = await _place(sources, identity, spec, record)
     tenant_id = record.row.tenant_id if record.row else identity.uid
     kin = children_of(sources.cache, identity.name)
     with attributed(DATABASE_READY):
@@ -77,7 +91,9 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
         reading=reading,
         children=kin,
         shared_app=sources.cache.get(DEPLOYMENT, sources.settings.app.deployment),
-        jobs_running=jobs_running(sources.cache),
+        turn=sources.turns.may_start(
+            Wish(identity.name, server.name, bool(record.row and record.row.schema_revision)), track(sources)
+        ),
         now=now,
     )
 
@@ -103,17 +119,36 @@ async def observe_remains(sources: Sources, body: Object, now: datetime) -> Rema
     )
 
 
-def surroundings(cache: Cache) -> Surroundings:
-    """Return the tiers and servers of the namespace, and how many tenants each server has."""
-    load: dict[str, int] = {}
+async def _place(
+    sources: Sources, identity: Identity, spec: TenantSpec, record: Record
+) -> tuple[Surroundings, DatabaseServer]:
+    """Return what there is, and the server for the tenant, where it counts from now on."""
+    tenant_id = str(record.row.tenant_id if record.row else identity.uid)
+    placements = await sources.registry.placements() if record.placement is None else []
+    # From here to `give` nothing is awaited: two tenants never see the same last place free.
+    around = surroundings(sources.cache, sources.places, placements, but=tenant_id)
+    placed = record.placement.server_name if record.placement else None
+    request = servers.PlacementRequest(placed, spec.database.server_name, spec.region, sources.places.given(tenant_id))
+    server = servers.choose(request, around.servers, around.load)
+    if placed is None:
+        sources.places.give(tenant_id, server.name)
+    return around, server
+
+
+def surroundings(cache: Cache, places: Places, placements: Iterable[Placement], but: str) -> Surroundings:
+    """Return the tiers and servers of the namespace, and how many tenants each server has, all `but` one counted."""
+    known: dict[str, str] = {}
+    alive = set()
     for body in cache.all(TENANT):
+        alive.add(body["metadata"]["uid"])
         name = placed_on(body)
         if name:
-            load[name] = load.get(name, 0) + 1
+            known[(body["status"]).get("tenantID") or body["metadata"]["uid"]] = name
+    known |= {str(found.tenant_id): found.server_name for found in placements if found.deleted_at is None}
     return Surroundings(
         tiers=tuple(tiers.parse_tier(body) for body in cache.all(TIER)),
         servers=tuple(servers.parse_server(body) for body in cache.all(SERVER)),
-        load=load,
+        load=places.load(known, alive, but),
     )
 
 
@@ -139,11 +174,25 @@ def children_of(cache: Cache, tenant: str) -> Children:
     return Children({kind: tuple(cache.of_tenant(kind, tenant)) for kind in CHILDREN})
 
 
-def jobs_running(cache: Cache) -> int:
-    """Count migration Jobs that have not finished."""
-    return sum(
-        1 for job in cache.all(JOB) if labels_of(job).get(names.LABEL_COMPONENT) == "migration" and _unfinished(job)
-    )
+def track(sources: Sources) -> Track:
+    """Return the migration Jobs that have not finished, and whom they share the room with."""
+    cache = sources.cache
+    under_way = {}
+    for job in cache.all(JOB):
+        labels = labels_of(job)
+        if labels.get(names.LABEL_COMPONENT) != "migration" or not _unfinished(job):
+            continue
+        tenant = labels.get(names.LABEL_TENANT)
+        server = _server_of(sources, tenant) if tenant else labels.get(names.LABEL_SERVER, "")
+        under_way[tenant or f"template/{server}"] = server
+    return Track(sources.settings.timing.job_concurrency, [name_of(body) for body in cache.all(SERVER)], under_way)
+
+
+def _server_of(sources: Sources, tenant: str) -> str:
+    body = sources.cache.get(TENANT, tenant)
+    if body is None:
+        return ""
+    return placed_on(body) or sources.places.given(body["metadata"]["uid"]) or ""
 
 
 def _unfinished(job: Object) -> bool:

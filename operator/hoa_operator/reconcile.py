@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from hoa_operator import conditions, names, status, steps, teardown
+from hoa_operator import conditions, names, status, steps, teardown, timing
 from hoa_operator.apply import Subject, apply, patch_source
 from hoa_operator.errors import OperatorError, WorldError
-from hoa_operator.kinds import TENANT
+from hoa_operator.kinds import JOB, TENANT, kind_of
 from hoa_operator.kube import Conflict
 from hoa_operator.manifests.meta import tenant_family
 from hoa_operator.observe import observe_remains, observe_tenant
@@ -24,6 +24,7 @@ from hoa_operator.publish import publish
 from hoa_operator.status import Report, Retry
 from hoa_operator.target import Failure, StepFailed
 from hoa_operator.tenant import parse_identity
+from hoa_operator.turns import Wish
 from hoa_operator.workqueue import backoff
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class TenantReconciler:
         self._reporter = reporter
         self._random = random
         self._clock = clock or (lambda: datetime.now(UTC))
+        self._deadline = doors.sources.settings.timing.provisioning_deadline
         self._failures: dict[str, int] = {}
 
     async def __call__(self, name: str) -> Outcome:
@@ -70,12 +72,13 @@ class TenantReconciler:
         body = self._sources.cache.get(TENANT, name)
         if body is None:
             self._failures.pop(name, None)
+            self._sources.turns.settle(name, None)
             return Outcome()
         identity = parse_identity(body)
         if identity.deleting and not identity.has_finalizer:
             return Outcome()
         try:
-            report = await self._report(body, identity)
+            report = await self._take_part(body, identity)
             return await self._conclude(name, report)
         except Conflict as stale:
             log.debug("looked at something old", tenant=name, message=stale.message)
@@ -83,6 +86,17 @@ class TenantReconciler:
         except OperatorError as error:
             log.warning("status not written", tenant=name, reason=error.reason, message=error.message)
             return Outcome(wait=self._delay(name, error), failed=error.reason)
+
+    async def _take_part(self, body: Object, identity: Identity) -> Report:
+        """Look at the tenant and act, and keep its place in the line for migration Jobs, if it has to wait there."""
+        wish = None
+        try:
+            report = await self._report(body, identity)
+            if report.plan is not None and report.plan.queued and report.world is not None and report.failure is None:
+                wish = _wish(report.world)
+            return report
+        finally:
+            self._sources.turns.settle(identity.name, wish)
 
     async def _report(self, body: Object, identity: Identity) -> Report:
         before = body.get("status") or {}
@@ -96,7 +110,7 @@ class TenantReconciler:
             return await self._undo(body, report)
         report = replace(report, restart=status.starts_over(before, identity))
         report = await self._converge(body, report)
-        return await self._undo(body, report) if self._is_late(report) else report
+        return await self._undo(body, report) if timing.is_late(report, self._deadline) else report
 
     # A tenant that lives
 
@@ -108,10 +122,13 @@ class TenantReconciler:
                 body = self._sources.cache.get(TENANT, report.identity.name) or body
                 world = await observe_tenant(self._sources, body, self._clock())
                 decided = plan(world)
+                if any(isinstance(step, steps.ApplyObject) and kind_of(step.manifest) == JOB for step in decided.steps):
+                    self._sources.turns.give(_wish(world))
                 if not decided.steps:
                     return replace(report, world=world, plan=decided, now=self._clock())
                 await self._take(decided, self._subject(world.target.identity, str(world.target.tenant_id)))
         except StepFailed as failed:
+            self._give_up_place(report, world)
             report = replace(report, failure=failed.failure, now=self._clock())
             # A spec that is not accepted is no measure for what is served.
             return (
@@ -120,11 +137,17 @@ class TenantReconciler:
                 else replace(report, world=world, plan=decided)
             )
         except OperatorError as error:
+            self._give_up_place(report, world)
             failure = Failure(error, steps.DATABASE_READY)
             return replace(report, world=world, plan=decided, failure=failure, now=self._clock())
         left = "; ".join(step.describe() for step in decided.steps) if decided else ""
         endless = WorldError("NotConverging", f"the same steps are needed again and again: {left}")
         return replace(report, world=world, plan=decided, failure=Failure(endless, steps.STALLED))
+
+    def _give_up_place(self, report: Report, world: World | None) -> None:
+        """Count a tenant that failed before its place was recorded nowhere."""
+        if world is None or world.record.placement is None:
+            self._sources.places.release(str(report.identity.uid))
 
     async def _take(self, decided: Plan, subject: Subject) -> None:
         for step in decided.steps:
@@ -145,6 +168,7 @@ class TenantReconciler:
             return report
         try:
             world = await observe_tenant(self._sources, body, self._clock())
+            self._give_up_place(report, world)
             return replace(report, world=world, plan=plan(world))
         except StepFailed as failed:
             return replace(report, failure=failed.failure)
@@ -167,6 +191,7 @@ class TenantReconciler:
             body = await self._write(body, said, report.now)
         undone = Report(report.identity, said, report.now)
         undone = await self._remove(body, undone, teardown.plan_rollback)
+        self._sources.places.release(str(report.identity.uid))
         left = undone.failure.error.message if undone.failure else None
         final = status.rolled_back(replace(undone, failure=None), before, left)
         await self._write(self._sources.cache.get(TENANT, report.identity.name) or body, final, undone.now)
@@ -189,19 +214,6 @@ class TenantReconciler:
         except OperatorError as error:
             return replace(report, failure=Failure(error, steps.DATABASE_READY))
         return report
-
-    def _is_late(self, report: Report) -> bool:
-        if report.world is None or report.world.revision is not None or report.world.row is None:
-            unknown = report.world is None and report.failure is not None and not report.failure.for_people
-            if not unknown or status.is_onboarded(report.before):
-                return False
-        if report.failure is not None and report.failure.for_people:
-            return False
-        return not report.restart and self._remaining(report) <= 0
-
-    def _remaining(self, report: Report) -> float:
-        started = status.started_at(report.before, report.identity)
-        return self._sources.settings.timing.provisioning_deadline - (report.now - started).total_seconds()
 
     # The end of every reconcile
 
@@ -263,17 +275,8 @@ class TenantReconciler:
         return served and self._failures.get(name, 0) == 1
 
     def _next_look(self, report: Report) -> float | None:
-        world, waits = report.world, []
-        if report.policy != "Managed" or world is None:
-            return None
-        if report.plan is not None and report.plan.wait is not None:
-            waits.append(report.plan.wait)
-        if world.revision is None:
-            waits.append(max(0.0, self._remaining(report)) + 0.1)
-        else:
-            mail = self._sources.usage.next_look(world.target.tenant_id)
-            waits += [mail] if mail is not None else []
-        return min(waits, default=None)
+        mail = self._sources.usage.next_look(report.world.target.tenant_id) if report.world is not None else None
+        return timing.next_look(report, self._deadline, mail)
 
     async def _consume_request(self, body: Object) -> None:
         patch = {
@@ -286,3 +289,7 @@ class TenantReconciler:
 
     async def _write(self, body: Object, said: Mapping[str, Any], now: datetime) -> Object:
         return await publish(self._doors, body, said, now, self._reporter)
+
+
+def _wish(world: World) -> Wish:
+    return Wish(world.name, world.target.server.name, world.revision is not None)

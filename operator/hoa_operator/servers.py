@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hoa_operator.errors import UserError, WorldError
+from hoa_operator.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -58,15 +58,17 @@ def parse_server(body: Mapping[str, Any]) -> DatabaseServer:
 
 @dataclass(frozen=True)
 class PlacementRequest:
-    """What decides where a tenant goes: `held` is where its data already lies, `wanted` what the spec names."""
+    """What decides where a tenant goes: `held` is where its data already lies, `wanted` what the spec names, `given`
+    the server it was given before, which it keeps while that is no worse."""
 
     held: str | None
     wanted: str | None
     region: str | None
+    given: str | None = None
 
 
 def choose(request: PlacementRequest, servers: Iterable[DatabaseServer], load: Mapping[str, int]) -> DatabaseServer:
-    """Return the server for the tenant; `load` counts tenants per server. Data that lies somewhere stays there."""
+    """Return the server for the tenant; `load` counts the others per server. Data that lies somewhere stays there."""
     by_name = {server.name: server for server in servers}
     if request.held:
         return _existing(request.held, by_name, "holds the tenant's database")
@@ -115,11 +117,13 @@ def _roomiest(
     if not room:
         raise _full(", ".join(sorted(s.name for s in fitting)), sum(s.max_tenants for s in fitting))
     # Ready ones first, then the one filled least; the name breaks ties so that the choice is stable.
-    return min(room, key=lambda s: (s.ready is False, load.get(s.name, 0) / s.max_tenants, s.name))
+    return min(
+        room, key=lambda s: (s.ready is False, s.name != request.given, load.get(s.name, 0) / s.max_tenants, s.name)
+    )
 
 
-def _full(name: str, room: int) -> WorldError:
-    return WorldError(
+def _full(name: str, room: int) -> UserError:
+    return UserError(
         "DatabaseServerFull",
         f"HOADatabaseServer {name} has its {room} tenants; add a server or raise spec.capacity.maxTenants",
     )

@@ -123,13 +123,25 @@ def started_at(before: Mapping[str, Any], identity: Identity) -> datetime:
     return parse_time(first["startedAt"]) if "startedAt" in first else identity.created_at
 
 
+def elapsed(before: Mapping[str, Any], identity: Identity, now: datetime) -> float:
+    """Return the seconds provisioning took so far; waiting for a turn of its migration Job is not counted."""
+    entries = {entry["step"]: entry for entry in before.get("onboarding") or ()}
+    made, run = entries.get(steps.PROVISION_DATABASE, {}), entries.get(steps.RUN_MIGRATIONS, {})
+    first = started_at(before, identity)
+    if "finishedAt" not in made:
+        return (now - first).total_seconds()
+    running = (now - parse_time(run["startedAt"])).total_seconds() if "startedAt" in run else 0.0
+    return (parse_time(made["finishedAt"]) - first).total_seconds() + running
+
+
 def condition(status: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     """Return a condition of a status."""
     return next((c for c in status.get("conditions") or () if c["type"] == name), None)
 
 
 def onboarding(report: Report) -> list[dict[str, str]]:
-    """Return the seven steps: each starts when the one before is done, and once finished stays finished."""
+    """Return the seven steps: each starts when the one before is done, the migration when it is its turn, and once
+    finished stays finished."""
     before = {} if report.restart else {entry["step"]: entry for entry in report.before.get("onboarding") or ()}
     done = found.onboarding(report.world) if report.world is not None else {}
     now = format_time(report.now)
@@ -139,8 +151,9 @@ def onboarding(report: Report) -> list[dict[str, str]]:
         entry = dict(before.get(name, {"step": name}))
         if "finishedAt" not in entry:
             finding = done.get(name)
-            if start is not None or (finding is not None and finding.done):
-                entry.setdefault("startedAt", start or now)
+            queued = name == steps.RUN_MIGRATIONS and report.plan is not None and report.plan.queued
+            if (start is not None and not queued) or (finding is not None and finding.done):
+                entry.setdefault("startedAt", now)
             if finding is not None and finding.done:
                 entry["finishedAt"] = now
             message = finding.message if finding is not None else entry.get("message")

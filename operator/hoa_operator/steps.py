@@ -268,9 +268,10 @@ Step = (
 class Plan:
     """What to do now; when to look again at the latest; and why nothing more can be done without a person, if so.
 
-    `stop` is a condition, a reason and a message.
+    `stop` is a condition, a reason and a message; `queued` says that a migration Job waits for its turn.
     """
 
     steps: tuple[Step, ...] = ()
     wait: float | None = None
     stop: tuple[str, str, str] | None = None
+    queued: bool = False

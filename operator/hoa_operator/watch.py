@@ -15,7 +15,7 @@ import structlog
 from hoa_operator import names
 from hoa_operator.cache import version_of
 from hoa_operator.errors import OperatorError
-from hoa_operator.kinds import DEPLOYMENT, POD, SOURCES, WATCHED, Kind, name_of
+from hoa_operator.kinds import DEPLOYMENT, POD, SECRET, SOURCES, WATCHED, Kind, labels_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ DEAD_SECONDS: Final = 180.0
 
 
 def selector(kind: Kind, release: str) -> str:
-    """Return the labels by which objects of a kind are watched; what people write is watched whole."""
+    """Return the labels of the objects of a kind that are kept; what people write is kept whole."""
     if kind in SOURCES:
         return ""
     instance = f"{names.LABEL_INSTANCE}={release}"
@@ -41,6 +41,17 @@ def selector(kind: Kind, release: str) -> str:
         return instance  # the shared app's, too, which the chart manages
     ours = f"{instance},{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
     return f"{ours},{names.LABEL_COMPONENT}=migration" if kind is POD else ours
+
+
+def stream_selector(kind: Kind, release: str) -> str:
+    """Return the labels by which kopf streams a kind: Secrets are streamed whole, for the admin Secrets among them."""
+    return "" if kind is SECRET else selector(kind, release)
+
+
+def is_ours(item: Object, release: str) -> bool:
+    """Tell whether an object carries the labels of what this release's operator makes."""
+    labels = labels_of(item)
+    return (labels.get(names.LABEL_INSTANCE), labels.get(names.LABEL_MANAGED_BY)) == (release, names.MANAGED_BY)
 
 
 class WatchHealth:

@@ -67,7 +67,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class World:
-    """Everything one reconcile looks at."""
+    """Everything one reconcile looks at. `turn` says that a migration Job may be started now."""
 
     settings: Settings
     body: Mapping[str, Any]
@@ -77,7 +77,7 @@ class World:
     reading: Reading
     children: Children
     shared_app: Object | None
-    jobs_running: int
+    turn: bool
     now: datetime
 
     @property

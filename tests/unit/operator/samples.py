@@ -177,7 +177,7 @@ def world(body: Json | None = None, **changes: Any) -> World:
         reading=Reading(),
         children=children(),
         shared_app=shared_app(),
-        jobs_running=0,
+        turn=True,
         now=NOW,
     )
     return replace(base, **changes)

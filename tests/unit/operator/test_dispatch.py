@@ -57,6 +57,11 @@ def test_a_tenant_that_went_frees_what_others_wait_for() -> None:
     }
 
 
+def test_a_tenant_that_lost_its_place_makes_room_for_the_refused() -> None:
+    before, after = tenant("a", **PLACED), tenant("a", tier="small")
+    assert ("tenant", "b") in called(Change(TENANT, "a", before, after), cluster(after, tenant("b", **REFUSED)))
+
+
 def test_another_tier_resizes_the_shared_app() -> None:
     before, after = tenant("a", **PLACED), tenant("a", **{**PLACED, "tier": "large"})
     assert tuple(CAPACITY) in called(Change(TENANT, "a", before, after), cluster(after))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hoa_operator.errors import OperatorError, UserError, WorldError
+from hoa_operator.errors import OperatorError, UserError
 from hoa_operator.servers import DatabaseServer, PlacementRequest, choose, parse_server
 from tests.unit.operator.samples import server, server_body
 
@@ -32,14 +32,22 @@ def test_one_that_does_not_answer_comes_last() -> None:
     assert chosen(NOWHERE, parse_server(body), server("b"), b=9) == "b"
 
 
+def test_a_place_once_given_is_kept_while_its_server_answers() -> None:
+    given = PlacementRequest(None, None, None, given="b")
+    assert chosen(given, server("a"), server("b"), b=9) == "b"
+    down = parse_server({**server_body("b"), "status": {"conditions": [{"type": "Ready", "status": "False"}]}})
+    assert chosen(given, server("a"), down) == "a"
+
+
 def test_unschedulable_and_full_servers_take_nobody_new() -> None:
     closed = server("a", scheduling="Unschedulable")
     full = server("b", capacity={"maxTenants": 1})
     assert chosen(NOWHERE, closed, full, server("c"), b=1, c=400) == "c"
     assert isinstance(refusal(NOWHERE, closed), UserError)
     error = refusal(NOWHERE, full, b=1)
-    assert isinstance(error, WorldError)
+    assert isinstance(error, UserError)
     assert error.reason == "DatabaseServerFull"
+    assert "raise spec.capacity.maxTenants" in error.message
 
 
 def test_the_region_holds() -> None:

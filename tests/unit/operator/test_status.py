@@ -78,6 +78,25 @@ def test_a_tenant_on_its_way() -> None:
     assert begun == {"CreateTenantRecord", "ProvisionDatabase", "RunMigrations"}
 
 
+def test_waiting_for_a_turn_is_said_and_does_not_count() -> None:
+    waits = build(report(replace(provisioned(), turn=False)))
+    assert said(waits, "SchemaCurrent") == ("False", "WaitingForTurn")
+    assert "startedAt" not in waits["onboarding"][2]
+    identity = world().target.identity
+    hours = NOW + timedelta(hours=5)
+    assert status.elapsed(waits, identity, hours) == 0
+    goes = build(report(provisioned(), waits, now=hours))
+    assert goes["onboarding"][2]["startedAt"] == "2026-11-23T17:00:00Z"
+    assert status.elapsed(goes, identity, hours + timedelta(seconds=7)) == 7
+
+
+def test_making_the_database_counts() -> None:
+    identity = world().target.identity
+    assert status.elapsed({}, identity, NOW) == 60
+    begun = build(report(world()))
+    assert status.elapsed(begun, identity, NOW + timedelta(seconds=30)) == 30
+
+
 def test_onboarding_that_is_done_stays_done() -> None:
     first = build(report(served()))
     base = served()
