@@ -82,13 +82,13 @@ def test_a_wrong_admin_password_shows_on_server_and_tenant_and_heals(running: Pl
     kubectl = running.kubectl
     right = kubectl.get("secret", "postgres-admin")["data"]
     kubectl.patch("secret", "postgres-admin", {"data": {"password": "d3Jvbmc="}})
-    kubectl.patch("hoads", "default", {"spec": {"capacity": {"maxTenants": 499}}})
-    kubectl.wait_for("hoads", "default", refused("Ready", "AdminLoginRefused"))
+    kubectl.wait_for("hoads", "default", refused("Ready", "AdminLoginRefused"), 10)
     kubectl.apply(tenant("seabreeze"))
     body = kubectl.wait_for("hoatenant", "seabreeze", refused("DatabaseReady", "AdminLoginRefused"))
     assert body["status"]["retry"]["attempts"] >= 1
     assert "admin Secret" in condition(body, "DatabaseReady")["message"]
     kubectl.patch("secret", "postgres-admin", {"data": right})
+    kubectl.wait_for("hoads", "default", is_ready, 10)
     body = kubectl.wait_for("hoatenant", "seabreeze", is_ready, 60)
     assert "retry" not in body["status"]
 
