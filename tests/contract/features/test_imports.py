@@ -45,7 +45,7 @@ async def test_nothing_is_imported_before_it_is_confirmed(office: Office) -> Non
     assert await owners(office, place) == []
 
     assert await office.owner.done(f"{path}/confirm") == path
-    assert "Imported 2 lines: 2 new people, 2 new units, 1 new communities." in shown(await office.owner.see(path))
+    assert "Imported 2 lines: 2 new people, 2 new units, 1 new community." in shown(await office.owner.see(path))
     first, second = await owners(office, place)
     assert first == ("1A", "Ana Torres", f"{id(place)}@x.example", "(555) 010-4477", "2021-04-30", True)
     assert second[:2] == ("2", "Bo Stone")
@@ -265,7 +265,7 @@ async def test_what_the_records_hold_already_is_not_made_twice(office: Office) -
     )
     assert "1 new 1 updated 1 unchanged 0 errors" in shown(await office.owner.see(second))
     await office.owner.done(f"{second}/confirm")
-    assert "Imported 3 lines: 1 new people, 1 new units, 0 new communities." in shown(await office.owner.see(second))
+    assert "Imported 3 lines: 1 new person, 1 new unit, 0 new communities." in shown(await office.owner.see(second))
     assert [row[:2] for row in await owners(office, place)] == [("1", "Ana"), ("2", "BO"), ("3", "Cy")]
 
 

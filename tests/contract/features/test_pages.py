@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.features.office import PNG, shown
+from tests.contract.features.office import PNG
 from tests.contract.features.pages import faults
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ STAFF = (
     "/requests/new",
     "/people",
     "/people/new",
+    "/people/invite",
     "/communities",
     "/communities/new",
     "/imports",
@@ -102,10 +103,3 @@ async def test_every_asset_a_page_names_is_there(office: Office) -> None:
     icons = (await office.owner.get("/assets/icons.svg")).text
     for name in set(re.findall(r"icons\.svg#([\w-]+)", page)):
         assert f'id="{name}"' in icons
-
-
-async def test_a_new_company_is_told_what_to_do_first(other_office: Office) -> None:
-    page = shown(await other_office.owner.see("/"))
-    if other_office.rows("SELECT count(*) FROM communities") == [(0,)]:
-        assert "Three steps to a running portal" in page
-    assert "Hello, Owner" in page

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PAGES = {
     "GET /": None,
+    "POST /guide/hide": "settings:write",
     "GET /requests": "requests:read",
     "POST /requests": "requests:create",
     "GET /requests/new": "requests:create",
@@ -30,6 +31,8 @@ PAGES = {
     "POST /people": "people:write",
     "GET /people/new": "people:write",
     "GET /people/export.csv": "people:read",
+    "GET /people/invite": "users:invite",
+    "POST /people/invite": "users:invite",
     "GET /people/{id:uuid}": "people:read",
     "POST /people/{id:uuid}": "people:write",
     "POST /people/{id:uuid}/ownerships": "people:write",

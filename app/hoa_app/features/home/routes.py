@@ -5,6 +5,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from hoa_app.features.communities import service as communities
+from hoa_app.features.home import service as guide
 from hoa_app.features.home.limits import Room
 from hoa_app.features.kit.pages import actor_of, database, page
 from hoa_app.features.kit.profile import time_zone
@@ -12,6 +13,7 @@ from hoa_app.features.people import service as people
 from hoa_app.features.requests import service as requests
 from hoa_app.features.requests.service import ANSWER, CATEGORIES, OPEN, STATES, Filters, State
 from hoa_app.identity.actor import requires
+from hoa_app.web import redirect
 
 SHOWN = 6
 WORDS = {"states": STATES, "categories": CATEGORIES}
@@ -32,6 +34,7 @@ async def _staff(request: Request) -> Response:
         latest = await requests.listed(tx, actor, everything, None, SHOWN)
         places = await communities.listed(tx, None, SHOWN)
         homeowners = await people.homeowners(tx)
+        steps = await guide.steps(tx, actor)
     context = {
         **WORDS,
         "counts": counts,
@@ -39,6 +42,8 @@ async def _staff(request: Request) -> Response:
         "ages": ages,
         "latest": latest.items,
         "communities": places,
+        "steps": steps,
+        "next_step": next((step for step in steps if not step.done), None),
         "room": Room(homeowners, request.state.tenant.limits.homeowners_max),
     }
     return page(request, "home/staff.html", zone, context)
@@ -54,4 +59,15 @@ async def _homeowner(request: Request) -> Response:
     return page(request, "home/homeowner.html", zone, {**WORDS, "owned": owned, "latest": latest.items})
 
 
-ROUTES: tuple[BaseRoute, ...] = (Route("/", home, methods=["GET"]),)
+@requires("settings:write")
+async def hide_guide(request: Request) -> Response:
+    """Put the guide away."""
+    async with database(request).transaction() as tx:
+        await guide.hide(tx)
+    return redirect(request, "/", "The guide is put away.", "info")
+
+
+ROUTES: tuple[BaseRoute, ...] = (
+    Route("/", home, methods=["GET"]),
+    Route("/guide/hide", hide_guide, methods=["POST"]),
+)

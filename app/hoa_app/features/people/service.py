@@ -21,7 +21,7 @@ _TAKEN = "Another person already has this address. Each person needs their own, 
 
 
 async def listed(tx: Tx, search: str, community_id: UUID | None, after: str | None, limit: int) -> Page[Person]:
-    """A page of people by name; every word of ``search`` must be found in name, mail, phone or unit."""
+    """A page of people by name; every word of ``search`` must be found in name, mail, phone, unit or community."""
     found = await store.people(tx, search[:120], community_id, decode_cursor(after, "text", "uuid"), limit)
     return paged(found, limit, lambda row: (row.name.lower(), row.id))
 
@@ -74,6 +74,7 @@ async def owners(tx: Tx, unit_id: UUID) -> list[Ownership]:
 async def own(tx: Tx, actor: Actor, person_id: UUID, form: OwnershipForm) -> Ownership:
     """Record that a person owns a unit from a day on."""
     person = await get(tx, person_id)
+    await store.hold_person(tx, person_id)
     if not await store.unit_exists(tx, form.unit_id):
         raise Rejected({"unit_id": "Choose a unit from the list."})
     if form.is_primary and form.valid_to is None:
@@ -129,6 +130,19 @@ async def invite_to_portal(tx: Tx, actor: Actor, person_id: UUID) -> Person:
         raise Rejected({"email": f"Add an email address for {person.name} first: the invitation is sent by mail."})
     await invite(tx, actor, email=person.email, name=person.name, role=Role.HOMEOWNER, person_id=person.id)
     return await get(tx, person_id)
+
+
+async def count_uninvited(tx: Tx, community_id: UUID | None) -> int:
+    """How many owners have an address and neither an account nor an open invitation."""
+    return await store.count_uninvited(tx, community_id)
+
+
+async def invite_many(tx: Tx, actor: Actor, community_id: UUID | None, limit: int) -> int:
+    """Invite so many of them; returns how many it were."""
+    people = await store.uninvited(tx, community_id, limit)
+    for person_id, name, email in people:
+        await invite(tx, actor, email=email, name=name, role=Role.HOMEOWNER, person_id=person_id)
+    return len(people)
 
 
 async def last_invitation(tx: Tx, person_id: UUID) -> dict[str, object] | None:

@@ -38,10 +38,10 @@ async def people(tx: Tx, search: str, community_id: UUID | None, after: list[str
         conditions.append(
             "(p.name ILIKE %s OR p.email ILIKE %s OR p.phone ILIKE %s OR EXISTS (SELECT FROM ownerships o"
             " JOIN units u ON u.id = o.unit_id JOIN communities c ON c.id = u.community_id"
-            f" WHERE o.person_id = p.id AND {_NOW} AND (u.label ILIKE %s OR u.label ILIKE %s)))"
+            f" WHERE o.person_id = p.id AND {_NOW} AND (u.label ILIKE %s OR u.label ILIKE %s OR c.name ILIKE %s)))"
         )
         like = _escaped(word)
-        values += [f"%{like}%"] * 3 + [f"{like}%", f"% {like}%"]
+        values += [f"%{like}%"] * 3 + [f"{like}%", f"% {like}%", f"%{like}%"]
     if community_id is not None:
         conditions.append(
             "EXISTS (SELECT FROM ownerships o JOIN units u ON u.id = o.unit_id"
@@ -133,6 +133,11 @@ async def unit_exists(tx: Tx, unit_id: UUID) -> bool:
     return await (await tx.execute("SELECT FROM units WHERE id = %s", (unit_id,))).fetchone() is not None
 
 
+async def hold_person(tx: Tx, person_id: UUID) -> None:
+    """Let one change of what a person owns go at a time: two inserts that overlap would wait for each other for ever."""
+    await tx.execute("SELECT FROM people WHERE id = %s FOR UPDATE", (person_id,))
+
+
 async def yield_primary(tx: Tx, unit_id: UUID) -> None:
     """Make room for another primary contact of a unit."""
     await tx.execute(
@@ -203,6 +208,34 @@ async def invitation(tx: Tx, person_id: UUID) -> dict[str, object] | None:
             (person_id,),
         )
         return await cursor.fetchone()
+
+
+_UNINVITED = f"""
+  FROM people p WHERE p.user_id IS NULL AND p.email <> ''
+   AND NOT EXISTS (SELECT FROM users x WHERE lower(x.email) = p.email)
+   AND NOT EXISTS (SELECT FROM invitations i WHERE lower(i.email) = p.email AND i.accepted_at IS NULL
+                    AND i.revoked_at IS NULL AND i.expires_at > now())
+   AND EXISTS (SELECT FROM ownerships o JOIN units u ON u.id = o.unit_id JOIN communities c ON c.id = u.community_id
+                WHERE o.person_id = p.id AND (%(community)s::uuid IS NULL OR c.id = %(community)s) AND {_NOW})
+"""  # noqa: S608 - as above
+
+
+async def count_uninvited(tx: Tx, community_id: UUID | None) -> int:
+    """Owners of today who could be invited by mail."""
+    async with tx.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(f"SELECT count(*) {_UNINVITED}", {"community": community_id})
+        return int(await cursor.fetchone() or 0)
+
+
+async def uninvited(tx: Tx, community_id: UUID | None, limit: int) -> list[tuple[UUID, str, str]]:
+    """So many of them: id, name, address. Each is held, so that two who press the button invite each once."""
+    async with tx.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(
+            f"SELECT p.id, p.name, p.email {_UNINVITED} ORDER BY lower(p.name), p.id LIMIT %(limit)s"
+            " FOR UPDATE OF p SKIP LOCKED",
+            {"community": community_id, "limit": limit},
+        )
+        return await cursor.fetchall()
 
 
 def _escaped(search: str) -> str:

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from hoa_app.features.home import service as guide
 from hoa_app.features.kit.answers import Rejected
 from hoa_app.features.kit.colour import READABLE, contrast, palette
 from hoa_app.features.kit.moments import zone_choices
@@ -45,9 +46,10 @@ async def save(request: Request) -> Response:
         form = ProfileForm.read(sent.text)
         async with database(request).transaction() as tx:
             await service.save(tx, actor_of(request), form)
+            going_on = await guide.steps(tx, actor_of(request))
     except Rejected as rejected:
         return await _shown(request, rejected, dict(sent.text))
-    return redirect(request, "/settings", "Saved.")
+    return redirect(request, "/" if going_on else "/settings", "Saved.")
 
 
 ROUTES: tuple[BaseRoute, ...] = (

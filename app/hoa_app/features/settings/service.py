@@ -31,7 +31,7 @@ class ProfileForm:
 async def save(tx: Tx, actor: Actor, form: ProfileForm) -> None:
     """Keep the company's facts."""
     await tx.execute(
-        "INSERT INTO settings (key, value) VALUES ('time_zone', %s)"
+        "INSERT INTO settings (key, value) VALUES ('time_zone', %s), ('looked_over', 'true')"
         " ON CONFLICT (tenant_id, key) DO UPDATE SET value = excluded.value, updated_at = now()",
         (Jsonb(form.time_zone),),
     )
