@@ -6,8 +6,11 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
-from hoa_operator import names, steps
-from hoa_operator.errors import UserError
+import structlog
+
+from hoa_operator import events, names, steps
+from hoa_operator.errors import Fenced, OperatorError, UserError
+from hoa_operator.events import Event
 from hoa_operator.kinds import TENANT, Object, is_owned_by, kind_of, labels_of, name_of
 from hoa_operator.kube import Conflict
 from hoa_operator.manifests.secrets import Credentials, credentials_secret
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from hoa_operator.observe import Sources
     from hoa_operator.steps import Step
     from hoa_operator.tenant import Identity
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,8 @@ async def _apply(doors: Doors, subject: Subject, step: Step) -> None:
             await _mint(doors, subject, step)
         case steps.EnsureDatabase() | steps.SetPasswords():
             await _database(doors, step)
+        case steps.Tell(kind, reason, message):
+            await _event(doors, subject, Event(kind, reason, message, once=True))
         case steps.ClaimDatabase() | steps.Tombstone() | steps.DropDatabase():
             await _removal(doors, step)
         case _:
@@ -160,6 +167,22 @@ async def patch_source(doors: Doors, body: Object, patch: Mapping[str, Any], sub
 def _tell(doors: Doors, change: Change | None) -> None:
     if change is not None:
         doors.tell(change)
+
+
+async def _event(doors: Doors, subject: Subject, event: Event) -> None:
+    body = doors.sources.cache.get(TENANT, subject.identity.name)
+    if body is not None:
+        await tell(doors, events.manifest(body, event, doors.sources.settings.pod_name, subject.now))
+
+
+async def tell(doors: Doors, event: Manifest) -> None:
+    """Post an Event; that it could not be told is no reason to fail."""
+    try:
+        await doors.kube.create(event)
+    except Fenced:
+        raise
+    except OperatorError as error:
+        log.info("event not posted", reason=error.reason, message=error.message)
 
 
 async def apply_object(doors: Doors, manifest: Manifest) -> None:

@@ -76,8 +76,8 @@ def calls(change: Change, cache: Cache, settings: Settings) -> Iterator[Call]:
 def _tenant(change: Change, cache: Cache) -> Iterator[Call]:
     before, after = change.before, change.after
     yield tenant(change.name)
-    moved = before is not None and after is not None and placed_on(before) != placed_on(after)
-    if after is None or before is None or moved or _claims(before) != _claims(after):
+    left = before is not None and after is not None and placed_on(before) not in (None, placed_on(after))
+    if after is None or before is None or left or _claims(before) != _claims(after):
         # What this tenant gave up may be what another was refused.
         yield from (tenant(name_of(body), urgent=False) for body in _refused(cache) if name_of(body) != change.name)
     if _weight(before) != _weight(after):

@@ -21,16 +21,22 @@ _MILESTONES: Final = {
     steps.RUN_MIGRATIONS: "SchemaMigrated",
     steps.SEND_WELCOME_EMAIL: "WelcomeMailSent",
 }
+#: What Ready says of a tenant that goes, and what kind of news that is.
+_LEAVING: Final[Mapping[str, Literal["Normal", "Warning"]]] = {
+    steps.DELETING: "Normal",
+    steps.DELETION_PAUSED: "Warning",
+}
 _MESSAGE_LIMIT: Final = 1000
 
 
 @dataclass(frozen=True)
 class Event:
-    """One line for people."""
+    """One line for people. With `once` it is the same Event however often and whenever it is posted."""
 
     kind: Literal["Normal", "Warning"]
     reason: str
     message: str
+    once: bool = False
 
 
 def transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Event, ...]:
@@ -45,17 +51,30 @@ def _transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
             yield Event("Normal", _MILESTONES[entry["step"]], entry.get("message", ""))
     was, now = _by_type(before), _by_type(after)
     for name, condition in now.items():
-        old = was.get(name)
-        if name == steps.READY and condition["status"] == "True" and (old is None or old["status"] != "True"):
-            yield Event("Normal", "Ready", f"serving at {condition['message']}")
-        elif name == steps.STALLED and condition["status"] == "True" and _differs(old, condition):
-            yield Event("Warning", condition["reason"], condition["message"])
-        elif name == steps.STALLED and condition["reason"] == "Retrying" and _differs(old, condition):
-            yield Event("Warning", "Retrying", _worst(now) or condition["message"])
-        elif name == steps.READY and condition["status"] == "False" and old is not None and old["status"] == "True":
-            yield Event("Warning", condition["reason"], f"no longer ready: {condition['message']}")
+        if name == steps.READY:
+            yield from _readiness(was.get(name), condition)
+        elif name == steps.STALLED and _differs(was.get(name), condition):
+            yield from _stalling(condition, now)
     if after.get("tier") and before.get("tier") and before["tier"] != after["tier"]:
         yield Event("Normal", "TierChanged", f"from {before['tier']} to {after['tier']}")
+
+
+def _readiness(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Iterator[Event]:
+    ready, was_ready = new["status"] == "True", old is not None and old["status"] == "True"
+    if new["reason"] in _LEAVING:
+        if old is None or old["reason"] != new["reason"]:
+            yield Event(_LEAVING[new["reason"]], new["reason"], new["message"])
+    elif ready and not was_ready:
+        yield Event("Normal", "Ready", f"serving at {new['message']}")
+    elif new["status"] == "False" and was_ready:
+        yield Event("Warning", new["reason"], f"no longer ready: {new['message']}")
+
+
+def _stalling(new: Mapping[str, Any], all_now: Mapping[str, Mapping[str, Any]]) -> Iterator[Event]:
+    if new["status"] == "True":
+        yield Event("Warning", new["reason"], new["message"])
+    elif new["reason"] == "Retrying":
+        yield Event("Warning", "Retrying", _worst(all_now) or new["message"])
 
 
 def _by_type(status: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -78,7 +97,7 @@ def manifest(about: Object, event: Event, reporter: str, now: datetime) -> dict[
     """Build the Event; the name follows from its content, so that the same news is told once."""
     meta = about["metadata"]
     moment = format_time(now)
-    mark = digest([meta["uid"], event.reason, event.message, moment])
+    mark = digest([meta["uid"], event.reason, event.message, "" if event.once else moment])
     return {
         "apiVersion": EVENT.api_version,
         "kind": EVENT.kind,

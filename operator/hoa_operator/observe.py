@@ -24,7 +24,7 @@ from hoa_operator.manifests.secrets import read_password
 from hoa_operator.places import Places
 from hoa_operator.steps import CREDENTIALS_READY, DATABASE_READY, SPEC_ACCEPTED
 from hoa_operator.target import Surroundings, Target, attributed, check_hosts
-from hoa_operator.teardown import Remains
+from hoa_operator.teardown import Remains, is_abandoned
 from hoa_operator.tenant import parse_identity, parse_spec
 from hoa_operator.turns import Track, Turns, Wish
 from hoa_operator.usage import Passwords, look_inside
@@ -104,9 +104,11 @@ async def observe_remains(sources: Sources, body: Object, now: datetime) -> Rema
     with attributed(SPEC_ACCEPTED):
         record = await read_record(sources, identity, unseal=False)
     database = None
-    if record.row is not None and record.placement is not None and record.row.state != "Deleted":
+    placement = record.placement
+    living = record.row is not None and record.row.state != "Deleted"
+    if record.row is not None and living and placement is not None and not is_abandoned(identity, placement):
         with attributed(DATABASE_READY):
-            server = server_named(sources.cache, record.placement.server_name)
+            server = server_named(sources.cache, placement.server_name)
             async with sources.fleet.door(server) as door:
                 database = await door.observe(record.row.tenant_id)
     return Remains(
@@ -164,7 +166,8 @@ def server_named(cache: Cache, name: str) -> DatabaseServer:
     if body is None:
         raise WorldError(
             "DatabaseServerMissing",
-            f"HOADatabaseServer {name!r} holds the tenant's data, but does not exist; create it again",
+            f"HOADatabaseServer {name!r} holds the tenant's data, but does not exist; create it again, or, if the server "
+            "is gone for good, see docs/operations/lost-server.md",
         )
     return servers.parse_server(body)
 

@@ -131,7 +131,8 @@ def check_data_is_there(world: World) -> None:
     raise UserError(
         "DatabaseLost",
         f"database {postgres_names.database_name(placement.tenant_id)} (oid {placement.database_oid}) on "
-        f"{placement.server_name} {found}; nothing was put in its place. Restore it, or delete the HOATenant",
+        f"{placement.server_name} {found}; nothing was put in its place. Recover it from the server's own backup "
+        "(docs/operations/lost-server.md), or delete the HOATenant",
     )
 
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from hoa_operator import events
-from hoa_operator.apply import patch_source
-from hoa_operator.errors import Fenced, OperatorError
+from hoa_operator.apply import patch_source, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +13,6 @@ if TYPE_CHECKING:
 
     from hoa_operator.apply import Doors
     from hoa_operator.kinds import Object
-
-log = structlog.get_logger()
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,15 +30,5 @@ async def publish(doors: Doors, body: Object, status: Mapping[str, Any], now: da
     meta = {"resourceVersion": body["metadata"]["resourceVersion"]}
     after = await patch_source(doors, body, {"metadata": meta, "status": patch}, "status")
     for event in events.transitions(before, status):
-        await _tell(doors, after, event, now, reporter)
+        await tell(doors, events.manifest(after, event, reporter, now))
     return after
-
-
-async def _tell(doors: Doors, body: Object, event: events.Event, now: datetime, reporter: str) -> None:
-    """Post an Event; that it could not be told is no reason to fail."""
-    try:
-        await doors.kube.create(events.manifest(body, event, reporter, now))
-    except Fenced:
-        raise
-    except OperatorError as error:
-        log.info("event not posted", reason=error.reason, message=error.message)

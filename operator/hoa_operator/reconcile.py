@@ -185,7 +185,7 @@ class TenantReconciler:
     async def _undo(self, body: Object, report: Report) -> Report:
         """Remove what a provisioning that came too late made; say so first, so that a kill changes nothing."""
         before = report.before if status.is_rolled_back(report.before, report.identity) else status.build(report)
-        said = status.rolled_back(replace(report, before=before), before, "now")
+        said = status.rolled_back(replace(report, before=before), before, "")
         if not status.is_rolled_back(report.before, report.identity):
             log.warning("provisioning passed its deadline", tenant=report.identity.name)
             body = await self._write(body, said, report.now)
@@ -240,7 +240,9 @@ class TenantReconciler:
 
     def _observed(self, report: Report, said: dict[str, Any]) -> dict[str, Any]:
         """Report on a tenant that nothing is done for: as it was, and for ObserveOnly what differs."""
-        if report.identity.deleting or report.plan is None:
+        if report.identity.deleting:
+            return status.held_back(report)
+        if report.plan is None:
             kept = {**report.before, "phase": "Paused", "observedGeneration": report.identity.generation}
             kept.pop("retry", None)
             return kept

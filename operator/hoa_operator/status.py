@@ -73,12 +73,31 @@ def build(report: Report) -> Status:
     return {key: value for key, value in status.items() if value is not None}
 
 
+def held_back(report: Report) -> Status:
+    """Return the status of a tenant that is deleted while nothing may be done for it: as it was, and what lets it go."""
+    name = f"-n {report.identity.namespace} patch hoat {report.identity.name}"
+    message = (
+        f"the tenant is to be deleted, but spec.managementPolicy is {report.policy}, so nothing of it is removed; let it "
+        f'go with: kubectl {name} --type=merge -p \'{{"spec":{{"managementPolicy":"Managed"}}}}\''
+    )
+    known = {
+        c["type"]: found.Finding(c["status"], c["reason"], c["message"]) for c in report.before.get("conditions") or ()
+    }
+    findings = known | {steps.READY: found.Finding("False", steps.DELETION_PAUSED, message)}
+    status = {**report.before, "phase": "Paused", "observedGeneration": report.identity.generation}
+    status["conditions"] = _conditions(report, findings)
+    status.pop("retry", None)
+    return status
+
+
 def rolled_back(report: Report, hung: Mapping[str, Any], left: str | None) -> Status:
-    """Return the status of a provisioning that passed its deadline; `left` says what could not be removed yet."""
+    """Return the status of a provisioning that passed its deadline; `left` says what could not be removed yet, and is
+    empty before that is tried."""
     base = build(report)
     step = next((entry for entry in hung.get("onboarding") or () if "finishedAt" not in entry), {"step": "onboarding"})
     why = _reason_of_hanging(hung)
-    removal = f"is being removed ({left})" if left else "was removed"
+    removal = "was removed" if left is None else "is being removed"
+    removal += f", but not all of it can be yet ({left.rstrip('.')})" if left else ""
     message = (
         f"{step['step']} was not done in time: {why}. What was made for this tenant {removal}; correct the cause, "
         f"then change the spec or annotate the HOATenant with {names.ANNOTATION_RETRY}=now"
@@ -205,7 +224,7 @@ def _served(report: Report) -> bool:
 
 def _ready(report: Report, findings: Mapping[str, Finding]) -> Finding:
     if report.identity.deleting:
-        return found.Finding("False", "Deleting", "the tenant is being deleted")
+        return found.Finding("False", steps.DELETING, "the tenant is being deleted")
     if not _served(report):
         for name in (steps.STALLED, *found.NEEDED):
             finding = findings.get(name)

@@ -7,7 +7,7 @@ any.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from hoa_operator.kinds import kind_of, name_of
 
@@ -31,6 +31,9 @@ CAPACITY_READY: Final = "CapacityReady"
 WELCOME_MAIL_SENT: Final = "WelcomeMailSent"
 STALLED: Final = "Stalled"
 IN_SYNC: Final = "InSync"
+
+DELETING: Final = "Deleting"
+DELETION_PAUSED: Final = "DeletionPaused"
 
 CREATE_TENANT_RECORD: Final = "CreateTenantRecord"
 PROVISION_DATABASE: Final = "ProvisionDatabase"
@@ -209,6 +212,20 @@ class DropDatabase:
 
 
 @dataclass(frozen=True)
+class Tell:
+    """Post an Event, once however often it is repeated."""
+
+    kind: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+    condition: ClassVar[str] = READY
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return f"tell {self.reason}"
+
+
+@dataclass(frozen=True)
 class Retire:
     """Keep the registry row as a tombstone: slug and hosts are free again."""
 
@@ -258,6 +275,7 @@ Step = (
     | ClaimDatabase
     | Tombstone
     | DropDatabase
+    | Tell
     | Retire
     | StopServing
     | Forget

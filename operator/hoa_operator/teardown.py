@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hoa_operator import names
 from hoa_operator.errors import WorldError
 from hoa_operator.kinds import CHILDREN, JOB, POD, SECRET, kind_of, name_of
 from hoa_operator.postgres import names as postgres_names
@@ -25,6 +26,7 @@ from hoa_operator.steps import (
     Retire,
     Step,
     StopServing,
+    Tell,
     Tombstone,
 )
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from hoa_operator.postgres.model import ObservedDatabase
-    from hoa_operator.registry_model import RegistryRow
+    from hoa_operator.registry_model import Placement, RegistryRow
     from hoa_operator.tenant import Identity
     from hoa_operator.world import Children, Record
 
@@ -93,6 +95,8 @@ def _data(remains: Remains, *, retain: bool) -> list[Step]:
     assert row is not None  # noqa: S101 - the caller checked; for the type checker
     if placement is None:
         return [Forget(row.tenant_id)]
+    if is_abandoned(remains.identity, placement):
+        return [_told_abandoned(placement), Retire(row.tenant_id, remains.now)]
     if database is None:
         raise WorldError("ServerUnknown", f"HOADatabaseServer {placement.server_name} cannot be asked")
     proof = placement.proof(row.uid)
@@ -105,11 +109,41 @@ def _data(remains: Remains, *, retain: bool) -> list[Step]:
     if retain and database.exists:
         closed = database.tombstone and not database.allow_connections
         kept: list[Step] = [] if closed else [Tombstone(placement.server_name, proof, remains.now)]
-        return [*kept, Retire(row.tenant_id, remains.now)]
+        return [*kept, _told_retained(placement), Retire(row.tenant_id, remains.now)]
     # Without an oid a killed run's session may still be making it: dropping waits for that session's lock.
     gone = database.absent and placement.database_oid is not None
     dropped: list[Step] = [] if gone else [DropDatabase(placement.server_name, proof)]
-    return [*dropped, Forget(row.tenant_id)]
+    return [*dropped, _told_dropped(placement), Forget(row.tenant_id)]
+
+
+def _told_retained(placement: Placement) -> Tell:
+    name, server = postgres_names.tombstone_name(placement.tenant_id), placement.server_name
+    return Tell(
+        "Normal",
+        "DatabaseRetained",
+        f"database {name} on HOADatabaseServer {server} keeps the tenant's data and lets nobody in; kubectl describe "
+        f"hoads {server} lists it, docs/operations/retained-databases.md says how to read it, bring it back or drop it",
+    )
+
+
+def _told_dropped(placement: Placement) -> Tell:
+    name, server = postgres_names.database_name(placement.tenant_id), placement.server_name
+    return Tell("Normal", "DatabaseDropped", f"database {name} on HOADatabaseServer {server} and its roles are gone")
+
+
+def _told_abandoned(placement: Placement) -> Tell:
+    name, server = postgres_names.database_name(placement.tenant_id), placement.server_name
+    return Tell(
+        "Warning",
+        "DatabaseAbandoned",
+        f"database {name} on HOADatabaseServer {server} was left as it is, because {names.ANNOTATION_ABANDON} says that "
+        "the server is gone for good; should it come back, drop the database by hand",
+    )
+
+
+def is_abandoned(identity: Identity, placement: Placement) -> bool:
+    """Tell whether a person said that the very server the data lies on is gone for good."""
+    return identity.deleting and identity.abandoned_server == placement.server_name
 
 
 def _identity(remains: Remains, row: RegistryRow) -> DatabaseIdentity:

@@ -123,6 +123,7 @@ class Identity:
     deleting: bool
     has_finalizer: bool
     retry_requested: bool
+    abandoned_server: str | None = None
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -141,6 +142,7 @@ def parse_identity(body: Mapping[str, Any]) -> Identity:
         deleting="deletionTimestamp" in meta,
         has_finalizer=names.FINALIZER in meta.get("finalizers", ()),
         retry_requested=names.ANNOTATION_RETRY in (meta.get("annotations") or {}),
+        abandoned_server=(meta.get("annotations") or {}).get(names.ANNOTATION_ABANDON),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -95,6 +96,64 @@ def test_a_tenant_refused_is_deleted_without_touching_the_one_that_holds_the_slu
     own_platform.kubectl.delete("hoatenant", "second", "--timeout=30s")
     assert first["status"]["database"]["name"] in databases(own_platform)
     assert is_ready(own_platform.kubectl.get("hoatenant", "seabreeze"))
+
+
+def _events(platform: Platform, name: str = "seabreeze") -> dict[str, str]:
+    """Return what was told about a tenant: messages by reason, each told once."""
+    told = [item for item in platform.kubectl.list("events") if item["involvedObject"]["name"] == name]
+    reasons = [item["reason"] for item in told if item["involvedObject"]["kind"] == "HOATenant"]
+    assert len(reasons) == len(set(reasons)), reasons
+    return {item["reason"]: item["message"] for item in told}
+
+
+@pytest.mark.parametrize(("policy", "word"), [("Retain", "DatabaseRetained"), ("Delete", "DatabaseDropped")])
+def test_what_became_of_the_database_is_told(own_platform: Platform, policy: str, word: str) -> None:
+    app_available(own_platform.kubectl)
+    own_platform.operator().start()
+    body = bring_up(own_platform, database={"deletionPolicy": policy})
+    own_platform.kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    told = _events(own_platform)
+    assert "Deleting" in told
+    name = body["status"]["database"]["name"]
+    kept = name.replace("_tenant_", "_deleted_") if policy == "Retain" else name
+    assert f"database {kept} on HOADatabaseServer default" in told[word]
+
+
+def test_a_paused_tenant_says_why_it_is_not_deleted_and_goes_when_it_is_managed(own_platform: Platform) -> None:
+    kubectl = own_platform.kubectl
+    app_available(kubectl)
+    own_platform.operator().start()
+    bring_up(own_platform, database={"deletionPolicy": "Delete"})
+    kubectl.patch("hoatenant", "seabreeze", {"spec": {"managementPolicy": "Paused"}})
+    kubectl.wait_for("hoatenant", "seabreeze", lambda found: found["status"]["phase"] == "Paused")
+    kubectl.delete("hoatenant", "seabreeze", "--wait=false")
+    body = kubectl.wait_for(
+        "hoatenant", "seabreeze", lambda found: condition(found, "Ready")["reason"] == "DeletionPaused"
+    )
+    assert _events(own_platform)["DeletionPaused"] == condition(body, "Ready")["message"]
+    assert body["status"]["database"]["name"] in databases(own_platform)
+    command = condition(body, "Ready")["message"].split("kubectl ")[1]
+    kubectl(*shlex.split(command))
+    kubectl.wait_gone("hoatenant", "seabreeze")
+    assert databases(own_platform) == set()
+
+
+def test_a_tenant_whose_server_is_gone_for_good_goes_at_a_persons_word(own_platform: Platform) -> None:
+    kubectl = own_platform.kubectl
+    app_available(kubectl)
+    own_platform.operator().start()
+    body = bring_up(own_platform)
+    kubectl.delete("hoads", "default")
+    kubectl.delete("hoatenant", "seabreeze", "--wait=false")
+    stuck = kubectl.wait_for(
+        "hoatenant", "seabreeze", lambda found: condition(found, "DatabaseReady")["reason"] == "DatabaseServerMissing"
+    )
+    assert "docs/operations/lost-server.md" in condition(stuck, "DatabaseReady")["message"]
+    kubectl("annotate", "hoatenant", "seabreeze", "hoaconnect.com/abandon-database-on=default")
+    kubectl.wait_gone("hoatenant", "seabreeze")
+    assert "DatabaseAbandoned" in _events(own_platform)
+    assert rows(own_platform, body["metadata"]["uid"]) == [("Deleted", "seabreeze")]
+    assert body["status"]["database"]["name"] in databases(own_platform)
 
 
 def _end_between_making_and_commenting(platform: Platform, name: str) -> None:

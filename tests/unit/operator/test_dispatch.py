@@ -62,6 +62,11 @@ def test_a_tenant_that_lost_its_place_makes_room_for_the_refused() -> None:
     assert ("tenant", "b") in called(Change(TENANT, "a", before, after), cluster(after, tenant("b", **REFUSED)))
 
 
+def test_a_tenant_that_got_its_place_calls_for_no_other() -> None:
+    before, after = tenant("a"), tenant("a", database={"server": "default"})
+    assert ("tenant", "b") not in called(Change(TENANT, "a", before, after), cluster(after, tenant("b", **REFUSED)))
+
+
 def test_another_tier_resizes_the_shared_app() -> None:
     before, after = tenant("a", **PLACED), tenant("a", **{**PLACED, "tier": "large"})
     assert tuple(CAPACITY) in called(Change(TENANT, "a", before, after), cluster(after))

@@ -238,6 +238,19 @@ def test_a_rollback_says_what_hung_and_what_to_do() -> None:
     assert "database" not in said_now
 
 
+def test_a_rollback_says_how_far_it_is() -> None:
+    before = build(report(provisioned()))
+    begun, stuck = (status.rolled_back(report(provisioned(), before), before, left) for left in ("", "no answer."))
+    assert "What was made for this tenant is being removed; correct the cause" in _stalled(begun)
+    assert "is being removed, but not all of it can be yet (no answer); correct" in _stalled(stuck)
+
+
+def _stalled(built: Json) -> str:
+    known = status.condition(built, "Stalled")
+    assert known is not None
+    return str(known["message"])
+
+
 def test_a_rollback_holds_until_the_spec_changes_or_a_person_asks() -> None:
     said_now = rolled_back()
     assert status.is_rolled_back(said_now, parse_identity(tenant_body()))
@@ -274,6 +287,43 @@ def test_a_stall_and_a_loss_are_warnings() -> None:
         ("Warning", "DatabaseLost"),
         ("Warning", "DatabaseLost"),
     ]
+
+
+DELETED = {"deletionTimestamp": "2026-11-23T12:00:00Z"}
+
+
+@pytest.mark.parametrize("policy", ["Paused", "ObserveOnly"])
+def test_a_deletion_that_is_held_back_says_what_lets_it_go(policy: str) -> None:
+    identity = parse_identity(tenant_body(meta=DELETED))
+    before = build(report(served()))
+    held = status.held_back(Report(identity, before, NOW, policy=policy))
+    assert said(held, "Ready") == ("False", "DeletionPaused")
+    assert held["phase"] == "Paused"
+    known = status.condition(held, "Ready")
+    assert known is not None
+    assert f"spec.managementPolicy is {policy}" in known["message"]
+    assert (
+        "kubectl -n hoa-connect patch hoat seabreeze --type=merge -p "
+        """'{"spec":{"managementPolicy":"Managed"}}'""" in known["message"]
+    )
+    (event,) = events.transitions(before, held)
+    assert (event.kind, event.reason, event.message) == ("Warning", "DeletionPaused", known["message"])
+    assert difference(held, status.held_back(Report(identity, held, NOW, policy=policy))) == {}
+    goes = build(Report(identity, held, NOW))
+    assert [(event.kind, event.reason) for event in events.transitions(held, goes)] == [("Normal", "Deleting")]
+
+
+def test_a_deletion_is_told_once_and_is_no_warning() -> None:
+    before = build(report(served()))
+    goes = build(Report(parse_identity(tenant_body(meta=DELETED)), before, NOW))
+    assert [(event.kind, event.reason) for event in events.transitions(before, goes)] == [("Normal", "Deleting")]
+    assert events.transitions(goes, goes) == ()
+
+
+def test_an_event_told_once_is_the_same_at_any_time() -> None:
+    once = events.Event("Normal", "DatabaseRetained", "kept", once=True)
+    first, later = (events.manifest(tenant_body(), once, "o", NOW + timedelta(hours=n)) for n in (0, 1))
+    assert first["metadata"]["name"] == later["metadata"]["name"]
 
 
 def test_an_event_is_about_its_object() -> None:

@@ -20,6 +20,7 @@ from hoa_operator.steps import (
     RemoveFinalizer,
     Retire,
     StopServing,
+    Tell,
     Tombstone,
 )
 from hoa_operator.teardown import Remains, plan_deletion, plan_rollback
@@ -49,7 +50,11 @@ def without_children(**changes: Any) -> Remains:
 
 
 def names(steps: tuple[object, ...]) -> list[str]:
-    return [type(step).__name__ for step in steps]
+    return [type(step).__name__ for step in steps if not isinstance(step, Tell)]
+
+
+def told(steps: tuple[object, ...]) -> list[tuple[str, str]]:
+    return [(step.reason, step.message) for step in steps if isinstance(step, Tell)]
 
 
 def test_serving_stops_before_anything_is_removed() -> None:
@@ -84,7 +89,46 @@ def test_retain_closes_and_retires() -> None:
 def test_retain_is_the_answer_to_any_word_but_delete() -> None:
     steps = plan_deletion(without_children(), "").steps
     assert isinstance(steps[0], Tombstone)
-    assert isinstance(steps[1], Retire)
+    assert isinstance(steps[-1], Retire)
+
+
+def test_what_became_of_the_database_is_told_before_the_record_of_it_goes() -> None:
+    kept, dropped = (plan_deletion(without_children(), policy).steps for policy in ("Retain", "Delete"))
+    assert [type(step).__name__ for step in kept] == ["Tombstone", "Tell", "Retire"]
+    assert [type(step).__name__ for step in dropped] == ["DropDatabase", "Tell", "Forget"]
+    ((reason, message),) = told(kept)
+    assert reason == "DatabaseRetained"
+    assert f"database hoa_connect_deleted_{UUID(UID).hex} on HOADatabaseServer default" in message
+    assert "docs/operations/retained-databases.md" in message
+    ((reason, message),) = told(dropped)
+    assert (reason, f"hoa_connect_tenant_{UUID(UID).hex} on HOADatabaseServer default" in message) == (
+        "DatabaseDropped",
+        True,
+    )
+
+
+def abandoning(server: str, **changes: Any) -> Remains:
+    meta = {"deletionTimestamp": "2026-11-23T12:00:00Z", "annotations": {"hoaconnect.com/abandon-database-on": server}}
+    return without_children(identity=parse_identity(tenant_body(meta=meta)), database=None, **changes)
+
+
+@pytest.mark.parametrize("policy", ["Delete", "Retain"])
+def test_a_server_that_is_gone_for_good_is_left_out_at_a_persons_word(policy: str) -> None:
+    steps = plan_deletion(abandoning("default"), policy).steps
+    assert names(steps) == ["Retire"]
+    assert told(steps)[0][0] == "DatabaseAbandoned"
+
+
+def test_the_word_for_another_server_changes_nothing() -> None:
+    with pytest.raises(WorldError, match="cannot be asked"):
+        plan_deletion(abandoning("other"), "Delete")
+
+
+def test_a_rollback_knows_no_abandoning() -> None:
+    row = replace(remains().record.row, schema_revision=None)  # type: ignore[type-var]
+    living = parse_identity(tenant_body(meta={"annotations": {"hoaconnect.com/abandon-database-on": "default"}}))
+    with pytest.raises(WorldError, match="cannot be asked"):
+        plan_rollback(without_children(identity=living, database=None, record=Record(row, placement(), None)))
 
 
 def test_a_tombstone_is_not_made_twice() -> None:
