@@ -22,6 +22,7 @@ from hoa_operator.errors import Fenced
 from hoa_operator.kinds import JOB, SECRET, SERVER, TENANT, name_of
 from hoa_operator.kube import Conflict
 from hoa_operator.observe import track
+from hoa_operator.orphans import ORPHANS, OrphanReconciler
 from hoa_operator.reconcile import Outcome, TenantReconciler
 from hoa_operator.serverwork import ServerReconciler
 from hoa_operator.watch import Auditor, WatchHealth, is_ours
@@ -68,6 +69,7 @@ class Leader:
             TENANT_KEY: TenantReconciler(doors, reporter, self._random),
             SERVER_KEY: ServerReconciler(doors, reporter, self._random),
             CAPACITY.kind: CapacityReconciler(doors),
+            ORPHANS.kind: OrphanReconciler(doors),
         }
         concurrency = self._settings.timing.concurrency
         limits = Limits(total=concurrency, per_lane=max(2, concurrency * 3 // 4))
@@ -87,6 +89,7 @@ class Leader:
             for body in self._cache.all(kind):
                 self._schedule_first(Key(key, name_of(body)), body)
         self.queue.add(CAPACITY)
+        self.queue.add(ORPHANS, urgent=False)
         self._leading = True
         self.queue.start()
         watching = await _watch(self, self._settings, environ)
