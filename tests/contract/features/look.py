@@ -17,9 +17,10 @@ import uvicorn
 from playwright.async_api import ConsoleMessage, ViewportSize, async_playwright
 
 from hoa_app.features import FEATURES
+from hoa_app.logs import configure_logging
 from hoa_app.main import create_app
 from hoa_app.settings import Settings
-from tests.contract.app.browser import PASSWORD, Site, eventually
+from tests.contract.app.browser import PASSWORD, Site, eventually, invite
 from tests.contract.app.platform import Platform
 from tests.contract.features.office import Office
 from tests.contract.features.seed import Seeded, seed
@@ -30,21 +31,53 @@ if TYPE_CHECKING:
 
 PORT = 8123
 SCREENS = {"phone": ViewportSize(width=390, height=844), "desktop": ViewportSize(width=1280, height=800)}
+FIRST_DAY = [
+    *(("owner", path, "first" + path.replace("/", "-").rstrip("-")) for path in ("/", "/people", "/communities")),
+    *(
+        ("owner", path, "first" + path.replace("/", "-"))
+        for path in ("/imports", "/requests", "/team", "/people/invite")
+    ),
+    ("board", "/", "first-board"),
+    ("homeowner", "/", "first-homeowner"),
+    ("homeowner", "/requests", "first-homeowner-requests"),
+    ("", "/invitation/look", "first-invitation"),
+]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
-async def shots(office: Office, seeded: Seeded, folder: Path) -> None:
+async def shots(office: Office, fresh: Office, seeded: Seeded, folder: Path) -> None:
     """Every page as a picture; tells of pages wider than the screen and of errors in the browser's console."""
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        for who, path, name in await pages(office, seeded):
+        wanted = [(office, *one) for one in await pages(office, seeded)] + [(fresh, *one) for one in FIRST_DAY]
+        for company, who, path, name in wanted:
             for screen, size in SCREENS.items():
-                await shot(chromium, office, who, path, size, folder / f"{name}-{screen}.png")
+                await shot(chromium, company, who, path, size, folder / f"{name}-{screen}.png")
+        for path, html in (await refusals(office, seeded)).items():
+            name = "refused" + path.split("?")[0].replace("/", "-")[:30]
+            for screen, size in SCREENS.items():
+                await shot(chromium, office, "owner", path, size, folder / f"{name}-{screen}.png", html)
         await chromium.close()
 
 
-async def shot(chromium: Chromium, office: Office, who: str, path: str, size: ViewportSize, file: Path) -> None:
-    """One picture."""
+async def refusals(office: Office, seeded: Seeded) -> dict[str, str]:
+    """What forms answer that cannot be taken."""
+    long = "A very long sentence without much to say in it. " * 5
+    forms: dict[str, dict[str, str]] = {
+        "/requests": {"title": long, "description": "Kept."},
+        "/people": {"name": "", "email": "not an address", "phone": "1"},
+        "/communities": {"name": "Harbor Point", "time_zone": "America/New_York"},
+        "/team/invitations": {"name": "", "email": "owner@seabreeze.example", "role": "manager"},
+        "/imports": {},
+        f"{seeded.request}/reply": {"version": "1", "state": "Closed", "body": "Words that took an hour."},
+    }
+    return {path: (await office.owner.post(path, data)).text for path, data in forms.items()}
+
+
+async def shot(  # noqa: PLR0917 - a picture has that many sides
+    chromium: Chromium, office: Office, who: str, path: str, size: ViewportSize, file: Path, html: str = ""
+) -> None:
+    """One picture, of a page or of an answer that is at hand."""
     base = f"http://{office.tenant.host}:{PORT}"
     context = await chromium.new_context(viewport=size)
     if who:
@@ -57,6 +90,8 @@ async def shot(chromium: Chromium, office: Office, who: str, path: str, size: Vi
             sys.stdout.write(f"{file.stem}: {message.text}\n")
 
     page.on("console", tell)
+    if html:
+        await page.route(base + path, lambda route: route.fulfill(body=html, content_type="text/html"))
     await page.goto(base + path)
     await page.wait_for_load_state("networkidle")
     if await page.evaluate("document.documentElement.scrollWidth") > size["width"]:
@@ -77,11 +112,14 @@ async def pages(office: Office, seeded: Seeded) -> list[tuple[str, str, str]]:
         "/people",
         "/people/new",
         "/communities",
+        "/people/invite",
         "/imports",
         "/team",
         "/settings",
         "/audit",
         "/account",
+        "/people?q=longname",
+        "/requests?q=sprinkler",
     ]
     things = {
         "request": seeded.request,
@@ -94,7 +132,7 @@ async def pages(office: Office, seeded: Seeded) -> list[tuple[str, str, str]]:
         "missing": "/nowhere",
     }
     return [
-        *(("owner", path, "staff" + path.replace("/", "-").rstrip("-")) for path in staff),
+        *(("owner", path, "staff" + re.sub(r"\W+", "-", path).rstrip("-")) for path in staff),
         *(("owner", path, name) for name, path in things.items()),
         *(
             ("ana", path, "homeowner" + path.replace("/", "-").rstrip("-"))
@@ -115,6 +153,7 @@ async def _first(office: Office, path: str, pattern: str) -> str:
 
 async def main(folder: Path | None) -> None:
     """Start everything, and leave nothing behind."""
+    configure_logging("ERROR", "look", "dev")
     postgres = PostgresServer.create().start()
     with tempfile.TemporaryDirectory() as place:
         platform = Platform(postgres.access, Path(place))
@@ -129,7 +168,10 @@ async def main(folder: Path | None) -> None:
         office = await Office.open(Site(app), tenant)
         seeded = await seed(office)
         if folder:
-            await shots(office, seeded, folder)
+            new = platform.make_tenant("pinnacle")
+            await eventually(lambda: app.state.services.registry.get(new.id) is not None)
+            invite(new, "ina@pinnacle.example", "owner", "look")
+            await shots(office, await Office.open(office.site, new), seeded, folder)
             server.should_exit = True
         else:
             sys.stdout.write(

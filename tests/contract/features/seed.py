@@ -70,6 +70,11 @@ def homeowners(office: Office) -> str:
             rows.append(
                 f'{community},{unit}{"AB"[number % 2]},"{unit} {street}, Seabreeze FL 32118",{name},{mail},{phone},{since},yes'
             )
+    rows.append(
+        "The Residences at Upper Saint Augustine Beach and Marina Village Condominium Association,Penthouse 1204-B,,"
+        "Maximiliana Wolfeschlegelsteinhausenbergerdorff-Longname de la Cruz,"
+        "maximiliana.wolfeschlegelsteinhausenbergerdorff.longname@correspondence.example.com,(555) 010-9999,2020-01-01,yes"
+    )
     return "\n".join(rows) + "\n"
 
 
@@ -97,7 +102,7 @@ async def _requests(office: Office, ana: Visitor, bob: Visitor) -> str:
         ana,
         "Maintenance",
         "Sprinkler head broken by the mailbox cluster near the entrance",
-        "Water runs over the walkway.",
+        "Water runs over the walkway. https://example.com/a/very/long/address/that/no/browser/breaks/by/itself/because-it-has-no-space-in-it",
     )
     await say(
         office.manager, gate, "Thank you Ana, that is dangerous. Our locksmith comes tomorrow at 9.", "InProgress"

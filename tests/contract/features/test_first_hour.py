@@ -65,6 +65,7 @@ async def test_the_guide_leads_from_the_invitation_to_invited_homeowners(fresh: 
     place = await ina.done("/communities", {"name": "Harbor Point", "time_zone": "America/Chicago"})
     assert "Import homeowners" in await ina.see(place)
     assert next_link(await ina.see("/")) == ("/imports", "Import homeowners")
+    assert "No homeowners yet Bring them in first" in shown(await ina.see("/people/invite"))
 
     path = await fresh.preview(
         "community,unit,name,email\nHarbor Point,1,Ana,ana@x.example\nHarbor Point,2,Bo,\nHarbor Point,3,Cy,cy@x.example\n"

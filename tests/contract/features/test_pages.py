@@ -103,3 +103,30 @@ async def test_every_asset_a_page_names_is_there(office: Office) -> None:
     icons = (await office.owner.get("/assets/icons.svg")).text
     for name in set(re.findall(r"icons\.svg#([\w-]+)", page)):
         assert f'id="{name}"' in icons
+
+
+@pytest.mark.parametrize(
+    ("agent", "says"),
+    [
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605 Version/19.0 Safari/604",
+            "Safari on an iPhone",
+        ),
+        (
+            "Mozilla/5.0 (Linux; Android 16) AppleWebKit/537 Chrome/150.0 Mobile Safari/537",
+            "Chrome on an Android phone",
+        ),
+        ("Mozilla/5.0 (Windows NT 10.0; Win64) AppleWebKit/537 Chrome/150.0 Safari/537 Edg/150.0", "Edge on Windows"),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 15.1; rv:150.0) Gecko/20100101 Firefox/150.0", "Firefox on a Mac"),
+        ("curl/8.9", "curl/8.9"),
+        ("", "Unknown device"),
+    ],
+)
+def test_a_device_is_called_what_people_call_it(office: Office, agent: str, says: str) -> None:
+    ui = office.site.services.templates.get_template("ui.html").make_module({})
+    assert str(ui.device(agent)).strip() == says  # type: ignore[attr-defined]
+
+
+async def test_a_word_too_many_is_told_with_the_field(office: Office) -> None:
+    answer = await office.manager.post("/requests", {"category": "Question", "title": "x" * 141, "description": "d"})
+    assert "At most 140 characters fit into a short title; this is 141." in answer.text

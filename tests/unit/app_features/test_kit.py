@@ -185,7 +185,7 @@ def test_a_reader_gathers_one_message_for_each_field() -> None:
     reader.line("long", "a text", limit=5)
     assert set(reader.errors) == {"name", "email", "phone", "day", "id", "zone", "long"}
     assert reader.errors["name"] == "Enter a name."
-    assert reader.errors["long"] == "This is 9 characters; at most 5 fit."
+    assert reader.errors["long"] == "At most 5 characters fit into a text; this is 9."
 
 
 def test_a_number_of_the_page_is_read_or_zero() -> None:

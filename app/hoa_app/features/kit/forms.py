@@ -121,7 +121,7 @@ class FormReader:
         if required and not text:
             self.errors.setdefault(name, f"Enter {label}.")
         elif len(text) > limit:
-            self.errors.setdefault(name, f"This is {len(text)} characters; at most {limit} fit.")
+            self.errors.setdefault(name, f"At most {limit:,} characters fit into {label}; this is {len(text):,}.")
         return text
 
 

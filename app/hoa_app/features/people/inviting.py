@@ -22,7 +22,14 @@ async def ask(request: Request) -> Response:
         zone = await time_zone(tx)
         waiting = await service.count_uninvited(tx, community)
         names = await communities.names(tx)
-    context = {"waiting": waiting, "at_once": AT_ONCE, "communities": names, "community": community}
+        anyone = bool(waiting or await service.homeowners(tx))
+    context = {
+        "waiting": waiting,
+        "anyone": anyone,
+        "at_once": AT_ONCE,
+        "communities": names,
+        "community": community,
+    }
     return page(request, "people/invite.html", zone, context)
 
 
