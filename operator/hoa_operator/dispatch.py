@@ -38,6 +38,7 @@ class Key(NamedTuple):
 TENANT_KEY: Final = "tenant"
 SERVER_KEY: Final = "server"
 CAPACITY: Final = Key("capacity", "")
+RETAINED: Final = Key("retained", "")
 #: Seconds within which changes to counts and sums are gathered into one write.
 _GATHER: Final = 3.0
 
@@ -80,6 +81,8 @@ def _tenant(change: Change, cache: Cache) -> Iterator[Call]:
     if after is None or before is None or left or _claims(before) != _claims(after):
         # What this tenant gave up may be what another was refused.
         yield from (tenant(name_of(body), urgent=False) for body in _refused(cache) if name_of(body) != change.name)
+    if after is None:
+        yield Call(RETAINED, delay=_GATHER)
     if _weight(before) != _weight(after):
         yield Call(CAPACITY, delay=_GATHER)
     placed = {placed_on(body) for body in (before, after) if body is not None}
@@ -93,6 +96,8 @@ def _server(change: Change, cache: Cache) -> Iterator[Call]:
         yield from (tenant(name_of(b), urgent=False) for b in cache.all(TENANT) if placed_on(b) in (None, change.name))
     if before is None or after is None or before["metadata"].get("generation") != after["metadata"].get("generation"):
         yield server(change.name)
+    if before is None:
+        yield Call(RETAINED, delay=_GATHER)
 
 
 def _child(change: Change, cache: Cache, settings: Settings) -> Iterator[Call]:

@@ -17,13 +17,14 @@ from hoa_operator import dispatch, handlers
 from hoa_operator.adminsecrets import AdminSecrets
 from hoa_operator.apply import Doors
 from hoa_operator.capacity import CapacityReconciler
-from hoa_operator.dispatch import CAPACITY, SERVER_KEY, TENANT_KEY, Call, Key
+from hoa_operator.dispatch import CAPACITY, RETAINED, SERVER_KEY, TENANT_KEY, Call, Key
 from hoa_operator.errors import Fenced
 from hoa_operator.kinds import JOB, SECRET, SERVER, TENANT, name_of
 from hoa_operator.kube import Conflict
 from hoa_operator.observe import track
 from hoa_operator.orphans import ORPHANS, OrphanReconciler
 from hoa_operator.reconcile import Outcome, TenantReconciler
+from hoa_operator.retained import RetainedReconciler
 from hoa_operator.serverwork import ServerReconciler
 from hoa_operator.watch import Auditor, WatchHealth, is_ours
 from hoa_operator.workqueue import Limits, WorkQueue, backoff
@@ -69,6 +70,7 @@ class Leader:
             TENANT_KEY: TenantReconciler(doors, reporter, self._random),
             SERVER_KEY: ServerReconciler(doors, reporter, self._random),
             CAPACITY.kind: CapacityReconciler(doors),
+            RETAINED.kind: RetainedReconciler(doors, reporter),
             ORPHANS.kind: OrphanReconciler(doors),
         }
         concurrency = self._settings.timing.concurrency
@@ -89,6 +91,7 @@ class Leader:
             for body in self._cache.all(kind):
                 self._schedule_first(Key(key, name_of(body)), body)
         self.queue.add(CAPACITY)
+        self.queue.add(RETAINED)
         self.queue.add(ORPHANS, urgent=False)
         self._leading = True
         self.queue.start()

@@ -65,6 +65,9 @@ def test_retain_keeps_the_data_closed_and_frees_the_slug(own_platform: Platform)
     assert kept in databases(own_platform)
     assert set(roles(own_platform, tenant_id).values()) == {False}
     assert rows(own_platform, uid) == [("Deleted", "seabreeze")]
+    server = own_platform.kubectl.wait_for("hoads", "default", lambda found: found["status"].get("retained") == 1)
+    (entry,) = server["status"]["retainedDatabases"]
+    assert (entry["name"], entry["tenant"], entry["tenantID"]) == (kept, "seabreeze", tenant_id)
     again = bring_up(own_platform)
     assert again["status"]["tenantID"] != tenant_id
     assert kept in databases(own_platform)

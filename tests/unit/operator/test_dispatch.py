@@ -6,7 +6,7 @@ from typing import Any
 
 from hoa_operator import dispatch, names
 from hoa_operator.cache import Cache, Change
-from hoa_operator.dispatch import CAPACITY, Key
+from hoa_operator.dispatch import CAPACITY, RETAINED, Key
 from hoa_operator.kinds import DEPLOYMENT, HPA, INGRESS, JOB, POD, SERVER, TENANT, TIER, Object
 from tests.unit.operator.samples import TIER_BODIES, server_body, settings, shared_app, tenant_body
 
@@ -54,6 +54,7 @@ def test_a_tenant_that_went_frees_what_others_wait_for() -> None:
         ("tenant", "b"),
         ("server", "default"),
         tuple(CAPACITY),
+        tuple(RETAINED),
     }
 
 
