@@ -49,11 +49,24 @@ def decide(world: World) -> Plan:
         return Plan()
     known = jobs(world)
     if not known:
-        return _start(world, 1)
+        return _known_to_fail(world) or _start(world, 1)
     last = known[-1]
     if _answers(world, last):
         return _record(world, last)
     return _unfinished(world, last) if last.phase in ("Running", "Deleting") else _again(world, last)
+
+
+def wanted_inputs(world: World) -> str:
+    """Return the digest of what a migration would be started with now."""
+    return inputs(desire.migration(world), desire.job_image(world))
+
+
+def _known_to_fail(world: World) -> Plan | None:
+    """Return the stop of a migration that failed for good and whose Job is cleaned away, unless something changed."""
+    failed = (world.body.get("status") or {}).get("failedMigration") or {}
+    if failed.get("inputs") != wanted_inputs(world) or world.target.identity.retry_requested:
+        return None
+    return Plan(stop=(SCHEMA_CURRENT, failed.get("reason", "MigrationFailed"), failed.get("message", "")))
 
 
 def _answers(world: World, job: JobState) -> bool:
@@ -61,7 +74,7 @@ def _answers(world: World, job: JobState) -> bool:
 
 
 def _is_outdated(world: World, job: JobState) -> bool:
-    return job.inputs != inputs(desire.migration(world), desire.job_image(world))
+    return job.inputs != wanted_inputs(world)
 
 
 def _unfinished(world: World, last: JobState) -> Plan:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hoa_operator import conditions as found
-from hoa_operator import desire, names, quantities, steps
+from hoa_operator import desire, migrating, names, quantities, steps
 from hoa_operator.tenant import format_time, parse_time
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def build(report: Report) -> Status:
     status["onboarding"] = onboarding(report)
     if world is not None:
         status |= _facts(world)
+        if report.plan is not None and not report.plan.steps and report.failure is None:
+            _set(status, "failedMigration", _failed_migration(world, report.plan))
     _set(status, "retry", _retry(report.retry))
     findings = _previous(report.before)
     findings.pop(steps.IN_SYNC, None)  # said only of a tenant that nothing is done for
@@ -111,7 +113,7 @@ def rolled_back(report: Report, hung: Mapping[str, Any], left: str | None) -> St
     base["conditions"] = _conditions(report, findings)
     base["phase"] = "Failed"
     base["onboarding"] = list(hung.get("onboarding") or ())
-    for key in ("retry", "database", "schemaRevision", "url", "tenantID"):
+    for key in ("retry", "database", "schemaRevision", "url", "tenantID", "failedMigration"):
         base.pop(key, None)
     return base
 
@@ -214,6 +216,14 @@ def _facts(world: World) -> Status:
         "appVersion": world.settings.app.version if world.revision else None,
         "database": {"server": target.server.name, "name": desire.database_name(world)} if placed else None,
     }
+
+
+def _failed_migration(world: World, plan: Plan) -> dict[str, str] | None:
+    """Return what is known to fail again as it is: the Job that showed it does not stay."""
+    if plan.stop is None or plan.stop[0] != steps.SCHEMA_CURRENT:
+        return None
+    _, reason, message = plan.stop
+    return {"inputs": migrating.wanted_inputs(world), "reason": reason, "message": message}
 
 
 def _served(report: Report) -> bool:

@@ -55,6 +55,28 @@ def test_a_final_failure_stops_and_a_person_can_ask_again(own_platform: Platform
     assert condition(body, "Stalled")["status"] == "False"
 
 
+def test_a_final_failure_is_not_tried_again_when_its_job_is_cleaned_away(
+    own_platform: Platform, job_runner: JobRunner
+) -> None:
+    platform = own_platform
+    app_available(platform.kubectl)
+    said = ERROR % ("WrongHead", "the image ends at 0001")
+    job_runner.inject(Fault(job="tenant-", namespace=platform.namespace, exit_code=2, message=said))
+    operator = platform.operator().start()
+    platform.kubectl.apply(tenant("seabreeze"))
+    platform.kubectl.wait_for("hoatenant", "seabreeze", lambda found: "failedMigration" in found.get("status", {}), 60)
+    platform.kubectl.delete("job", "tenant-seabreeze-migrate-0002")  # as its time to live does
+    settled(platform)
+    operator.kill()
+    operator.start()
+    settled(platform)
+    assert platform.kubectl.list("job", "-l", "hoaconnect.com/tenant=seabreeze") == []
+    assert refused("SchemaCurrent", "WrongHead")(platform.kubectl.get("hoatenant", "seabreeze"))
+    platform.kubectl("annotate", "hoatenant", "seabreeze", "hoaconnect.com/retry=now")
+    body = platform.kubectl.wait_for("hoatenant", "seabreeze", is_ready, 60)
+    assert "failedMigration" not in body["status"]
+
+
 def test_a_job_that_hangs_is_ended_and_tried_again(own_platform: Platform, job_runner: JobRunner) -> None:
     platform = own_platform
     app_available(platform.kubectl)

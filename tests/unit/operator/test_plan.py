@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import pytest
 
-from hoa_operator import desire, names
+from hoa_operator import desire, migrating, names
 from hoa_operator.errors import UserError, WorldError
 from hoa_operator.kinds import INGRESS, JOB, SECRET, kind_of, name_of
 from hoa_operator.manifests.secrets import Credentials
@@ -23,6 +23,7 @@ from hoa_operator.steps import (
     Register,
     SetPasswords,
 )
+from hoa_operator.tenant import parse_identity
 from hoa_operator.world import Reading, Record, World
 from tests.unit.operator.samples import (
     CREDENTIALS,
@@ -253,6 +254,22 @@ def test_a_final_failure_stops_until_something_changes() -> None:
     assert stopped.stop is not None
     assert stopped.stop[1] == "WrongHead"
     assert "the image ends at 0001" in stopped.stop[2]
+
+
+def test_a_final_failure_holds_when_its_job_is_cleaned_away() -> None:
+    base = routed()
+    failed = {
+        "inputs": migrating.wanted_inputs(base),
+        "reason": "WrongHead",
+        "message": "Job x: the image ends at 0001",
+    }
+    cleaned = replace(base, body={**base.body, "status": {"failedMigration": failed}})
+    assert plan(cleaned).steps == ()
+    assert plan(cleaned).stop == ("SchemaCurrent", "WrongHead", "Job x: the image ends at 0001")
+    newer = replace(cleaned, settings=settings(HOA_APP_IMAGE="hoa-connect/app:1.0.1"))
+    asked = parse_identity(tenant_body(meta={"annotations": {"hoaconnect.com/retry": "now"}}))
+    for changed in (newer, replace(cleaned, target=replace(cleaned.target, identity=asked))):
+        assert [name_of(applied(step)) for step in plan(changed).steps] == ["tenant-seabreeze-migrate-0002"]
 
 
 def test_another_image_replaces_a_job_that_hangs() -> None:

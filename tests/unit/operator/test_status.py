@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hoa_operator import desire, events, status, steps
+from hoa_operator import desire, events, migrating, status, steps
 from hoa_operator.errors import UserError, WorldError
 from hoa_operator.kinds import DEPLOYMENT
 from hoa_operator.plan import plan
 from hoa_operator.publish import difference
 from hoa_operator.status import Report, Retry, build
+from hoa_operator.steps import Plan
 from hoa_operator.target import Failure
 from hoa_operator.tenant import parse_identity
 from hoa_operator.world import Reading, World
@@ -95,6 +96,18 @@ def test_making_the_database_counts() -> None:
     assert status.elapsed({}, identity, NOW) == 60
     begun = build(report(world()))
     assert status.elapsed(begun, identity, NOW + timedelta(seconds=30)) == 30
+
+
+def test_a_migration_known_to_fail_is_remembered_until_something_else_is_planned() -> None:
+    stopped = Plan(stop=(steps.SCHEMA_CURRENT, "WrongHead", "the image ends at 0001"))
+    built = build(report(provisioned(), plan=stopped))
+    assert (built["failedMigration"]["reason"], built["failedMigration"]["inputs"]) == (
+        "WrongHead",
+        migrating.wanted_inputs(provisioned()),
+    )
+    assert "failedMigration" in build(report(provisioned(), built))  # a plan with steps settles nothing
+    assert "failedMigration" not in build(report(provisioned(), built, plan=Plan()))
+    assert "failedMigration" not in status.rolled_back(report(provisioned(), built, plan=stopped), built, None)
 
 
 def test_onboarding_that_is_done_stays_done() -> None:
