@@ -69,7 +69,11 @@ class Provisioner:
 
     def follow(self, plural: str, act: Callable[[Object], None]) -> None:
         """Act on every object that is there and every one that comes, for ever."""
-        argv = [*self._kubectl, "get", f"--raw=/api/v1/{plural}?watch=true&resourceVersion=0&timeoutSeconds={_WATCH_SECONDS}"]
+        argv = [
+            *self._kubectl,
+            "get",
+            f"--raw=/api/v1/{plural}?watch=true&resourceVersion=0&timeoutSeconds={_WATCH_SECONDS}",
+        ]
         while True:
             with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
                 for line in process.stdout or ():

@@ -16,7 +16,17 @@ import pykube
 
 from hack.cluster.paths import Paths
 from tests.bench.figures.audit import AuditLog
-from tests.bench.figures.fleet import NAMESPACE, Child, Fleet, Wait, is_ready, ready_after, repair_seconds, until
+from tests.bench.figures.fleet import (
+    NAMESPACE,
+    Child,
+    Fleet,
+    Wait,
+    is_ready,
+    leads_to,
+    ready_after,
+    repair_seconds,
+    until,
+)
 from tests.bench.figures.load import drive
 from tests.bench.figures.portal import Portal
 from tests.bench.figures.table import Figure, render, save
@@ -85,8 +95,8 @@ def steadiness(run: Run) -> Iterator[Figure]:
 def repairs(run: Run) -> Iterator[Figure]:
     """Every kind of child, of a tenant with capacity of its own, deleted and edited."""
     tenant = run.fleet.apply("own", placement="Dedicated", limits={"cpu": "200m", "memory": "256Mi"})
-    ready_after(tenant)
     name = f"tenant-{tenant.name}"
+    until(lambda: leads_to(run.api, name), f"{tenant.name} to be served by its own pods", Wait(limit=180))
     children = [
         Child(pykube.Ingress, name, {"spec": {"rules": [{"host": "edited.localhost"}]}}),
         Child(pykube.Deployment, name, {"spec": {"minReadySeconds": 77}}),

@@ -92,6 +92,14 @@ def is_ready(tenant: HOATenant) -> bool:
     )
 
 
+def leads_to(api: pykube.HTTPClient, name: str) -> bool:
+    """Whether the Ingress of this name leads to the Service of the same name."""
+    ingress = pykube.Ingress.objects(api).filter(namespace=NAMESPACE).get_or_none(name=name)
+    rules = ingress.obj["spec"]["rules"] if ingress else []
+    backends = {path["backend"]["service"]["name"] for rule in rules for path in rule["http"]["paths"]}
+    return backends == {name}
+
+
 def ready_after(tenant: HOATenant) -> float:
     """Seconds until the tenant is Ready, by this process's clock (the API's timestamps have whole seconds only)."""
     return until(lambda: is_ready(tenant), f"{tenant.name} to be Ready", Wait(limit=180))
