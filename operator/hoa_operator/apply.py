@@ -74,6 +74,8 @@ async def _apply(doors: Doors, subject: Subject, step: Step) -> None:
             await _database(doors, step)
         case steps.Tell(kind, reason, message):
             await _event(doors, subject, Event(kind, reason, message, once=True))
+        case steps.AdoptData() | steps.RestoreDatabase():
+            await _return(doors, step)
         case steps.ClaimDatabase() | steps.Tombstone() | steps.DropDatabase():
             await _removal(doors, step)
         case _:
@@ -120,6 +122,19 @@ async def _database(doors: Doors, step: steps.EnsureDatabase | steps.SetPassword
                 await door.ensure_settings(spec)
             case steps.SetPasswords(_, spec):
                 await door.set_passwords(spec)
+            case _:
+                assert_never(step)
+
+
+async def _return(doors: Doors, step: steps.AdoptData | steps.RestoreDatabase) -> None:
+    server = server_named(doors.sources.cache, step.server)
+    async with doors.sources.fleet.door(server) as door:
+        match step:
+            case steps.AdoptData(_, proof, identity):
+                await door.adopt(proof, identity)
+                await doors.sources.registry.adopt(proof.tenant_id, proof.uid, identity.uid, doors.epoch)
+            case steps.RestoreDatabase(_, proof):
+                await door.restore_from_tombstone(proof)
             case _:
                 assert_never(step)
 

@@ -81,7 +81,7 @@ def _tenant(change: Change, cache: Cache) -> Iterator[Call]:
     if after is None or before is None or left or _claims(before) != _claims(after):
         # What this tenant gave up may be what another was refused.
         yield from (tenant(name_of(body), urgent=False) for body in _refused(cache) if name_of(body) != change.name)
-    if after is None:
+    if after is None or before is None or placed_on(before) != placed_on(after):
         yield Call(RETAINED, delay=_GATHER)
     if _weight(before) != _weight(after):
         yield Call(CAPACITY, delay=_GATHER)

@@ -29,6 +29,8 @@ LABEL_REVISION: Final = f"{GROUP}/schema-revision"
 ANNOTATION_RETRY: Final = f"{GROUP}/retry"
 #: A person's word that a HOADatabaseServer (the value) is gone for good: deleting the tenant then leaves it alone.
 ANNOTATION_ABANDON: Final = f"{GROUP}/abandon-database-on"
+#: A tenant id: the new HOATenant takes over the data that is retained under it.
+ANNOTATION_ADOPT: Final = f"{GROUP}/adopt-tenant-id"
 #: Digest of what the operator wants an object to be; a change means "apply again", also when a field only went away.
 ANNOTATION_APPLIED: Final = f"{GROUP}/applied"
 #: Digest of what a migration Job was started with: another digest means the Job is out of date.

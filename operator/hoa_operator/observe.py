@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hoa_operator import names, servers, tiers
+from hoa_operator.adoption import retained
 from hoa_operator.errors import WorldError
 from hoa_operator.kinds import (
     CHILDREN,
@@ -71,8 +72,11 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
         spec = parse_spec(body)
         hosts = check_hosts(spec, sources.settings.route.base_domain)
         record = await read_record(sources, identity)
+        if record.row is None:
+            record = await retained(sources.registry, identity)
         around, server = await _place(sources, identity, spec, record)
-    tenant_id = record.row.tenant_id if record.row else identity.uid
+    known = record.row or record.kept
+    tenant_id = known.tenant_id if known else identity.uid
     kin = children_of(sources.cache, identity.name)
     with attributed(DATABASE_READY):
         async with sources.fleet.door(server) as door:

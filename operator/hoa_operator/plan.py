@@ -22,6 +22,7 @@ from hoa_operator.steps import (
     CREDENTIALS_READY,
     ROUTE_READY,
     AddFinalizer,
+    AdoptData,
     ApplyObject,
     DeleteObject,
     EnsureDatabase,
@@ -29,8 +30,10 @@ from hoa_operator.steps import (
     Plan,
     RecordPlacement,
     Register,
+    RestoreDatabase,
     SetPasswords,
     Step,
+    Tell,
 )
 from hoa_operator.world import RowSecrets
 
@@ -45,6 +48,8 @@ def plan(world: World) -> Plan:
     """Return the steps that can be taken on what is known now."""
     first: list[Step] = [] if world.target.identity.has_finalizer else [AddFinalizer()]
     steps = [*first, *_claim(world)]
+    if world.row is None and world.record.kept is not None:
+        return Plan((*steps, *_adoption(world, world.record.kept)))
     if world.row is None:
         return Plan((*steps, Register(_row(world))))
     check_data_is_there(world)
@@ -60,6 +65,15 @@ def plan(world: World) -> Plan:
     if not steps:
         steps += _serve(world)
     return replace(turn, steps=tuple(steps))
+
+
+def _adoption(world: World, kept: RegistryRow) -> list[Step]:
+    """Take over retained data: the tenant id stays, the owner's uid becomes this tenant's."""
+    check_data_is_there(world)
+    placement = world.record.placement
+    assert placement is not None  # noqa: S101 - retained data has its place; for the type checker
+    identity = world.database_spec(None).identity
+    return [AdoptData(placement.server_name, placement.proof(kept.uid), identity)]
 
 
 def _claim(world: World) -> list[Step]:
@@ -145,6 +159,8 @@ def _database(world: World, credentials: Credentials) -> list[Step]:
     steps: list[Step] = []
     server, spec = world.target.server.name, world.database_spec(credentials)
     placement = world.record.placement
+    if world.database.tombstone and placement is not None:
+        return [RestoreDatabase(server, placement.proof(world.target.identity.uid)), _told_restored(world)]
     differs = differences(spec, world.database)
     if differs:
         steps.append(EnsureDatabase(server, spec, differs))
@@ -157,6 +173,11 @@ def _database(world: World, credentials: Credentials) -> list[Step]:
     elif world.row is not None and world.row.database != _app_connection(world):
         steps.append(Register(_row(world)))
     return steps
+
+
+def _told_restored(world: World) -> Tell:
+    name = desire.database_name(world)
+    return Tell("Normal", "DatabaseRestored", f"database {name} on {world.target.server.name} was retained and is back")
 
 
 def _secrets(credentials: Credentials) -> RowSecrets:

@@ -185,6 +185,33 @@ class ClaimDatabase:
 
 
 @dataclass(frozen=True)
+class AdoptData:
+    """Make the new HOATenant the owner of retained data: first in Postgres, then in the registry."""
+
+    server: str
+    proof: OwnershipProof
+    identity: DatabaseIdentity
+    condition: ClassVar[str] = DATABASE_READY
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return f"take over the retained data of tenant {self.identity.tenant_id}"
+
+
+@dataclass(frozen=True)
+class RestoreDatabase:
+    """Give a retained database its name back and open it."""
+
+    server: str
+    proof: OwnershipProof
+    condition: ClassVar[str] = DATABASE_READY
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return "bring the retained database back"
+
+
+@dataclass(frozen=True)
 class Tombstone:
     """Close and keep the database."""
 
@@ -273,6 +300,8 @@ Step = (
     | ApplyObject
     | DeleteObject
     | ClaimDatabase
+    | AdoptData
+    | RestoreDatabase
     | Tombstone
     | DropDatabase
     | Tell

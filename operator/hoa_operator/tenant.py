@@ -124,6 +124,7 @@ class Identity:
     has_finalizer: bool
     retry_requested: bool
     abandoned_server: str | None = None
+    adopts: str | None = None
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -143,6 +144,7 @@ def parse_identity(body: Mapping[str, Any]) -> Identity:
         has_finalizer=names.FINALIZER in meta.get("finalizers", ()),
         retry_requested=names.ANNOTATION_RETRY in (meta.get("annotations") or {}),
         abandoned_server=(meta.get("annotations") or {}).get(names.ANNOTATION_ABANDON),
+        adopts=(meta.get("annotations") or {}).get(names.ANNOTATION_ADOPT),
     )
 
 

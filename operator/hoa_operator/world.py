@@ -33,11 +33,12 @@ class RowSecrets:
 
 @dataclass(frozen=True)
 class Record:
-    """What the registry says of the tenant."""
+    """What the registry says of the tenant. `kept` is the retained row it is about to take over, in place of its own."""
 
     row: RegistryRow | None
     placement: Placement | None
     secrets: RowSecrets | None
+    kept: RegistryRow | None = None
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,34 @@ def test_retain_keeps_the_data_closed_and_frees_the_slug(own_platform: Platform)
     assert kept in databases(own_platform)
 
 
+def test_retained_data_comes_back_to_a_new_tenant_that_asks_for_it(own_platform: Platform) -> None:
+    kubectl = own_platform.kubectl
+    app_available(kubectl)
+    own_platform.operator().start()
+    body = bring_up(own_platform)
+    tenant_id, name = body["status"]["tenantID"], body["status"]["database"]["name"]
+    with psycopg.connect(own_platform.postgres.dsn(name), autocommit=True) as connection:
+        connection.execute("CREATE TABLE public.kept AS SELECT 7 AS seven")
+    kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    bring_up(own_platform, database={"deletionPolicy": "Delete"})
+    heir = tenant("heir", slug="heir")
+    heir["metadata"]["annotations"] = {"hoaconnect.com/adopt-tenant-id": tenant_id}
+    kubectl.apply(heir)
+    refused = kubectl.wait_for(
+        "hoatenant", "heir", lambda found: condition(found, "SpecAccepted")["reason"] == "SlugTaken"
+    )
+    assert "seabreeze is in its place" in condition(refused, "SpecAccepted")["message"]
+    kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    back = kubectl.wait_for("hoatenant", "heir", is_ready, 60)
+    assert (back["status"]["tenantID"], back["status"]["database"]["name"]) == (tenant_id, name)
+    assert databases(own_platform) == {name}
+    with psycopg.connect(own_platform.postgres.dsn(name)) as connection:
+        assert connection.execute("SELECT seven FROM public.kept").fetchone() == (7,)
+    assert rows(own_platform, back["metadata"]["uid"]) == [("Active", "heir")]
+    assert "DatabaseRestored" in _events(own_platform, "heir")
+    kubectl.wait_for("hoads", "default", lambda found: "retained" not in found["status"])
+
+
 def test_a_database_that_is_not_provably_the_tenants_is_not_dropped(own_platform: Platform) -> None:
     app_available(own_platform.kubectl)
     own_platform.operator().start()

@@ -38,7 +38,12 @@ PLACED = {"database": {"server": "default"}, "tier": "small"}
 def test_a_new_tenant_calls_for_itself_the_refused_and_the_capacity() -> None:
     body = tenant("a")
     cache = cluster(body, tenant("b", **REFUSED), tenant("c", **PLACED))
-    assert called(Change(TENANT, "a", None, body), cache) == {("tenant", "a"), ("tenant", "b"), tuple(CAPACITY)}
+    assert called(Change(TENANT, "a", None, body), cache) == {
+        ("tenant", "a"),
+        ("tenant", "b"),
+        tuple(CAPACITY),
+        tuple(RETAINED),
+    }
 
 
 def test_a_status_that_changed_calls_for_nobody_else() -> None:
