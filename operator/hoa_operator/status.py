@@ -144,17 +144,6 @@ def started_at(before: Mapping[str, Any], identity: Identity) -> datetime:
     return parse_time(first["startedAt"]) if "startedAt" in first else identity.created_at
 
 
-def elapsed(before: Mapping[str, Any], identity: Identity, now: datetime) -> float:
-    """Return the seconds provisioning took so far; waiting for a turn of its migration Job is not counted."""
-    entries = {entry["step"]: entry for entry in before.get("onboarding") or ()}
-    made, run = entries.get(steps.PROVISION_DATABASE, {}), entries.get(steps.RUN_MIGRATIONS, {})
-    first = started_at(before, identity)
-    if "finishedAt" not in made:
-        return (now - first).total_seconds()
-    running = (now - parse_time(run["startedAt"])).total_seconds() if "startedAt" in run else 0.0
-    return (parse_time(made["finishedAt"]) - first).total_seconds() + running
-
-
 def condition(status: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     """Return a condition of a status."""
     return next((c for c in status.get("conditions") or () if c["type"] == name), None)

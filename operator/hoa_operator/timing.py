@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hoa_operator import status
+from hoa_operator import status, steps
+from hoa_operator.tenant import parse_time
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
     from hoa_operator.status import Report
+    from hoa_operator.tenant import Identity
+
+
+def elapsed(before: Mapping[str, Any], identity: Identity, now: datetime) -> float:
+    """Return the seconds provisioning took so far; waiting for a turn of its migration Job is not counted."""
+    entries = {entry["step"]: entry for entry in before.get("onboarding") or ()}
+    made, run = entries.get(steps.PROVISION_DATABASE, {}), entries.get(steps.RUN_MIGRATIONS, {})
+    first = status.started_at(before, identity)
+    if "finishedAt" not in made:
+        return (now - first).total_seconds()
+    running = (now - parse_time(run["startedAt"])).total_seconds() if "startedAt" in run else 0.0
+    return (parse_time(made["finishedAt"]) - first).total_seconds() + running
 
 
 def remaining(report: Report, deadline: float) -> float:
     """Return the seconds that are left of the provisioning's deadline."""
-    return deadline - status.elapsed(report.before, report.identity, report.now)
+    return deadline - elapsed(report.before, report.identity, report.now)
 
 
 def is_late(report: Report, deadline: float) -> bool:

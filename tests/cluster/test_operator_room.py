@@ -77,7 +77,9 @@ def test_a_tenant_that_waits_for_its_turn_is_not_undone(own_platform: Platform, 
     kubectl = own_platform.kubectl
     app_available(kubectl)
     job_runner.inject(Fault(job="tenant-hung", namespace=own_platform.namespace, hang=True, times=2))
-    own_platform.operator(HOA_JOB_CONCURRENCY="1", HOA_PROVISIONING_DEADLINE_SECONDS="8").start()
+    own_platform.operator(
+        HOA_JOB_CONCURRENCY="1", HOA_PROVISIONING_DEADLINE_SECONDS="8", HOA_JOB_DEADLINE_SECONDS="8"
+    ).start()
     for number in range(2):
         kubectl.apply(tenant(f"hung-{number}"))
     eventually(lambda: any("hung" in job for job in _running_jobs(own_platform)))

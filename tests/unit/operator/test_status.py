@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hoa_operator import desire, events, migrating, status, steps
+from hoa_operator import desire, events, migrating, status, steps, timing
 from hoa_operator.errors import UserError, WorldError
 from hoa_operator.kinds import DEPLOYMENT
 from hoa_operator.plan import plan
@@ -85,17 +85,17 @@ def test_waiting_for_a_turn_is_said_and_does_not_count() -> None:
     assert "startedAt" not in waits["onboarding"][2]
     identity = world().target.identity
     hours = NOW + timedelta(hours=5)
-    assert status.elapsed(waits, identity, hours) == 0
+    assert timing.elapsed(waits, identity, hours) == 0
     goes = build(report(provisioned(), waits, now=hours))
     assert goes["onboarding"][2]["startedAt"] == "2026-11-23T17:00:00Z"
-    assert status.elapsed(goes, identity, hours + timedelta(seconds=7)) == 7
+    assert timing.elapsed(goes, identity, hours + timedelta(seconds=7)) == 7
 
 
 def test_making_the_database_counts() -> None:
     identity = world().target.identity
-    assert status.elapsed({}, identity, NOW) == 60
+    assert timing.elapsed({}, identity, NOW) == 60
     begun = build(report(world()))
-    assert status.elapsed(begun, identity, NOW + timedelta(seconds=30)) == 30
+    assert timing.elapsed(begun, identity, NOW + timedelta(seconds=30)) == 30
 
 
 def test_a_migration_known_to_fail_is_remembered_until_something_else_is_planned() -> None:
