@@ -41,10 +41,10 @@ def test_a_rollout_of_the_app_fails_no_request(cluster: Cluster) -> None:
 def test_own_capacity_and_back_fails_no_request(cluster: Cluster) -> None:
     tenant = cluster.make_tenant("estate", limits={"cpu": "400m", "memory": "256Mi"})
     deployments = pykube.Deployment.objects(cluster.api).filter(namespace=NAMESPACE)
-    name = f"tenant-{tenant.name}"
+    name = f"tenant-{tenant.name}-app"
     with Visitor(cluster, tenant.name) as visitor:
         tenant.patch({"spec": {"placement": "Dedicated"}})
-        until(lambda: condition(tenant, "Ready") and _serves(cluster, name), "the tenant's own pods to serve", 180)
+        until(lambda: _serves(cluster, tenant.name, name), "the tenant's own pods to serve", 180)
         own = deployments.get(name=name)
         assert own.obj["status"]["readyReplicas"] >= 1
         before = visitor.answered
@@ -57,8 +57,8 @@ def test_own_capacity_and_back_fails_no_request(cluster: Cluster) -> None:
     cluster.remove(tenant)
 
 
-def _serves(cluster: Cluster, service: str) -> bool:
-    ingress = pykube.Ingress.objects(cluster.api).filter(namespace=NAMESPACE).get(name=service)
+def _serves(cluster: Cluster, tenant: str, service: str) -> bool:
+    ingress = pykube.Ingress.objects(cluster.api).filter(namespace=NAMESPACE).get(name=f"tenant-{tenant}")
     backends = [
         path["backend"]["service"]["name"] for rule in ingress.obj["spec"]["rules"] for path in rule["http"]["paths"]
     ]
@@ -72,10 +72,10 @@ def test_helm_test_passes() -> None:
 def test_helm_upgrade_and_rollback_fail_no_request(cluster: Cluster) -> None:
     chart = str(Paths.from_env().repository / "charts" / "hoa-connect")
     with Visitor(cluster, "pinnacle") as visitor:
-        _helm("upgrade", RELEASE, chart, "--reuse-values", "--set=app.logLevel=DEBUG", "--wait", "--timeout=300s")
-        assert "HOA_LOG_LEVEL=DEBUG" in _kubectl("set", "env", "deployment/hoa-connect-app", "--list")
+        _helm("upgrade", RELEASE, chart, "--reset-then-reuse-values", "--set=app.logLevel=debug", "--wait", "--timeout=300s")
+        assert "HOA_LOG_LEVEL=debug" in _kubectl("set", "env", "deployment/hoa-connect-app", "--list")
         _helm("rollback", RELEASE, "--wait", "--timeout=300s")
-        assert "HOA_LOG_LEVEL=DEBUG" not in _kubectl("set", "env", "deployment/hoa-connect-app", "--list")
+        assert "HOA_LOG_LEVEL=debug" not in _kubectl("set", "env", "deployment/hoa-connect-app", "--list")
     assert visitor.failures == []
     assert visitor.answered > 20
 

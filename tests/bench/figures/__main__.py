@@ -96,13 +96,15 @@ def repairs(run: Run) -> Iterator[Figure]:
     """Every kind of child, of a tenant with capacity of its own, deleted and edited."""
     tenant = run.fleet.apply("own", placement="Dedicated", limits={"cpu": "200m", "memory": "256Mi"})
     name = f"tenant-{tenant.name}"
-    until(lambda: leads_to(run.api, name), f"{tenant.name} to be served by its own pods", Wait(limit=180))
+    until(
+        lambda: leads_to(run.api, name, f"{name}-app"), f"{tenant.name} to be served by its own pods", Wait(limit=180)
+    )
     children = [
         Child(pykube.Ingress, name, {"spec": {"rules": [{"host": "edited.localhost"}]}}),
-        Child(pykube.Deployment, name, {"spec": {"minReadySeconds": 77}}),
-        Child(pykube.Service, name, {"spec": {"ports": [{"name": "http", "port": 80, "targetPort": 1}]}}),
-        Child(pykube.PodDisruptionBudget, name, {"spec": {"maxUnavailable": 2}}),
-        Child(pykube.HorizontalPodAutoscaler, name, {"spec": {"maxReplicas": 19}}),
+        Child(pykube.Deployment, f"{name}-app", {"spec": {"minReadySeconds": 77}}),
+        Child(pykube.Service, f"{name}-app", {"spec": {"ports": [{"name": "http", "port": 80, "targetPort": 1}]}}),
+        Child(pykube.PodDisruptionBudget, f"{name}-app", {"spec": {"maxUnavailable": 2}}),
+        Child(pykube.HorizontalPodAutoscaler, f"{name}-app", {"spec": {"maxReplicas": 19}}),
         Child(pykube.Secret, f"{name}-migrator", {"data": {"PGHOST": "YWx0ZXJlZA=="}}),
         # A password written into this one is taken as a wish to rotate, and the migrator's is made anew.
         Child(pykube.Secret, f"{name}-credentials", None),

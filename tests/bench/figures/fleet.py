@@ -92,12 +92,12 @@ def is_ready(tenant: HOATenant) -> bool:
     )
 
 
-def leads_to(api: pykube.HTTPClient, name: str) -> bool:
-    """Whether the Ingress of this name leads to the Service of the same name."""
+def leads_to(api: pykube.HTTPClient, name: str, service: str) -> bool:
+    """Whether the Ingress of this name leads to this Service and no other."""
     ingress = pykube.Ingress.objects(api).filter(namespace=NAMESPACE).get_or_none(name=name)
     rules = ingress.obj["spec"]["rules"] if ingress else []
     backends = {path["backend"]["service"]["name"] for rule in rules for path in rule["http"]["paths"]}
-    return backends == {name}
+    return backends == {service}
 
 
 def ready_after(tenant: HOATenant) -> float:
