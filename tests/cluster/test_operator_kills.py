@@ -158,9 +158,7 @@ def test_rollback_survives_a_kill_at_every_step(own_platform: Platform, job_runn
     platform = own_platform
     job_runner.inject(Fault(job="tenant-", namespace=platform.namespace, image_pull_error=True))
     platform.kubectl.apply(tenant("seabreeze"))
-    operator = platform.operator(
-        HOA_JOB_DEADLINE_SECONDS="6", HOA_PROVISIONING_DEADLINE_SECONDS="6", HOA_JOB_DEADLINE_SECONDS="6"
-    )
+    operator = platform.operator(HOA_JOB_DEADLINE_SECONDS="6", HOA_PROVISIONING_DEADLINE_SECONDS="6")
     kill_after(operator, 8)
     uid = platform.kubectl.get("hoatenant", "seabreeze")["metadata"]["uid"]
 
