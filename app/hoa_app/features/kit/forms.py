@@ -1,11 +1,12 @@
 """What a person typed, read once at the edge: trimmed values, and one message per field that cannot be taken."""
 
+import json
 import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from uuid import UUID
+from uuid import UUID, uuid5
 from zoneinfo import available_timezones
 
 EMAIL = re.compile(r"[^\s@<>(),;:\"\[\]\\]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\.[A-Za-z]{2,}\Z")
@@ -123,6 +124,11 @@ class FormReader:
         elif len(text) > limit:
             self.errors.setdefault(name, f"At most {limit:,} characters fit into {label}; this is {len(text):,}.")
         return text
+
+
+def content_key(key: UUID | None, *content: str | None) -> UUID | None:
+    """The key of what was sent with a form: the same form with other words is something else, not a repeat."""
+    return uuid5(key, json.dumps(content)) if key else None
 
 
 def checked_day(day: date) -> date:

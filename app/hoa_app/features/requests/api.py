@@ -20,7 +20,7 @@ from hoa_app.web import services
 
 
 class RequestBody(msgspec.Struct, frozen=True, rename="camel"):
-    """A request as a program files it; ``submissionKey``, if given, makes sending it twice file one."""
+    """A request as a program files it; ``submissionKey``, if given, makes sending the same twice file one."""
 
     category: Category
     title: str
@@ -116,11 +116,12 @@ async def list_requests(ctx: ApiContext, _: Any, params: Params) -> Listing[Requ
 async def create_request(ctx: ApiContext, body: RequestBody, _: Params) -> Request:
     """A new request, without photos."""
     form = NewRequest.read(fields(body))
-    async with ctx.db.transaction() as tx:
-        again = await service.submitted_before(tx, ctx.actor, form.submission_key)
-        if again is not None:
-            return await service.get(tx, ctx.actor, again)
-        return await service.file(tx, ctx.actor, service.new_id(), form, [])
+    try:
+        async with ctx.db.transaction() as tx:
+            return await service.file(tx, ctx.actor, service.new_id(), form, [])
+    except service.AlreadyFiledError as first:
+        async with ctx.db.transaction(readonly=True) as tx:
+            return await service.get(tx, ctx.actor, first.request_id)
 
 
 @operation("GET", "/requests/{id:uuid}", "Read a request", response=StoryAnswer, permission="requests:read")

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from hoa_app.features.kit.answers import Rejected
-from hoa_app.features.kit.forms import FormReader
+from hoa_app.features.kit.forms import FormReader, content_key
 from hoa_app.features.requests.workflow import CATEGORIES, Category, State
 
 Visibility = Literal["Public", "Internal"]
@@ -113,7 +113,9 @@ class NewRequest:
         key = reader.identifier("submission_key", "the form")
         if reader.errors:
             raise Rejected(reader.errors)
-        return cls(Category(category), title, description, unit_id, person_id, key)
+        about = (str(unit_id or ""), str(person_id or ""))
+        once = content_key(key, category, title, description, *about)
+        return cls(Category(category), title, description, unit_id, person_id, once)
 
 
 @dataclass(frozen=True)
@@ -140,4 +142,5 @@ class Reply:
         key = reader.identifier("submission_key", "the form")
         if reader.errors:
             raise Rejected(reader.errors)
-        return cls(body, visibility, State(wanted) if wanted else None, reader.number("version", 0), key)
+        once = content_key(key, body, visibility)
+        return cls(body, visibility, State(wanted) if wanted else None, reader.number("version", 0), once)

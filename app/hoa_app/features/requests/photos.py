@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import PurePath
 
 MAX_PHOTOS = 5
@@ -41,6 +42,11 @@ class Photo:
     filename: str
     kind: PhotoKind
     data: bytes
+
+    @property
+    def digest(self) -> str:
+        """What tells it from another photo."""
+        return sha256(self.data).hexdigest()
 
 
 def checked_kind(filename: str, claimed: str, data: bytes) -> PhotoKind:

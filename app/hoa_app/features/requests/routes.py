@@ -1,6 +1,6 @@
 """Pages of requests: the list, filing one, its story, answering it, and its photos."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 from hoa_app.features.communities import service as communities
 from hoa_app.features.kit.answers import Rejected, Stale
-from hoa_app.features.kit.forms import FormReader, one_line
+from hoa_app.features.kit.forms import FormReader, content_key, one_line
 from hoa_app.features.kit.pages import actor_of, database, page, path_id, query_id, submitted, with_files
 from hoa_app.features.kit.paging import PAGE
 from hoa_app.features.kit.profile import time_zone
@@ -122,18 +122,23 @@ async def create(request: Request) -> Response:
 
 async def _filed(request: Request, form: NewRequest, photos: list[Photo]) -> Response:
     actor, db = actor_of(request), database(request)
+    if photos:
+        form = replace(form, submission_key=content_key(form.submission_key, *(photo.digest for photo in photos)))
     async with db.transaction(readonly=True) as tx:
-        again = await service.submitted_before(tx, actor, form.submission_key)
-        if photos:
+        again = await service.submitted_before(tx, actor, form)
+        if photos and again is None:
             check_room(request.state.tenant, await service.stored_bytes(tx), photos)
     if again is not None:
-        return redirect(request, f"/requests/{again}")
+        return redirect(request, f"/requests/{again}", "This request was sent already.", "info")
     request_id = service.new_id()
-    async with (
-        stored(services(request).storage, request.state.tenant, request_id, photos) as kept,
-        db.transaction() as tx,
-    ):
-        made = await service.file(tx, actor, request_id, form, kept)
+    try:
+        async with (
+            stored(services(request).storage, request.state.tenant, request_id, photos) as kept,
+            db.transaction() as tx,
+        ):
+            made = await service.file(tx, actor, request_id, form, kept)
+    except service.AlreadyFiledError as first:
+        return redirect(request, f"/requests/{first.request_id}", "Sent. You will hear from us by mail.")
     return redirect(
         request, f"/requests/{made.id}", f"Sent. This is request #{made.number}; you will hear from us by mail."
     )

@@ -95,16 +95,31 @@ async def story(tx: Tx, actor: Actor, request_id: UUID) -> Story:
     )
 
 
-async def submitted_before(tx: Tx, actor: Actor, key: UUID | None) -> UUID | None:
-    """The request that the same form filed already, if it was sent twice."""
+async def submitted_before(tx: Tx, actor: Actor, form: NewRequest) -> UUID | None:
+    """The request that the same words of the same form filed already."""
+    key = form.submission_key
     return None if key is None else await store.by_submission(tx, actor.user_id, key)
 
 
+class AlreadyFiledError(Exception):
+    """The same form was sent twice at once, and the other one came first."""
+
+    def __init__(self, request_id: UUID) -> None:
+        super().__init__(str(request_id))
+        self.request_id = request_id
+
+
 async def file(tx: Tx, actor: Actor, request_id: UUID, form: NewRequest, photos: list[PhotoInfo]) -> Request:
-    """A new request. Its photos are in the storage already, under keys that name ``request_id``."""
+    """A new request; AlreadyFiledError names the one that the same form filed a moment ago.
+
+    Its photos are in the storage already, under keys that name ``request_id``.
+    """
     checked = await _placed(tx, actor, form)
     if not await store.insert(tx, request_id, actor.user_id, checked):
-        raise Problem(409, "Already sent", "This request was filed a moment ago.")
+        first = await submitted_before(tx, actor, form)
+        if first is None:
+            raise Problem(409, "Already sent", "This request was filed a moment ago. Look for it in the list.")
+        raise AlreadyFiledError(first)
     for photo in photos:
         await store.insert_photo(tx, request_id, photo, actor.user_id)
     await store.insert_event(tx, request_id, actor.user_id, "Submitted", {"photos": len(photos)})
