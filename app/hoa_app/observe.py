@@ -32,6 +32,8 @@ SECURE_HEADERS = (
 )
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 QUIET = frozenset({"/livez", "/readyz"})
+# Links of invitations and resets carry a secret in the path. It is never written down, whether a route matched or not.
+SECRET_LINK = re.compile(r"/(invitation|reset-password)/.+", re.IGNORECASE | re.DOTALL)
 
 log = get_logger()
 
@@ -117,13 +119,17 @@ class Observe:
             tenant=tenant_id,
             method=scope["method"],
             route=route,
-            # Links of invitations and resets carry a secret in the path: it is never written down.
-            path=route if "{token}" in route else scope["path"][:200],
+            path=without_secret(scope["path"])[:200],
             status=status,
             ms=round(seconds * 1000, 1),
             ip=state["client_ip"],
             user=str(actor.user_id) if actor else None,
         )
+
+
+def without_secret(path: str) -> str:
+    """A path as it may be logged."""
+    return SECRET_LINK.sub(r"/\1/...", path)
 
 
 def _number() -> str:
