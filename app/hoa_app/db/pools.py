@@ -209,6 +209,8 @@ class Pools:
         async def check(connection: TenantConnection) -> None:
             """Without a round trip: a server that went away has closed the socket, and reading it says so."""
             try:
+                # Twice: the first takes what the server said in the end, the second finds that there is no more.
+                connection.pgconn.consume_input()
                 connection.pgconn.consume_input()
             except psycopg.OperationalError:
                 # The others went with it: replaced now, they do not fail one request each.
