@@ -1,13 +1,15 @@
-"""A platform without its operator: a registry and tenant databases laid out as docs/contract.md says, in a real Postgres."""
+"""A platform without Kubernetes: a registry and tenant databases as the operator's own code makes them, in a real Postgres."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
 import secrets
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,31 +23,20 @@ from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
 from hoa_app import migrate
+from hoa_operator import registry_setup
+from hoa_operator.postgres import AdminLogin, DatabaseIdentity, DatabaseSpec, PostgresServer, ServerAddress
+from hoa_operator.registry_setup import ConnectionDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
 
     from tests.fix_postgres import PostgresAccess
 
 ROOT = Path(__file__).resolve().parents[3]
 
-REGISTRY_SCHEMA = """
-CREATE TABLE tenants (
-    tenant_id uuid PRIMARY KEY, uid uuid UNIQUE NOT NULL, namespace text NOT NULL, name text NOT NULL,
-    slug text NOT NULL, hosts text[] NOT NULL, display_name text NOT NULL, state text NOT NULL,
-    placement text NOT NULL, tier text NOT NULL, limits jsonb NOT NULL, branding jsonb NOT NULL,
-    database jsonb NOT NULL, sealed_password bytea NOT NULL, sealed_signing_keys bytea NOT NULL,
-    schema_revision text, updated_at timestamptz NOT NULL DEFAULT now()
-);
-CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM pg_notify('hoa_tenants', coalesce(NEW.tenant_id, OLD.tenant_id)::text);
-    RETURN NULL;
-END $$;
-CREATE TRIGGER tell AFTER INSERT OR UPDATE OR DELETE ON tenants FOR EACH ROW EXECUTE FUNCTION tell();
-"""
+IDENTITY = "app-tests"
 ROLES = ("owner", "migrator", "writer", "app")
-LIMITS = {
+LIMITS: dict[str, Any] = {
     "requestsPerSecond": 1000,
     "concurrentRequests": 100,
     "databaseConnections": 10,
@@ -97,10 +88,7 @@ class MadeTenant:
 
     def set_state(self, state: str) -> None:
         """Change the tenant's state as the operator would: in the database first."""
-        word = "REVOKE {} FROM {}" if state == "ReadOnly" else "GRANT {} TO {}"
-        writer, app = (sql.Identifier(f"{self.prefix}_{role}") for role in ("writer", "app"))
-        with psycopg.connect(self.platform.access.dsn(), autocommit=True) as connection:
-            connection.execute(sql.SQL(word).format(writer, app))
+        self.platform.make_database(self, read_only=state == "ReadOnly")
         self.update(state=state)
 
     def update(self, **columns: Any) -> None:
@@ -111,6 +99,12 @@ class MadeTenant:
         values = [Jsonb(value) if isinstance(value, dict) else value for value in columns.values()]
         with psycopg.connect(self.platform.access.dsn(self.platform.registry), autocommit=True) as connection:
             connection.execute(sql.SQL("UPDATE tenants SET {} WHERE tenant_id = %s").format(sets), [*values, self.id])
+
+
+def by_the_operator(work: Coroutine[Any, Any, Any]) -> None:
+    """Run what is the operator's part to its end, apart from any loop of the test."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
 
 
 def new_key() -> dict[str, str]:
@@ -136,29 +130,26 @@ class Platform:
         self._make_registry()
 
     def _make_registry(self) -> None:
-        with psycopg.connect(self.access.dsn(), autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
-                    sql.Identifier(self.reader), sql.Literal(self.reader_password)
-                )
-            )
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.registry)))
-        with psycopg.connect(self.access.dsn(self.registry), autocommit=True) as connection:
-            connection.execute(REGISTRY_SCHEMA)
-            connection.execute(sql.SQL("GRANT SELECT ON tenants TO {}").format(sql.Identifier(self.reader)))
-        directory = self.registry_dir
-        directory.mkdir(parents=True)
+        """Have the operator set the registry up: its database, the reader's role, its migrations."""
+        admin = self.folder / "registry-admin"
+        self._write(admin, self.access.username, self.access.password)
+        self._write(self.registry_dir, self.reader, self.reader_password)
+        directories = (ConnectionDirectory.read(admin), ConnectionDirectory.read(self.registry_dir))
+        by_the_operator(registry_setup.set_up(*directories, IDENTITY, self.registry))
+        self.sealing_keys_file.write_bytes(self.sealing_key)
+
+    def _write(self, directory: Path, username: str, password: str) -> None:
         values = {
             "host": self.access.host,
             "port": str(self.access.port),
             "dbname": self.registry,
-            "username": self.reader,
-            "password": self.reader_password,
+            "username": username,
+            "password": password,
             "sslmode": "prefer",
         }
+        directory.mkdir(parents=True)
         for name, value in values.items():
             (directory / name).write_text(value)
-        self.sealing_keys_file.write_bytes(self.sealing_key)
 
     @property
     def registry_dir(self) -> Path:
@@ -180,7 +171,7 @@ class Platform:
         }
 
     def make_tenant(self, slug: str, *, state: str = "Active", limits: dict[str, Any] | None = None) -> MadeTenant:
-        """Database, three roles, migration Job, registry row: what the operator does, in its order."""
+        """Roles and database, migration Job, registry row: what the operator does, in its order."""
         tenant = MadeTenant(self, slug, uuid4())
         tenant.admin_email = f"owner@{slug}.example"
         self.make_database(tenant)
@@ -190,29 +181,24 @@ class Platform:
         self.tenants.append(tenant)
         return tenant
 
-    def make_database(self, tenant: MadeTenant) -> None:
-        owner, migrator, writer, app = (sql.Identifier(f"{tenant.prefix}_{role}") for role in ROLES)
-        database = sql.Identifier(tenant.prefix)
-        setting = sql.Literal(str(tenant.id))
-        with psycopg.connect(self.access.dsn(), autocommit=True) as connection:
-            for statement in (
-                sql.SQL("CREATE ROLE {} NOLOGIN").format(owner),
-                sql.SQL("CREATE ROLE {} LOGIN NOINHERIT PASSWORD {}").format(
-                    migrator, sql.Literal(tenant.migrator_password)
-                ),
-                sql.SQL("GRANT {} TO {}").format(owner, migrator),
-                sql.SQL("CREATE ROLE {} NOLOGIN").format(writer),
-                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(app, sql.Literal(tenant.app_password)),
-                sql.SQL("GRANT {} TO {}").format(writer, app),
-                sql.SQL("CREATE DATABASE {} OWNER {}").format(database, owner),
-                sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(database),
-                sql.SQL("GRANT CONNECT ON DATABASE {} TO {}, {}").format(database, migrator, app),
-                *(
-                    sql.SQL("ALTER ROLE {} IN DATABASE {} SET app.current_tenant = {}").format(role, database, setting)
-                    for role in (migrator, app)
-                ),
-            ):
-                connection.execute(statement)
+    def make_database(self, tenant: MadeTenant, *, read_only: bool = False) -> None:
+        """Have the operator make the tenant's roles and database, or bring them to another state."""
+        by_the_operator(self._ensure(tenant, read_only=read_only))
+
+    async def _ensure(self, tenant: MadeTenant, *, read_only: bool) -> None:
+        address = ServerAddress(self.access.host, self.access.port)
+        login = AdminLogin(address, self.access.username, self.access.password)
+        door = PostgresServer(login, identity=IDENTITY, installation=self.registry)
+        spec = DatabaseSpec(
+            identity=DatabaseIdentity(tenant.id, tenant.id, self.registry),
+            connection_limit=LIMITS["databaseConnections"],
+            statement_timeout_ms=LIMITS["statementTimeoutMs"],
+            read_only=read_only,
+            app_password=tenant.app_password,
+            migrator_password=tenant.migrator_password,
+        )
+        await door.ensure(spec)
+        await door.close()
 
     def job_environment(self, tenant: MadeTenant, **more: str) -> dict[str, str]:
         return {
@@ -227,6 +213,7 @@ class Platform:
             "HOA_OWNER_ROLE": f"{tenant.prefix}_owner",
             "HOA_APP_ROLE": f"{tenant.prefix}_app",
             "HOA_WRITER_ROLE": f"{tenant.prefix}_writer",
+            # Not the migrator, as the operator says, but the superuser: so the tests may look and act for the tenant.
             "HOA_USAGE_ROLE": self.access.username,
             "HOA_TENANT_ID": str(tenant.id),
             "HOA_TARGET_REVISION": migrate.known_revisions()[-1],

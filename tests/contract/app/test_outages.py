@@ -118,7 +118,10 @@ async def test_the_database_restarts(own_platform: Platform, own_postgres: Postg
 
         assert await asyncio.gather(*(ask() for _ in range(4))) == [404] * 4
         await asyncio.to_thread(own_postgres.stop)
-        assert await ask() == 503
+        deadline = time.monotonic() + 20
+        while (status := await ask()) == 404:  # a backend may outlive the postmaster for a moment
+            assert time.monotonic() < deadline
+        assert status == 503
         health = await site.client("pod.address").get("/health")
         assert health.status_code == 503
         assert tenant.slug not in health.text
@@ -137,7 +140,9 @@ async def test_what_takes_too_long_is_stopped(platform: Platform) -> None:
     async with serving(platform) as site:
         with tenant.as_admin() as connection:
             connection.execute(
-                sql.SQL("ALTER ROLE {} SET statement_timeout = '50ms'").format(sql.Identifier(f"{tenant.prefix}_app"))
+                sql.SQL("ALTER ROLE {} IN DATABASE {} SET statement_timeout = '50ms'").format(
+                    sql.Identifier(f"{tenant.prefix}_app"), sql.Identifier(tenant.prefix)
+                )
             )
         async with database(site, tenant).transaction(readonly=True) as tx:
             with pytest.raises(psycopg.errors.QueryCanceled):
