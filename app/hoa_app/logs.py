@@ -14,7 +14,7 @@ Log = structlog.typing.FilteringBoundLogger
 
 
 def configure_logging(level: str, component: str, version: str) -> None:
-    """Set the process up once, before anything is logged."""
+    """Set the process up once, before anything is logged; `level` is debug, info, warning or error."""
 
     def identify(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         event["component"] = component
@@ -46,7 +46,7 @@ def configure_logging(level: str, component: str, version: str) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING if level == "INFO" else level)
+    root.setLevel(logging.WARNING if level == "info" else level.upper())
     # The pools tell a failed connection at every attempt; Pools says it once with the tenant beside it.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -44,7 +44,7 @@ class Settings:
     pool_tenant_share: float = 0.5
     only_tenant: str | None = None
     app_version: str = "dev"
-    log_level: str = "INFO"
+    log_level: str = "info"
     host: str = "0.0.0.0"  # noqa: S104 - a pod listens on its own address; the NetworkPolicy says who may reach it
     port: int = 8000
     metrics_port: int = 9090
@@ -82,7 +82,7 @@ class Settings:
             pool_tenant_share=read.number("HOA_POOL_TENANT_SHARE", 0.5, low=0.01),
             only_tenant=read.text("HOA_ONLY_TENANT", "") or None,
             app_version=read.text("HOA_APP_VERSION", "dev"),
-            log_level=read.choice("HOA_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
+            log_level=read.choice("HOA_LOG_LEVEL", "info", ("debug", "info", "warning", "error"), str.lower),
             host=read.text("HOA_HOST", "0.0.0.0"),  # noqa: S104 - as above
             port=read.integer("HOA_PORT", 8000, low=0, high=65535),
             metrics_port=read.integer("HOA_METRICS_PORT", 9090, low=0, high=65535),
@@ -134,8 +134,8 @@ class _Reader:
             raise SettingsError(f"{name} is not set")
         return value
 
-    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
-        value = self.text(name, default)
+    def choice(self, name: str, default: str, allowed: tuple[str, ...], spelling: Callable[[str], str] = str) -> str:
+        value = spelling(self.text(name, default))
         if value not in allowed:
             raise SettingsError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
         return value

@@ -110,14 +110,10 @@ class Settings:
             sealing_keys_file=read.value("HOA_SEALING_KEYS_FILE", Path),
             app=_app(read, release),
             route=_route(read),
-            capacity=CapacitySettings(
-                minimum=read.value("HOA_HPA_MIN", _positive, 2),
-                maximum=read.value("HOA_HPA_MAX", _positive, 20),
-                cpu_overcommit=read.value("HOA_CPU_OVERCOMMIT", _positive_float, 0.5),
-            ),
+            capacity=_capacity(read),
             timing=_timing(read),
             lease_name=read.text("HOA_LEASE_NAME", f"{release}-operator"),
-            log_level=read.choice("HOA_LOG_LEVEL", ("debug", "info", "warning", "error"), "info"),
+            log_level=read.choice("HOA_LOG_LEVEL", ("debug", "info", "warning", "error"), "info", str.lower),
             metrics_port=read.value("HOA_METRICS_PORT", _port, 9090),
             probe_port=read.value("HOA_PROBE_PORT", _port, 8080),
             bind_address=read.text("HOA_BIND_ADDRESS", "0.0.0.0"),  # noqa: S104 - probes and scrapes come from outside the pod
@@ -148,8 +144,19 @@ def _route(read: _Reader) -> RouteSettings:
     )
 
 
+def _capacity(read: _Reader) -> CapacitySettings:
+    capacity = CapacitySettings(
+        minimum=read.value("HOA_HPA_MIN", _positive, 2),
+        maximum=read.value("HOA_HPA_MAX", _positive, 20),
+        cpu_overcommit=read.value("HOA_CPU_OVERCOMMIT", _positive_float, 0.5),
+    )
+    if capacity.minimum > capacity.maximum:
+        read.refuse(f"HOA_HPA_MIN: {capacity.minimum} is above HOA_HPA_MAX, {capacity.maximum}")
+    return capacity
+
+
 def _timing(read: _Reader) -> Timing:
-    return Timing(
+    timing = Timing(
         provisioning_deadline=read.value("HOA_PROVISIONING_DEADLINE_SECONDS", _positive_float, 600.0),
         job_deadline=read.value("HOA_JOB_DEADLINE_SECONDS", _positive, 300),
         job_ttl=read.value("HOA_JOB_TTL_SECONDS", _positive, 3600),
@@ -157,6 +164,12 @@ def _timing(read: _Reader) -> Timing:
         resync=read.value("HOA_RESYNC_SECONDS", _positive_float, 300.0),
         concurrency=read.value("HOA_CONCURRENCY", _positive, 16),
     )
+    if timing.job_deadline > timing.provisioning_deadline:
+        read.refuse(
+            f"HOA_JOB_DEADLINE_SECONDS: {timing.job_deadline} is above HOA_PROVISIONING_DEADLINE_SECONDS,"
+            f" {timing.provisioning_deadline:.0f}: a new tenant would be rolled back while its migration still runs"
+        )
+    return timing
 
 
 class _Reader:
@@ -169,8 +182,8 @@ class _Reader:
     def text(self, name: str, default: str | None = None) -> str:
         return self.value(name, str, default if default is None else str(default)) or ""
 
-    def choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
-        found = self._environ.get(name) or default
+    def choice(self, name: str, allowed: tuple[str, ...], default: str, spelling: Callable[[str], str] = str) -> str:
+        found = spelling(self._environ.get(name) or default)
         if found not in allowed:
             self._wrong.append(f"{name}: {found!r} is not one of {', '.join(allowed)}")
         return found
@@ -185,6 +198,9 @@ class _Reader:
         elif name in _REQUIRED:
             self._wrong.append(f"{name}: required, but not set")
         return default  # type: ignore[return-value]  # unusable only if finish() raises
+
+    def refuse(self, what: str) -> None:
+        self._wrong.append(what)
 
     def finish(self) -> None:
         if self._wrong:

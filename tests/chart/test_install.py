@@ -117,6 +117,8 @@ def test_an_installation_brings_what_the_next_command_needs(installation: Instal
     kubectl = installation.kubectl
     assert "get hoat -w" in notes
     assert f"kubectl -n {kubectl.namespace} apply -f -" in notes
+    assert " --reset-then-reuse-values --set mail.smtpUrl=" in notes
+    assert "put its addresses into networkPolicies.postgresCIDRs" in notes
     assert (
         sorted(item["metadata"]["name"] for item in kubectl.list("secret", "--field-selector=type!=helm.sh/release.v1"))
         == MADE_SECRETS

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.chart.conftest import COMBINATIONS
+from tests.chart.conftest import COMBINATIONS, DOMAIN
 from tests.chart.pods import PodTemplate, of_kind, pods, selects
 
 if TYPE_CHECKING:
     from tests.chart.conftest import Rendered
+    from tests.cluster.helm import Helm
 
 Json = dict[str, Any]
 INSTANCE = {"app.kubernetes.io/name": "hoa-connect", "app.kubernetes.io/instance": "hoa-connect"}
@@ -108,6 +109,19 @@ def test_the_doors_of_an_installation_on_services_elsewhere(combinations: dict[s
     assert doors(objects, "migration", "egress") == DNS | {door for door in services if door[0] == "198.51.100.0/24"}
     assert doors(objects, "operator", "egress") >= {("10.96.0.1/32", "TCP", 443)}
     assert policies_for(objects, "postgres") == policies_for(objects, "nothing")
+
+
+def test_an_object_store_on_another_port(renderer: Helm) -> None:
+    store = {"files": {"url": "s3://bucket"}, "networkPolicies": {"storagePorts": [443, 9000]}}
+    opened = doors(renderer.render({**DOMAIN, **store}), "app", "egress")
+    assert opened >= ANY_443 | {("0.0.0.0/0", "TCP", 9000), ("::/0", "TCP", 9000)}
+
+
+def test_a_second_postgres_is_reached_once_it_is_named(renderer: Helm, default_objects: Rendered) -> None:
+    second = ("198.51.100.7/32", "TCP", 5432)
+    objects = renderer.render({**DOMAIN, "networkPolicies": {"postgresCIDRs": ["198.51.100.7/32"]}})
+    for component in ("operator", "app", "tenant", "worker", "migration"):
+        assert doors(objects, component, "egress") == doors(default_objects, component, "egress") | {second}
 
 
 def test_mail_opens_its_own_port_only(combinations: dict[str, Rendered]) -> None:

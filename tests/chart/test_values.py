@@ -13,6 +13,7 @@ from hoa_operator.settings import Settings as OperatorSettings
 from tests.chart.conftest import COMBINATIONS, DOMAIN
 from tests.chart.pods import environment, of_kind
 from tests.cluster.helm import CHART, Helm, HelmError, one
+from tests.programs import REPOSITORY
 
 if TYPE_CHECKING:
     from tests.chart.conftest import Rendered
@@ -41,10 +42,23 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "an unknown scheme": ({"ingress": {"scheme": "ftp"}}, "at '/ingress/scheme': value must be one of 'http', 'https'"),
     "a base domain with a scheme": ({"ingress": {"baseDomain": "https://x"}}, "at '/ingress/baseDomain'"),
     "no replicas": ({"app": {"replicas": 0}}, "at '/app/replicas': minimum: got 0, want 1"),
-    "a revision that YAML made a number": (
-        {"app": {"schemaRevision": 2}},
-        "at '/app/schemaRevision': got number, want string",
+    "a value of an older chart": (
+        {"app": {"schemaRevision": "0001"}},
+        "at '/app': additional properties 'schemaRevision' not allowed",
     ),
+    "a value that is null": (
+        {"operator": {"jobConcurrency": None}},
+        "at '/operator': missing property 'jobConcurrency'",
+    ),
+    "fewer pods at most than at least": (
+        {"app": {"autoscaling": {"minReplicas": 9, "maxReplicas": 3}}},
+        "app.autoscaling.minReplicas is 9, above app.autoscaling.maxReplicas, which is 3",
+    ),
+    "a migration that outlasts the provisioning": (
+        {"operator": {"jobDeadlineSeconds": 900}},
+        "operator.jobDeadlineSeconds is 900, above operator.provisioningDeadlineSeconds, which is 600",
+    ),
+    "a log level in capitals": ({"app": {"logLevel": "INFO"}}, "at '/app/logLevel': value must be one of 'debug'"),
     "a mail password in the URL": ({"mail": {"smtpUrl": "smtp://a:secret@mail.example"}}, "at '/mail/smtpUrl'"),
     "files in a relative folder": ({"files": {"url": "file://files"}}, "at '/files/url'"),
     "an unknown pull policy": ({"image": {"pullPolicy": "Sometimes"}}, "at '/image/pullPolicy'"),
@@ -70,7 +84,8 @@ def test_the_schema_refuses_unknown_names_everywhere() -> None:
     assert all(item["additionalProperties"] is False for item in objects)
 
 
-def test_the_schema_knows_every_value_and_no_other() -> None:
+def test_the_schema_knows_every_value_and_no_other_and_asks_for_all_but_null() -> None:
+    """What `--reuse-values` leaves out of a newer chart's values is refused, as is a null, which takes a value away."""
     schema = json.loads((CHART / "values.schema.json").read_text())
     values = yaml.safe_load((CHART / "values.yaml").read_text())
 
@@ -79,6 +94,8 @@ def test_the_schema_knows_every_value_and_no_other() -> None:
         if "properties" not in part:
             return
         assert set(value) == set(part["properties"]) - {"global"}, path
+        if not path.endswith("/resources"):
+            assert set(part["required"]) == {name for name, child in value.items() if child is not None}, path
         for name, child in value.items():
             if isinstance(child, dict):
                 compare(f"{path}/{name}", child, part["properties"][name])
@@ -143,6 +160,12 @@ def test_the_operator_understands_its_environment(rendered: Rendered) -> None:
     assert settings.release == "hoa-connect"
     assert settings.capacity.minimum == 2
     assert settings.capacity.maximum == 20
+    assert settings.app.schema_revision == newest_revision()
+
+
+def newest_revision() -> str:
+    """The revision of the tenants' schema that the app's migrations lead to."""
+    return max(file.name[:4] for file in (REPOSITORY / "app/hoa_app/migrations/versions").glob("[0-9]*.py"))
 
 
 @pytest.mark.parametrize("deployment", ["hoa-connect-app", "hoa-connect-worker"])

@@ -72,7 +72,15 @@ def test_helm_test_passes() -> None:
 def test_helm_upgrade_and_rollback_fail_no_request(cluster: Cluster) -> None:
     chart = str(Paths.from_env().repository / "charts" / "hoa-connect")
     with Visitor(cluster, "pinnacle") as visitor:
-        _helm("upgrade", RELEASE, chart, "--reset-then-reuse-values", "--set=app.logLevel=debug", "--wait", "--timeout=300s")
+        _helm(
+            "upgrade",
+            RELEASE,
+            chart,
+            "--reset-then-reuse-values",
+            "--set=app.logLevel=debug",
+            "--wait",
+            "--timeout=300s",
+        )
         assert "HOA_LOG_LEVEL=debug" in _kubectl("set", "env", "deployment/hoa-connect-app", "--list")
         _helm("rollback", RELEASE, "--wait", "--timeout=300s")
         assert "HOA_LOG_LEVEL=debug" not in _kubectl("set", "env", "deployment/hoa-connect-app", "--list")

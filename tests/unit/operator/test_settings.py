@@ -33,6 +33,31 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"HOA_JOB_DEADLINE_SECONDS": "601"},
+            "HOA_JOB_DEADLINE_SECONDS: 601 is above HOA_PROVISIONING_DEADLINE_SECONDS, 600",
+        ),
+        ({"HOA_HPA_MIN": "9", "HOA_HPA_MAX": "3"}, "HOA_HPA_MIN: 9 is above HOA_HPA_MAX, 3"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(changes: dict[str, str], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        settings(**changes)
+
+
+def test_equal_bounds_are_no_contradiction() -> None:
+    read = settings(HOA_JOB_DEADLINE_SECONDS="600", HOA_HPA_MIN="4", HOA_HPA_MAX="4")
+    assert (read.timing.job_deadline, read.capacity.minimum) == (600, 4)
+
+
+@pytest.mark.parametrize("written", ["debug", "DEBUG"])
+def test_a_log_level_may_be_written_either_way(written: str) -> None:
+    assert settings(HOA_LOG_LEVEL=written).log_level == "debug"
+
+
+@pytest.mark.parametrize(
     ("scheme", "port", "url"),
     [
         ("http", "", "http://sea.test"),

@@ -73,7 +73,7 @@
 - to:
     {{- include "hoa.cidrs" .Values.networkPolicies.storageCIDRs | trim | nindent 4 }}
   ports:
-    - {protocol: TCP, port: 443}
+    {{- include "hoa.tcp" .Values.networkPolicies.storagePorts | trim | nindent 4 }}
 {{- end }}
 {{- end }}
 
