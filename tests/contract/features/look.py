@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 PORT = 8123
 SCREENS = {"phone": ViewportSize(width=390, height=844), "desktop": ViewportSize(width=1280, height=800)}
+CUT_OFF = """[...document.querySelectorAll("main *")].filter((one) => one.clientWidth && one.scrollWidth > one.clientWidth + 1
+  && getComputedStyle(one).overflowX !== "visible" && !one.matches(".visually-hidden, thead, .tabs, input"))
+  .map((one) => one.className + " " + one.textContent.trim().slice(0, 40))"""
 FIRST_DAY = [
     *(("owner", path, "first" + path.replace("/", "-").rstrip("-")) for path in ("/", "/people", "/communities")),
     *(
@@ -96,6 +99,8 @@ async def shot(  # noqa: PLR0917 - a picture has that many sides
     await page.wait_for_load_state("networkidle")
     if await page.evaluate("document.documentElement.scrollWidth") > size["width"]:
         sys.stdout.write(f"{file.stem}: wider than the screen\n")
+    for cut in await page.evaluate(CUT_OFF):
+        sys.stdout.write(f"{file.stem}: does not fit: {cut}\n")
     await page.screenshot(path=file, full_page=True)
     await context.close()
 

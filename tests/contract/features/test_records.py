@@ -12,7 +12,7 @@ import pytest
 
 from hoa_app.features.kit.moments import today
 from tests.contract.app.browser import PASSWORD
-from tests.contract.features.office import id_of, shown
+from tests.contract.features.office import hidden, id_of, shown
 
 if TYPE_CHECKING:
     from tests.contract.features.office import Office
@@ -110,6 +110,48 @@ async def test_of_two_that_overlap_at_once_the_database_takes_one(office: Office
         body = {"unitId": unit["id"], "validFrom": "2020-01-01"}
         answers = await asyncio.gather(*(office.programs["owner"].post(path, json=body) for _ in range(4)))
         assert sorted(answer.status_code for answer in answers) == [201, 422, 422, 422]
+
+
+async def test_of_primary_contacts_named_at_once_one_stays(office: Office) -> None:
+    unit, people = await office.unit(), [await office.person() for _ in range(4)]
+    data = {"unit_id": unit["id"], "valid_from": "2020-01-01", "is_primary": "yes"}
+    answers = await asyncio.gather(*(office.owner.post(f"/people/{one['id']}/ownerships", data) for one in people))
+    assert [answer.status_code for answer in answers] == [303] * 4
+    page = shown(await office.owner.see(f"/units/{unit['id']}"))
+    assert all(one["name"] in page for one in people)
+    assert page.count("Primary contact") == 1
+
+
+async def test_two_clicks_make_one_and_lead_to_it(office: Office) -> None:
+    key = hidden(await office.owner.see("/people/new"), "submission_key")
+    facts = {"name": office.unique("Paul"), "submission_key": key}
+    assert len({await clicked(office, "/people", facts) for _ in range(2)}) == 1
+    assert office.rows("SELECT count(*) FROM people WHERE name = %s", facts["name"]) == [(1,)]
+    other = await office.owner.done("/people", {**facts, "name": office.unique("Paula")})
+    assert "Paula" in shown(await office.owner.see(other))
+
+    place = {"name": office.unique("Dunes"), "address": "1 Dune Road", "time_zone": "America/Chicago"}
+    path = await clicked(office, "/communities", place)
+    assert place["name"] in await office.owner.see(path)
+    assert await clicked(office, f"{path}/units", {"label": "1A"}) == path
+    unit = (await office.api("GET", f"{path}/units"))["items"][0]
+
+    person = await office.person()
+    data = {"unit_id": unit["id"], "valid_from": "2020-01-01", "is_primary": "yes"}
+    page = f"/people/{person['id']}"
+    assert await clicked(office, f"{page}/ownerships", data) == page
+    (ownership,) = (await office.api("GET", f"{page}/ownerships"))["items"]
+    assert ownership["isPrimary"]
+    assert await clicked(office, f"/ownerships/{ownership['id']}/end", {"valid_to": "2024-05-01"}) == page
+    assert "May 1, 2024" in await office.owner.see(page)
+
+
+async def clicked(office: Office, path: str, data: dict[str, str]) -> str:
+    """Press a button three times at once; where every answer leads."""
+    answers = await asyncio.gather(*(office.owner.post(path, data) for _ in range(3)))
+    assert [answer.status_code for answer in answers] == [303] * 3, [shown(answer.text) for answer in answers]
+    (place,) = {answer.headers["location"] for answer in answers}
+    return place
 
 
 async def test_a_unit_has_one_primary_contact(office: Office) -> None:

@@ -46,7 +46,7 @@ async def create(request: Request) -> Response:
     try:
         form = CommunityForm.read(sent.text)
         async with database(request).transaction() as tx:
-            made = await service.create(tx, actor_of(request), form)
+            made = await service.create(tx, actor_of(request), form, sent_twice=True)
     except Rejected as rejected:
         values = {"values": sent.text, "community": None, "zones": zone_choices()}
         return page(request, "communities/form.html", "UTC", values, rejected)
@@ -124,7 +124,7 @@ async def add_unit(request: Request) -> Response:
     try:
         form = UnitForm.read(sent.text)
         async with database(request).transaction() as tx:
-            made = await service.add_unit(tx, actor_of(request), path_id(request), form)
+            made = await service.add_unit(tx, actor_of(request), path_id(request), form, sent_twice=True)
     except Rejected as rejected:
         return await _shown(request, rejected, sent.text)
     return redirect(request, f"/communities/{made.community_id}", f"Unit {made.label} was added.")

@@ -33,10 +33,13 @@ async def get(tx: Tx, community_id: UUID) -> Community:
     return found
 
 
-async def create(tx: Tx, actor: Actor, form: CommunityForm) -> Community:
-    """A new community."""
+async def create(tx: Tx, actor: Actor, form: CommunityForm, *, sent_twice: bool = False) -> Community:
+    """A new community; with ``sent_twice``, one that is just as the form says will do."""
     made = await store.insert_community(tx, form)
     if made is None:
+        twin = await store.same_community(tx, form) if sent_twice else None
+        if twin is not None:
+            return await get(tx, twin)
         raise Rejected({"name": f"There is already a community called {form.name}."})
     await audit(tx, actor, "communities.created", "community", made, {"name": form.name})
     return await get(tx, made)
@@ -69,11 +72,14 @@ async def unit(tx: Tx, unit_id: UUID) -> Unit:
     return found
 
 
-async def add_unit(tx: Tx, actor: Actor, community_id: UUID, form: UnitForm) -> Unit:
-    """A new unit of a community."""
+async def add_unit(tx: Tx, actor: Actor, community_id: UUID, form: UnitForm, *, sent_twice: bool = False) -> Unit:
+    """A new unit of a community; with ``sent_twice``, one that is just as the form says will do."""
     community = await get(tx, community_id)
     made = await store.insert_unit(tx, community_id, form)
     if made is None:
+        twin = await store.same_unit(tx, community_id, form) if sent_twice else None
+        if twin is not None:
+            return await unit(tx, twin)
         raise Rejected({"label": f"{community.name} already has a unit {form.label}."})
     await audit(tx, actor, "units.created", "unit", made, {"label": form.label, "community": community.name})
     return await unit(tx, made)

@@ -73,6 +73,17 @@ async def insert_community(tx: Tx, form: CommunityForm) -> UUID | None:
     )
 
 
+async def same_community(tx: Tx, form: CommunityForm) -> UUID | None:
+    """The community that is just as the form says."""
+    return await _scalar(
+        tx,
+        "SELECT id FROM communities WHERE name = %s AND address = %s AND time_zone = %s",
+        form.name,
+        form.address,
+        form.time_zone,
+    )
+
+
 async def update_community(tx: Tx, community_id: UUID, form: CommunityForm) -> bool:
     """Whether the community was still at the version that the form was made from."""
     cursor = await tx.execute(
@@ -114,6 +125,17 @@ async def insert_unit(tx: Tx, community_id: UUID, form: UnitForm) -> UUID | None
         tx,
         "INSERT INTO units (community_id, label, address) VALUES (%s, %s, %s)"
         " ON CONFLICT (community_id, lower(label)) DO NOTHING RETURNING id",
+        community_id,
+        form.label,
+        form.address,
+    )
+
+
+async def same_unit(tx: Tx, community_id: UUID, form: UnitForm) -> UUID | None:
+    """The unit that is just as the form says."""
+    return await _scalar(
+        tx,
+        "SELECT id FROM units WHERE community_id = %s AND label = %s AND address = %s",
         community_id,
         form.label,
         form.address,

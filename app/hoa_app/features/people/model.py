@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from hoa_app.features.kit.answers import Rejected
-from hoa_app.features.kit.forms import FormReader
+from hoa_app.features.kit.forms import FormReader, content_key
 
 PORTAL = {"Active": "Has an account", "Invited": "Invited", "None": "Not invited"}
 
@@ -53,18 +53,20 @@ class PersonForm:
     phone: str
     mailing_address: str
     version: int
+    submission_key: UUID | None = None
 
     @classmethod
     def read(cls, raw: Mapping[str, object]) -> "PersonForm":
         """From a submitted form; raises Rejected."""
         reader = FormReader(raw)
-        form = cls(
+        facts = (
             reader.line("name", "the person's name", limit=160, required=True),
             reader.email("email"),
             reader.phone("phone"),
             reader.line("mailing_address", "an address", limit=300),
-            reader.number("version", 0),
         )
+        key = content_key(reader.identifier("submission_key", "the form"), *facts)
+        form = cls(*facts, reader.number("version", 0), key)
         if reader.errors:
             raise Rejected(reader.errors)
         return form

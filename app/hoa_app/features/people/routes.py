@@ -130,7 +130,7 @@ async def own(request: Request) -> Response:
     try:
         form = OwnershipForm.read(sent.text)
         async with database(request).transaction() as tx:
-            made = await service.own(tx, actor_of(request), path_id(request), form)
+            made = await service.own(tx, actor_of(request), path_id(request), form, sent_twice=True)
     except Rejected as rejected:
         return await _shown(request, path_id(request), rejected, "own", dict(sent.text))
     return redirect(request, f"/people/{path_id(request)}", f"{made.person} owns {made.community} {made.unit}.")

@@ -1,7 +1,8 @@
 """What can be done with people and what they own; pages, the API and other features come through here."""
 
 from collections.abc import AsyncIterator
-from uuid import UUID
+from dataclasses import dataclass
+from uuid import UUID, uuid4, uuid5
 
 from psycopg.errors import ExclusionViolation, UniqueViolation
 
@@ -16,6 +17,20 @@ from hoa_app.identity.actor import Actor
 from hoa_app.identity.invitations import invite
 from hoa_app.identity.roles import Role
 from hoa_app.problems import Problem, not_found
+
+
+@dataclass(frozen=True)
+class Round:
+    """What came of inviting many: how many were, how many are left, and whose invitation was refused.
+
+    ``changed``: nobody was invited, because others had been since the page was opened.
+    """
+
+    invited: int
+    left: int
+    refused: tuple[str, ...] = ()
+    changed: bool = False
+
 
 _TAKEN = "Another person already has this address. Each person needs their own, because they sign in with it."
 
@@ -35,12 +50,16 @@ async def get(tx: Tx, person_id: UUID) -> Person:
 
 
 async def create(tx: Tx, actor: Actor, form: PersonForm) -> Person:
-    """A new person."""
-    made = await store.insert_person(tx, form)
-    if made is None:
-        raise Rejected({"email": _TAKEN})
-    await audit(tx, actor, "people.created", "person", made, {"name": form.name})
-    return await get(tx, made)
+    """A new person; the one that the same form made, when it is sent twice."""
+    # The id is drawn from the form and whoever sent it: the key of the table sees to it that there is one.
+    person_id = uuid5(actor.user_id, str(form.submission_key)) if form.submission_key else uuid4()
+    if not await store.insert_person(tx, person_id, form):
+        twin = await store.person(tx, person_id)
+        if twin is None:
+            raise Rejected({"email": _TAKEN})
+        return twin
+    await audit(tx, actor, "people.created", "person", person_id, {"name": form.name})
+    return await get(tx, person_id)
 
 
 async def change(tx: Tx, actor: Actor, person_id: UUID, form: PersonForm) -> Person:
@@ -71,17 +90,21 @@ async def owners(tx: Tx, unit_id: UUID) -> list[Ownership]:
     return await store.ownerships(tx, unit_id=unit_id)
 
 
-async def own(tx: Tx, actor: Actor, person_id: UUID, form: OwnershipForm) -> Ownership:
-    """Record that a person owns a unit from a day on."""
+async def own(tx: Tx, actor: Actor, person_id: UUID, form: OwnershipForm, *, sent_twice: bool = False) -> Ownership:
+    """Record that a person owns a unit from a day on; with ``sent_twice``, one that says just that already will do."""
     person = await get(tx, person_id)
     await store.hold_person(tx, person_id)
-    if not await store.unit_exists(tx, form.unit_id):
+    if not await store.hold_unit(tx, form.unit_id):
         raise Rejected({"unit_id": "Choose a unit from the list."})
-    if form.is_primary and form.valid_to is None:
-        await store.yield_primary(tx, form.unit_id)
     try:
-        made = await store.insert_ownership(tx, person_id, form)
+        async with tx.transaction():
+            if form.is_primary and form.valid_to is None:
+                await store.yield_primary(tx, form.unit_id)
+            made = await store.insert_ownership(tx, person_id, form)
     except ExclusionViolation:
+        same = await store.same_ownership(tx, person_id, form) if sent_twice else None
+        if same is not None:
+            return await ownership(tx, same)
         raise Rejected({"valid_from": f"{person.name} already owns this unit at some time in that period."}) from None
     await audit(
         tx, actor, "ownerships.created", "ownership", made, {"person": person.name, "from": form.valid_from.isoformat()}
@@ -103,6 +126,9 @@ async def end(tx: Tx, actor: Actor, ownership_id: UUID, form: EndForm) -> Owners
     if form.valid_to <= found.valid_from:
         raise Rejected({"valid_to": f"The end must be after {found.valid_from.isoformat()}, when the ownership began."})
     if not await store.end_ownership(tx, ownership_id, form.valid_to):
+        found = await ownership(tx, ownership_id)
+        if found.valid_to == form.valid_to:
+            return found
         raise Problem(409, "This ownership has already ended", f"It ended on {found.valid_to}.")
     await audit(tx, actor, "ownerships.ended", "ownership", ownership_id, {"to": form.valid_to.isoformat()})
     return await ownership(tx, ownership_id)
@@ -115,6 +141,7 @@ async def make_primary(tx: Tx, actor: Actor, ownership_id: UUID) -> Ownership:
         raise Problem(
             409, "This ownership has an end", "Only someone who goes on owning the unit can be its primary contact."
         )
+    await store.hold_unit(tx, found.unit_id)
     await store.yield_primary(tx, found.unit_id)
     await store.set_primary(tx, ownership_id)
     await audit(tx, actor, "ownerships.primary", "ownership", ownership_id, {"person": found.person})
@@ -137,12 +164,22 @@ async def count_uninvited(tx: Tx, community_id: UUID | None) -> int:
     return await store.count_uninvited(tx, community_id)
 
 
-async def invite_many(tx: Tx, actor: Actor, community_id: UUID | None, limit: int) -> int:
-    """Invite so many of them; returns how many it were."""
-    people = await store.uninvited(tx, community_id, limit)
-    for person_id, name, email in people:
-        await invite(tx, actor, email=email, name=name, role=Role.HOMEOWNER, person_id=person_id)
-    return len(people)
+async def invite_many(tx: Tx, actor: Actor, community_id: UUID | None, seen: int, limit: int) -> Round:
+    """Invite at most ``limit`` of them, if there are as many left as were ``seen`` when the button was pressed."""
+    await store.hold_invitations(tx)
+    waiting = await store.count_uninvited(tx, community_id)
+    if waiting < seen:
+        return Round(0, waiting, changed=True)
+    invited, refused = 0, []
+    for person_id, name, email in await store.uninvited(tx, community_id, min(seen, limit)):
+        try:
+            async with tx.transaction():
+                await invite(tx, actor, email=email, name=name, role=Role.HOMEOWNER, person_id=person_id)
+        except (Problem, UniqueViolation):
+            refused.append(name)
+        else:
+            invited += 1
+    return Round(invited, await store.count_uninvited(tx, community_id), tuple(refused))
 
 
 async def last_invitation(tx: Tx, person_id: UUID) -> dict[str, object] | None:

@@ -75,16 +75,14 @@ async def person_of_user(tx: Tx, user_id: UUID) -> UUID | None:
         return found
 
 
-async def insert_person(tx: Tx, form: PersonForm) -> UUID | None:
-    """The new person's id; None when the address belongs to someone else."""
-    async with tx.cursor(row_factory=scalar_row) as cursor:
-        await cursor.execute(
-            "INSERT INTO people (name, email, phone, mailing_address) VALUES (%s, %s, %s, %s)"
-            " ON CONFLICT (tenant_id, email) WHERE email <> '' DO NOTHING RETURNING id",
-            (form.name, form.email, form.phone, form.mailing_address),
-        )
-        made: UUID | None = await cursor.fetchone()
-        return made
+async def insert_person(tx: Tx, person_id: UUID, form: PersonForm) -> bool:
+    """Whether the person is new: neither the id nor the address is taken."""
+    cursor = await tx.execute(
+        "INSERT INTO people (id, name, email, phone, mailing_address) VALUES (%s, %s, %s, %s, %s)"
+        " ON CONFLICT DO NOTHING",
+        (person_id, form.name, form.email, form.phone, form.mailing_address),
+    )
+    return cursor.rowcount == 1
 
 
 async def update_person(tx: Tx, person_id: UUID, form: PersonForm) -> bool:
@@ -128,14 +126,27 @@ async def ownership(tx: Tx, ownership_id: UUID) -> Ownership | None:
         return await cursor.fetchone()
 
 
-async def unit_exists(tx: Tx, unit_id: UUID) -> bool:
-    """Whether the tenant has such a unit."""
-    return await (await tx.execute("SELECT FROM units WHERE id = %s", (unit_id,))).fetchone() is not None
-
-
 async def hold_person(tx: Tx, person_id: UUID) -> None:
     """Let one change of what a person owns go at a time: two inserts that overlap would wait for each other for ever."""
     await tx.execute("SELECT FROM people WHERE id = %s FOR UPDATE", (person_id,))
+
+
+async def hold_unit(tx: Tx, unit_id: UUID) -> bool:
+    """Let one change of who owns a unit go at a time: of two new primary contacts the later one stays. False: no such unit."""
+    cursor = await tx.execute("SELECT FROM units WHERE id = %s FOR NO KEY UPDATE", (unit_id,))
+    return await cursor.fetchone() is not None
+
+
+async def same_ownership(tx: Tx, person_id: UUID, form: OwnershipForm) -> UUID | None:
+    """The ownership that says just what the form says."""
+    async with tx.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(
+            "SELECT id FROM ownerships WHERE person_id = %s AND unit_id = %s AND valid_from = %s"
+            " AND valid_to IS NOT DISTINCT FROM %s AND is_primary = %s",
+            (person_id, form.unit_id, form.valid_from, form.valid_to, form.is_primary),
+        )
+        found: UUID | None = await cursor.fetchone()
+        return found
 
 
 async def yield_primary(tx: Tx, unit_id: UUID) -> None:
@@ -225,6 +236,11 @@ async def count_uninvited(tx: Tx, community_id: UUID | None) -> int:
     async with tx.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(f"SELECT count(*) {_UNINVITED}", {"community": community_id})
         return int(await cursor.fetchone() or 0)
+
+
+async def hold_invitations(tx: Tx) -> None:
+    """Let one invite many at a time."""
+    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('invite many ' || current_tenant(), 0))")
 
 
 async def uninvited(tx: Tx, community_id: UUID | None, limit: int) -> list[tuple[UUID, str, str]]:
