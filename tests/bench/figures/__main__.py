@@ -32,7 +32,7 @@ from tests.bench.figures.portal import Portal
 from tests.bench.figures.table import Figure, render, save
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 OPERATOR = ":hoa-connect-operator"
 MEBIBYTE = 1024 * 1024
@@ -101,7 +101,7 @@ def repairs(run: Run) -> Iterator[Figure]:
     )
     children = [
         Child(pykube.Ingress, name, {"spec": {"rules": [{"host": "edited.localhost"}]}}),
-        Child(pykube.Deployment, f"{name}-app", {"spec": {"minReadySeconds": 77}}),
+        Child(pykube.Deployment, f"{name}-app", {"spec": {"revisionHistoryLimit": 7}}),
         Child(pykube.Service, f"{name}-app", {"spec": {"ports": [{"name": "http", "port": 80, "targetPort": 1}]}}),
         Child(pykube.PodDisruptionBudget, f"{name}-app", {"spec": {"maxUnavailable": 2}}),
         Child(pykube.HorizontalPodAutoscaler, f"{name}-app", {"spec": {"maxReplicas": 19}}),
@@ -110,6 +110,8 @@ def repairs(run: Run) -> Iterator[Figure]:
         Child(pykube.Secret, f"{name}-credentials", None),
     ]
     deleted = {child.kind.kind: repair_seconds(run.api, child, lambda found: found.delete()) for child in children}
+    # With its Deployment gone the tenant is served by the shared app for a while, and its Ingress says so.
+    until(lambda: leads_to(run.api, name, f"{name}-app"), own_pods, Wait(limit=180))
     edited = {
         child.kind.kind: repair_seconds(run.api, child, lambda found, edit=child.edit: found.patch(edit))  # type: ignore[misc]
         for child in children
@@ -163,12 +165,18 @@ def requests(run: Run) -> Iterator[Figure]:
         yield Figure(f"signed-in {name}, 50 at once, p95", load.p95, "ms")
 
 
+MEASURES: dict[str, Callable[[Run], Iterator[Figure]]] = {
+    measure.__name__: measure for measure in (provisioning, steadiness, repairs, memory, requests)
+}
+
+
 def main() -> int:
     """1 when a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--json", type=Path, default=Path("build/figures.json"), help="where to write the figures as JSON"
     )
+    parser.add_argument("--only", choices=MEASURES, nargs="+", default=list(MEASURES), help="which to measure; all")
     arguments = parser.parse_args()
     paths = Paths.from_env()
     api = pykube.HTTPClient(pykube.KubeConfig.from_file(str(paths.kubeconfig)))
@@ -176,10 +184,10 @@ def main() -> int:
     run = Run(api, fleet, AuditLog(paths.audit_log), Portal(int(os.environ.get("HOA_PORT", "8080"))))
     figures: list[Figure] = []
     try:
-        for measure in (provisioning, steadiness, repairs, memory, requests):
-            for figure in measure(run):
+        for name in arguments.only:
+            for figure in MEASURES[name](run):
                 figures.append(figure)
-                sys.stderr.write(f"    {figure.name}: {figure.value:.4g} {figure.unit}\n")
+                sys.stderr.write(f"    {figure.name}: {figure.value:.4g} {figure.unit} {figure.note}\n")
     finally:
         fleet.clear()
     sys.stdout.write(render(figures) + "\n")

@@ -46,6 +46,8 @@ class Portal:
             accepted = client.post(path, data=_filled(page.text), headers={"Cookie": _cookie(page)})
             if accepted.status_code != 303:
                 raise RuntimeError(f"the invitation of {host} was not accepted: HTTP {accepted.status_code}")
+            # A program has no cookies; with the browser's, the API would ask for a form's token too.
+            client.cookies.clear()
             answer = client.post("/api/v1/session", json={"email": email, "password": PASSWORD}).raise_for_status()
             return Visitor(host, _cookie(accepted), str(answer.json()["token"]))
 
