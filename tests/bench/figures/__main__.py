@@ -96,9 +96,8 @@ def repairs(run: Run) -> Iterator[Figure]:
     """Every kind of child, of a tenant with capacity of its own, deleted and edited."""
     tenant = run.fleet.apply("own", placement="Dedicated", limits={"cpu": "200m", "memory": "256Mi"})
     name = f"tenant-{tenant.name}"
-    until(
-        lambda: leads_to(run.api, name, f"{name}-app"), f"{tenant.name} to be served by its own pods", Wait(limit=180)
-    )
+    own_pods = f"{tenant.name} to be served by its own pods"
+    until(lambda: leads_to(run.api, name, f"{name}-app"), own_pods, Wait(limit=180))
     children = [
         Child(pykube.Ingress, name, {"spec": {"rules": [{"host": "edited.localhost"}]}}),
         Child(pykube.Deployment, f"{name}-app", {"spec": {"revisionHistoryLimit": 7}}),
