@@ -15,6 +15,7 @@ from starlette.routing import Route
 from hoa_app.db.session import TenantDatabase
 from hoa_app.identity.actor import Actor
 from hoa_app.problems import Problem, forbidden, unauthorized
+from hoa_app.tenancy.bodies import PLAIN_BYTES
 from hoa_app.tenancy.tenant import Tenant
 
 PREFIX = "/api/v1"
@@ -102,7 +103,10 @@ class Operation:
                 raise unauthorized()
             if self.permission is not None and not actor.can(self.permission):
                 raise forbidden()
-        body = _decode(decoder, await request.body()) if decoder is not None else None
+        body = None
+        if decoder is not None:
+            state.body.hold_to(PLAIN_BYTES)
+            body = _decode(decoder, await request.body())
         params = Params(request.path_params, _query(request, self.query) if self.query is not None else None)
         answer = await self.handler(ApiContext(request, state.tenant, state.db, actor), body, params)
         if isinstance(answer, Response):

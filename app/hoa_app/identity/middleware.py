@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hoa_app.identity.bodies import Body, form_field
+from hoa_app.identity.bodies import form_field
 from hoa_app.identity.cookies import Cookies
 from hoa_app.identity.csrf import FIELD, anchor_matches
 from hoa_app.identity.sessions import find_actor
 from hoa_app.identity.tokens import ForeignTokenError, TokenError, Verifier, key_id
 from hoa_app.logs import get_logger
 from hoa_app.problems import Problem, unauthorized
+from hoa_app.tenancy.bodies import PLAIN_BYTES, Body
 from hoa_app.tenancy.facts import UNSAFE, Facts, read_cookie
 
 if TYPE_CHECKING:
@@ -49,10 +50,12 @@ class Identity:
             raise unauthorized("x-tenant-id is accepted only with a valid session or token.")
         known_visit = read_cookie(facts.cookie, self._cookies.visit)
         state["visit"] = known_visit
-        body = Body(receive, self._services.settings.max_body_bytes, facts.content_length)
+        body: Body = state["body"]
+        if not _may_upload(scope, facts):
+            body.hold_to(PLAIN_BYTES)
         if scope["method"] in UNSAFE and not bearer:
-            await self._check_forgery(scope, facts, body)
-        await self._app(scope, body.receive, send if known_visit else self._with_visit(state, send))
+            self._check_forgery(scope, facts, body)
+        await self._app(scope, receive, send if known_visit else self._with_visit(state, send))
 
     async def _actor(self, scope: Scope, tenant: Tenant, token: str, *, strict: bool) -> Actor | None:
         """A bad bearer token is refused; a bad cookie is a visitor who has not signed in yet."""
@@ -74,14 +77,14 @@ class Identity:
         self._services.metrics.isolation_refusals.labels("token", tenant.id_text).inc()
         log.warning("isolation refusal", lock="token", why=str(error), tenant=tenant.id_text)
 
-    async def _check_forgery(self, scope: Scope, facts: Facts, body: Body) -> None:
+    def _check_forgery(self, scope: Scope, facts: Facts, body: Body) -> None:
         state = scope["state"]
         if scope["path"].startswith("/api/") and state["actor"] is None:
             # Nothing of the browser's is used, so there is nothing to forge.
             return
         if not same_origin(facts):
             raise _forged("The form came from another site.")
-        given = facts.csrf or form_field(await body.peek(), facts.content_type, FIELD)
+        given = facts.csrf or form_field(body.start, facts.content_type, FIELD)
         anchored = state["actor"] is not None or state["visit"]
         if not given or not anchored or not anchor_matches(state["tenant"], state["actor"], state["visit"], given):
             raise _forged(
@@ -96,6 +99,13 @@ class Identity:
             await send(message)
 
         return sending
+
+
+def _may_upload(scope: Scope, facts: Facts) -> bool:
+    """Only someone signed in sends files: from a page as a multipart form, to the API as whatever the operation takes."""
+    if scope["state"]["actor"] is None:
+        return False
+    return scope["path"].startswith("/api/") or facts.content_type.lower().startswith("multipart/form-data")
 
 
 def same_origin(facts: Facts) -> bool:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hoa_app.db.session import TenantDatabase, read_only_problem
 from hoa_app.logs import get_logger
 from hoa_app.problems import Problem
+from hoa_app.tenancy.bodies import Body, Intake
 from hoa_app.tenancy.facts import UNSAFE, Facts
 from hoa_app.tenancy.hosts import normalize_host
 
@@ -35,6 +36,7 @@ class Tenancy:
         self._services = services
         self._gate = gate
         self._health = health
+        self._intake = Intake(services.settings.max_body_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Resolve, check, count in, pass on."""
@@ -60,11 +62,22 @@ class Tenancy:
             await self._app(scope, receive, send)
             return
         self._check_state(tenant, scope)
-        self._gate.enter(tenant)
+        self._gate.count(tenant)
+        largest = self._services.settings.max_body_bytes
+        body = state["body"] = Body(receive, largest, facts.content_length, self._intake, tenant.id)
         try:
-            await self._app(scope, receive, send)
+            await self._work(scope, body, send)
         finally:
-            self._gate.leave(tenant.id)
+            body.done()
+
+    async def _work(self, scope: Scope, body: Body, send: Send) -> None:
+        """A place among the requests being worked on is not spent on waiting for a slow sender."""
+        tenant: Tenant = scope["state"]["tenant"]
+        if scope["method"] in UNSAFE:
+            with self._gate.arriving(tenant, scope["state"]["client_ip"]):
+                await body.begin()
+        with self._gate.working(tenant, uploading=scope["method"] in UNSAFE and not body.complete):
+            await self._app(scope, body.receive, send)
 
     def _resolve(self, facts: Facts) -> Tenant | None:
         if facts.hosts != 1:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -13,6 +14,7 @@ from starlette.routing import Route
 from hoa_app.feature import Feature
 from hoa_app.main import create_app
 from hoa_app.settings import Settings
+from hoa_app.tenancy import bodies, limits
 from tests.contract.app.browser import PASSWORD, Site, add_user, eventually
 from tests.contract.app.conftest import serving
 from tests.contract.app.platform import LIMITS
@@ -140,6 +142,78 @@ async def test_bodies_are_held_to_a_size(platform: Platform, seabreeze: MadeTena
         assert (await client.post("/api/v1/session", content=pieces())).status_code == 413
         fits = {"email": "a@b.example", "password": PASSWORD}
         assert (await client.post("/api/v1/session", json=fits)).status_code == 401
+
+
+class TestSlowAndLarge:
+    """What arrives slowly or in masses costs its sender, not the tenant and not the process."""
+
+    async def test_open_bodies_hold_no_place(self, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+        tenant = platform.make_tenant("unhurried", limits={"concurrentRequests": 2})
+        add_user(tenant, "owner")
+        arrived, never = asyncio.Semaphore(0), asyncio.Event()
+
+        async def held_back() -> AsyncIterator[bytes]:
+            yield b'{"email": "'
+            arrived.release()
+            await never.wait()
+
+        async with serving(platform) as site:
+            client = site.client(tenant.host)
+            slow = [
+                asyncio.create_task(client.post("/api/v1/session", content=held_back()))
+                for _ in range(limits.ARRIVING_PER_ADDRESS)
+            ]
+            for _ in slow:
+                await arrived.acquire()
+            elsewhere = site.browser(tenant, peer="192.0.2.8")
+            assert (await elsewhere.get("/sign-in")).status_code == 200
+            assert (await elsewhere.sign_in(f"owner@{tenant.slug}.example")).status_code == 303
+            assert (await client.post("/api/v1/session", json={})).status_code == 503
+            for task in slow:
+                task.cancel()
+            await asyncio.gather(*slow, return_exceptions=True)
+            monkeypatch.setattr(bodies, "FIRST_SECONDS", 0.05)
+            late = await client.post("/api/v1/session", content=held_back())
+            assert (late.status_code, late.headers["connection"]) == (408, "close")
+            assert late.json()["title"] == "It took too long to arrive"
+
+    async def test_only_an_upload_may_be_large(self, site: Site, seabreeze: MadeTenant) -> None:
+        large = b"x" * (bodies.PLAIN_BYTES + 1)
+        anyone = site.client(seabreeze.host)
+        manager = await site.program(seabreeze, add_user(seabreeze, "manager"))
+        sent = [
+            await anyone.post("/api/v1/session", content=large),
+            await anyone.post("/sign-in", files={"file": ("x", large)}),
+            await manager.post("/api/v1/invitations", content=large),
+            await manager.post("/people", data={"name": large.decode()}),
+        ]
+        assert [answer.status_code for answer in sent] == [413] * 4
+        assert "64 KiB" in sent[0].json()["detail"]
+        answer = await manager.post("/api/v1/imports", content=b"unit,name\n" + large)
+        assert answer.status_code == 201, answer.text
+
+    async def test_the_process_holds_so_much_of_all_together(
+        self, platform: Platform, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tenant = platform.make_tenant("heavy")
+        monkeypatch.setattr(bodies.Intake.__init__, "__defaults__", (8192,))
+        arrived, last = asyncio.Semaphore(0), asyncio.Event()
+
+        async def all_but_the_end() -> AsyncIterator[bytes]:
+            yield b" " * 3000
+            arrived.release()
+            await last.wait()
+            yield b"{}"
+
+        async with serving(platform, HOA_MAX_BODY_BYTES="4096") as site:
+            client = site.client(tenant.host)
+            first = asyncio.create_task(client.post("/api/v1/session", content=all_but_the_end()))
+            await arrived.acquire()
+            refused = await client.post("/api/v1/session", content=b" " * 3000)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+            last.set()
+            assert (await first).status_code == 422
+            assert (await client.post("/api/v1/session", content=b" " * 3000 + b"{}")).status_code == 422
 
 
 async def test_limits_follow_the_tier(platform: Platform) -> None:

@@ -14,13 +14,14 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.routing import BaseRoute, Match, Route
 
 from hoa_app.api import split_validation_error
-from hoa_app.identity.bodies import PEEK_BYTES, Body, form_field
+from hoa_app.identity.bodies import form_field
 from hoa_app.identity.passwords import complaint
 from hoa_app.identity.roles import INVITABLE, PERMISSIONS
 from hoa_app.identity.tokens import ForeignTokenError, TokenError, Verifier, key_id, mint
 from hoa_app.problems import Problem
 from hoa_app.routing import MATCHED, RouteIndex
 from hoa_app.settings import Settings, SettingsError
+from hoa_app.tenancy.bodies import PLAIN_BYTES, Body, Intake
 from hoa_app.tenancy.facts import read_cookie
 from hoa_app.tenancy.hosts import caller, normalize_host
 from hoa_app.tenancy.tenant import Database, KeyRing, SigningKey, Tenant
@@ -116,8 +117,8 @@ class TestBodies:
     def test_not_found(self, body: bytes, kind: str) -> None:
         assert form_field(body, kind, "csrf_token") == ""
 
-    @given(st.lists(st.binary(max_size=PEEK_BYTES), max_size=6))
-    async def test_peeking_loses_nothing(self, pieces: list[bytes]) -> None:
+    @given(st.lists(st.binary(max_size=PLAIN_BYTES), max_size=6))
+    async def test_beginning_loses_nothing(self, pieces: list[bytes]) -> None:
         messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
         messages.append({"type": "http.request", "body": b"end", "more_body": False})
         source = iter(messages)
@@ -125,17 +126,35 @@ class TestBodies:
         async def receive() -> dict[str, object]:
             return next(source)
 
-        body = Body(receive, 10**7, "")
-        await body.peek()
+        intake = Intake(10**7)
+        body = Body(receive, 10**7, "", intake, UUID(int=1))
+        await body.begin()
+        whole = b"".join(pieces) + b"end"
+        assert whole.startswith(body.start)
+        assert len(body.start) >= min(len(whole), PLAIN_BYTES)
         assert [await body.receive() for _ in messages] == messages
+        assert intake.total == len(whole)
+        body.done()
+        assert intake.total == 0
 
     def test_a_declared_length_is_believed(self) -> None:
         async def receive() -> dict[str, object]:
             raise AssertionError
 
-        with pytest.raises(Problem) as caught:
-            Body(receive, 100, "101")
-        assert caught.value.status == 413
+        with pytest.raises(Problem, match="413"):
+            Body(receive, 100, "101", Intake(100), UUID(int=1))
+
+    def test_one_tenant_gets_half_of_the_room(self) -> None:
+        intake, one, other, third = Intake(10, room=100), UUID(int=1), UUID(int=2), UUID(int=3)
+        intake.take(one, 50)
+        with pytest.raises(Problem, match="503") as caught:
+            intake.take(one, 1)
+        assert caught.value.headers["Retry-After"]
+        intake.take(other, 50)
+        with pytest.raises(Problem, match="503"):
+            intake.take(third, 1)
+        intake.give(one, 50)
+        intake.take(third, 1)
 
 
 class TestTokens:
