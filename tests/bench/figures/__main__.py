@@ -108,14 +108,13 @@ def repairs(run: Run) -> Iterator[Figure]:
         # A password written into this one is taken as a wish to rotate, and the migrator's is made anew.
         Child(pykube.Secret, f"{name}-credentials", None),
     ]
-    deleted = {child.kind.kind: repair_seconds(run.api, child, lambda found: found.delete()) for child in children}
-    # With its Deployment gone the tenant is served by the shared app for a while, and its Ingress says so.
-    until(lambda: leads_to(run.api, name, f"{name}-app"), own_pods, Wait(limit=180))
     edited = {
         child.kind.kind: repair_seconds(run.api, child, lambda found, edit=child.edit: found.patch(edit))  # type: ignore[misc]
         for child in children
         if child.edit is not None
     }
+    # Last: with its Deployment gone the tenant is served by the shared app for a while, and its Ingress says so.
+    deleted = {child.kind.kind: repair_seconds(run.api, child, lambda found: found.delete()) for child in children}
     for how, seconds in (("deleted", deleted), ("edited", edited)):
         slowest = max(seconds, key=lambda kind: seconds[kind])
         note = f"{slowest}; of {', '.join(sorted(seconds))}"
