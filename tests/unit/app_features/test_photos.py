@@ -92,9 +92,9 @@ def bomb(width: int, height: int) -> bytes:
     )
 
 
-@pytest.mark.parametrize("size", [(4100, 4000), (10_000, 10_000), (60_000, 60_000)])
+@pytest.mark.parametrize("size", [(3700, 3600), (10_000, 10_000), (60_000, 60_000)])
 def test_a_small_file_that_unfolds_to_gigabytes_is_refused_unopened(size: tuple[int, int]) -> None:
-    with pytest.raises(PhotoRefusedError, match="too many pixels: at most 16 megapixels"):
+    with pytest.raises(PhotoRefusedError, match="too many pixels: at most 13 megapixels"):
         develop("x.png", "image/png", bomb(*size))
 
 

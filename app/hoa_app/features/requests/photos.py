@@ -25,8 +25,8 @@ class PhotoKind:
 
 
 JPEG = PhotoKind("image/jpeg", "jpg", "JPEG", 50)
-PNG = PhotoKind("image/png", "png", "PNG", 16)
-WEBP = PhotoKind("image/webp", "webp", "WebP", 16)
+PNG = PhotoKind("image/png", "png", "PNG", 13)
+WEBP = PhotoKind("image/webp", "webp", "WebP", 13)
 KINDS = {kind.media_type: kind for kind in (JPEG, PNG, WEBP)}
 _CLAIMS = {**KINDS, "image/jpg": JPEG, "image/pjpeg": JPEG}
 
