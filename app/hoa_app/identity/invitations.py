@@ -39,20 +39,26 @@ class OpenInvitation:
 async def invite(tx: Tx, actor: Actor, *, email: str, name: str, role: Role, person_id: UUID | None = None) -> UUID:
     """Invite someone, or invite them again: an open invitation to the same address is withdrawn.
 
-    Raises 403 for a role the actor may not give, 409 for someone who can sign in already.
+    One that says the same and whose mail has yet to leave stays as it is, so a second click sends nothing twice.
+    Raises 403 for a role the actor may not give, 409 for someone who can sign in already or whose open invitation the
+    actor could not have sent.
     """
     if role not in INVITABLE[actor.role]:
         raise forbidden(f"As {actor.role.label.lower()} you cannot invite someone as {role.label.lower()}.")
+    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('invitation:' || lower(%s), 0))", (email,))
+    before = await _open_for(tx, email)
     known = await tx.execute("SELECT 1 FROM users WHERE lower(email) = lower(%s)", (email,))
     if await known.fetchone():
         raise Problem(
             409, "Already a user", f"{email} can sign in already.", [{"field": "email", "detail": "Has an account."}]
         )
-    await tx.execute(
-        "UPDATE invitations SET revoked_at = now() WHERE lower(email) = lower(%s)"
-        " AND accepted_at IS NULL AND revoked_at IS NULL",
-        (email,),
-    )
+    if before is not None:
+        if before["live"] and Role(before["role"]) not in INVITABLE[actor.role]:
+            raise _invited_by_others(email, Role(before["role"]))
+        if before["under_way"] and (before["name"], before["role"], before["person_id"]) == (name, role, person_id):
+            under_way: UUID = before["id"]
+            return under_way
+        await tx.execute("UPDATE invitations SET revoked_at = now() WHERE id = %s", (before["id"],))
     cursor = await tx.execute(
         "INSERT INTO invitations (email, name, role, person_id, invited_by, expires_at)"
         " VALUES (%s, %s, %s, %s, %s, now() + %s) RETURNING id",
@@ -63,6 +69,31 @@ async def invite(tx: Tx, actor: Actor, *, email: str, name: str, role: Role, per
     await enqueue(tx, KIND, {"invitation_id": str(invitation_id)}, f"invitation:{invitation_id}")
     await audit(tx, actor, "invitations.created", "invitation", invitation_id, {"email": email, "role": role.value})
     return invitation_id
+
+
+async def _open_for(tx: Tx, email: str) -> dict[str, Any] | None:
+    """The one invitation to an address that is neither accepted nor withdrawn; `under_way` means its mail will leave.
+
+    Locked, so that one being accepted at this moment is waited for.
+    """
+    cursor = await tx.execute(
+        "SELECT i.id, i.name, i.role, i.person_id, i.expires_at > now() AS live,"
+        " i.expires_at > now() AND i.sent_at IS NULL AND EXISTS (SELECT FROM outbox o"
+        " WHERE o.dedupe_key = 'invitation:' || i.id AND o.state = 'queued') AS under_way"
+        " FROM invitations i WHERE lower(i.email) = lower(%s) AND i.accepted_at IS NULL AND i.revoked_at IS NULL"
+        " FOR UPDATE OF i",
+        (email,),
+    )
+    return await cursor.fetchone()
+
+
+def _invited_by_others(email: str, role: Role) -> Problem:
+    return Problem(
+        409,
+        "Invited already",
+        f"{email} is invited as {role.label.lower()}. Only an owner can change or withdraw that invitation.",
+        [{"field": "email", "detail": f"Is invited as {role.label.lower()} already."}],
+    )
 
 
 _OPEN = "accepted_at IS NULL AND revoked_at IS NULL AND expires_at > now()"

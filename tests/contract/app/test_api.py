@@ -102,6 +102,61 @@ class TestRoles:
         assert (await manager.delete(f"/api/v1/invitations/{made.json()['id']}")).status_code == 404
 
 
+class TestInvitingAgain:
+    """One address, one open invitation, whoever clicks how often."""
+
+    async def test_clicks_at_once_are_one_invitation_and_one_mail(self, site: Site, seabreeze: MadeTenant) -> None:
+        manager = await site.program(seabreeze, add_user(seabreeze, "manager"))
+        body = {"email": f"{uuid4().hex}@new.example", "name": "New One", "role": "board"}
+        answers = await asyncio.gather(*(manager.post("/api/v1/invitations", json=body) for _ in range(5)))
+        assert [answer.status_code for answer in answers] == [201] * 5
+        (made,) = {answer.json()["id"] for answer in answers}
+        assert self.mails(seabreeze, body["email"]) == 1
+        other = (await manager.post("/api/v1/invitations", json={**body, "role": "homeowner"})).json()
+        assert other["id"] != made
+        assert self.mails(seabreeze, body["email"]) == 2
+
+    async def test_once_its_mail_has_left_it_is_sent_again(self, site: Site, seabreeze: MadeTenant) -> None:
+        manager = await site.program(seabreeze, add_user(seabreeze, "manager"))
+        body = {"email": f"{uuid4().hex}@new.example", "name": "New One", "role": "board"}
+        first = (await manager.post("/api/v1/invitations", json=body)).json()["id"]
+        with seabreeze.as_admin() as connection:
+            connection.execute("UPDATE invitations SET sent_at = now() WHERE id = %s", (first,))
+        second = (await manager.post("/api/v1/invitations", json=body)).json()["id"]
+        with seabreeze.as_admin() as connection:
+            connection.execute("UPDATE outbox SET state = 'dead' WHERE dedupe_key = 'invitation:' || %s", (second,))
+        third = (await manager.post("/api/v1/invitations", json=body)).json()["id"]
+        assert len({first, second, third}) == 3
+        assert self.mails(seabreeze, body["email"]) == 3
+
+    async def test_a_manager_leaves_an_owners_invitation_alone(self, site: Site, seabreeze: MadeTenant) -> None:
+        owner = await site.program(seabreeze, add_user(seabreeze, "owner"))
+        manager = await site.program(seabreeze, add_user(seabreeze, "manager"))
+        body = {"email": f"{uuid4().hex}@new.example", "name": "Next Owner", "role": "owner"}
+        made = (await owner.post("/api/v1/invitations", json=body)).json()["id"]
+        lowered = {**body, "email": body["email"].upper(), "role": "homeowner"}
+        answer = await manager.post("/api/v1/invitations", json=lowered)
+        assert answer.status_code == 409
+        assert "Only an owner can change" in answer.json()["detail"]
+        listed = (await owner.get("/api/v1/invitations")).json()["items"]
+        assert [one["role"] for one in listed if one["id"] == made] == ["owner"]
+        with seabreeze.as_admin() as connection:
+            connection.execute("UPDATE invitations SET expires_at = now() WHERE id = %s", (made,))
+        assert (await manager.post("/api/v1/invitations", json=lowered)).status_code == 201
+
+    @staticmethod
+    def mails(tenant: MadeTenant, email: str) -> int:
+        with tenant.as_admin() as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM outbox o JOIN invitations i ON o.dedupe_key = 'invitation:' || i.id"
+                " WHERE i.email = %s",
+                (email,),
+            ).fetchone()
+        assert row is not None
+        found: int = row[0]
+        return found
+
+
 class TestProblems:
     """What is wrong, where, and nothing about the inside."""
 
