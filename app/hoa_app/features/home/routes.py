@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute, Route
 from hoa_app.features.communities import service as communities
 from hoa_app.features.home import service as guide
 from hoa_app.features.home.limits import Room
+from hoa_app.features.kit.mailed import held_up
 from hoa_app.features.kit.pages import actor_of, database, page
 from hoa_app.features.kit.profile import time_zone
 from hoa_app.features.people import service as people
@@ -35,6 +36,7 @@ async def _staff(request: Request) -> Response:
         places = await communities.listed(tx, None, SHOWN)
         homeowners = await people.homeowners(tx)
         steps = await guide.steps(tx, actor)
+        held = await held_up(tx) if actor.can("users:invite") else None
     context = {
         **WORDS,
         "counts": counts,
@@ -43,6 +45,7 @@ async def _staff(request: Request) -> Response:
         "latest": latest.items,
         "communities": places,
         "steps": steps,
+        "held": held,
         "next_step": next((step for step in steps if not step.done), None),
         "room": Room(homeowners, request.state.tenant.limits.homeowners_max),
     }

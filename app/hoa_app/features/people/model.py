@@ -14,7 +14,10 @@ PORTAL = {"Active": "Has an account", "Invited": "Invited", "None": "Not invited
 
 
 class Person(msgspec.Struct, frozen=True, rename="camel"):
-    """One homeowner record. ``portal`` is Active (signs in), Invited or None; ``units`` are those owned today."""
+    """One homeowner record. ``portal`` is Active (signs in), Invited or None; ``units`` are those owned today.
+
+    ``signs_in_as`` is the address of the account, which stays when ``email`` changes.
+    """
 
     id: UUID
     name: str
@@ -25,6 +28,7 @@ class Person(msgspec.Struct, frozen=True, rename="camel"):
     units: list[str]
     version: int
     user_id: UUID | None
+    signs_in_as: str | None
 
 
 class Ownership(msgspec.Struct, frozen=True, rename="camel"):

@@ -40,8 +40,10 @@ async def index(request: Request) -> Response:
         zone = await time_zone(tx)
         found = await service.listed(tx, search, community, query.get("after"), PAGE)
         names = await communities.names(tx)
+        undelivered = await service.undelivered(tx, found.items)
     context = {
         "people": found,
+        "undelivered": undelivered,
         "q": search,
         "community": community,
         "communities": names,

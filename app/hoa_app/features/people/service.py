@@ -1,7 +1,8 @@
 """What can be done with people and what they own; pages, the API and other features come through here."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 from psycopg.errors import ExclusionViolation, UniqueViolation
@@ -10,6 +11,7 @@ from hoa_app.audit import audit
 from hoa_app.db.session import Tx
 from hoa_app.feature import AcceptedInvitation
 from hoa_app.features.kit.answers import Rejected, Stale
+from hoa_app.features.kit.mailed import of_invitations
 from hoa_app.features.kit.paging import Page, decode_cursor, paged
 from hoa_app.features.people import store
 from hoa_app.features.people.model import EndForm, Ownership, OwnershipForm, Person, PersonForm
@@ -152,7 +154,7 @@ async def invite_to_portal(tx: Tx, actor: Actor, person_id: UUID) -> Person:
     """Send a person the mail with which they open their own account; again if the first one was lost."""
     person = await get(tx, person_id)
     if person.user_id is not None:
-        raise Problem(409, "Already has an account", f"{person.name} can sign in with {person.email}.")
+        raise Problem(409, "Already has an account", f"{person.name} can sign in with {person.signs_in_as}.")
     if not person.email:
         raise Rejected({"email": f"Add an email address for {person.name} first: the invitation is sent by mail."})
     await invite(tx, actor, email=person.email, name=person.name, role=Role.HOMEOWNER, person_id=person.id)
@@ -182,9 +184,17 @@ async def invite_many(tx: Tx, actor: Actor, community_id: UUID | None, seen: int
     return Round(invited, await store.count_uninvited(tx, community_id), tuple(refused))
 
 
-async def last_invitation(tx: Tx, person_id: UUID) -> dict[str, object] | None:
-    """When a person was last invited, and what became of it."""
-    return await store.invitation(tx, person_id)
+async def last_invitation(tx: Tx, person_id: UUID) -> dict[str, Any] | None:
+    """When a person was last invited, and what became of it and of its ``mail``."""
+    found = await store.invitation(tx, person_id)
+    return {**found, "mail": (await of_invitations(tx, [found["id"]])).get(found["id"])} if found else None
+
+
+async def undelivered(tx: Tx, people: Sequence[Person]) -> set[UUID]:
+    """Those of the people whose invitation could not be delivered."""
+    invited = await store.open_invitations(tx, [one.id for one in people if one.portal == "Invited"])
+    mails = await of_invitations(tx, list(invited))
+    return {invited[key] for key, mail in mails.items() if mail.state == "Refused"}
 
 
 async def accepted(tx: Tx, invitation: AcceptedInvitation, user_id: UUID) -> None:

@@ -1,7 +1,8 @@
 """SQL of people and ownerships. Row-level security keeps every statement within the tenant."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import date
+from typing import Any
 from uuid import UUID
 
 from psycopg.rows import class_row, dict_row, scalar_row, tuple_row
@@ -18,6 +19,7 @@ SELECT p.id, p.name, p.email, p.phone, p.mailing_address, p.version, p.user_id,
             WHEN EXISTS (SELECT FROM invitations i WHERE i.person_id = p.id AND i.accepted_at IS NULL
                           AND i.revoked_at IS NULL AND i.expires_at > now()) THEN 'Invited'
             ELSE 'None' END AS portal,
+       (SELECT x.email FROM users x WHERE x.id = p.user_id) AS signs_in_as,
        ARRAY(SELECT c.name || ' ' || u.label FROM ownerships o JOIN units u ON u.id = o.unit_id
                JOIN communities c ON c.id = u.community_id WHERE o.person_id = p.id AND {_NOW}
               ORDER BY lower(c.name), u.sort_key COLLATE "C") AS units
@@ -210,7 +212,7 @@ async def exported(tx: Tx) -> AsyncIterator[tuple[object, ...]]:
             yield row
 
 
-async def invitation(tx: Tx, person_id: UUID) -> dict[str, object] | None:
+async def invitation(tx: Tx, person_id: UUID) -> dict[str, Any] | None:
     """The last invitation of a person."""
     async with tx.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
@@ -219,6 +221,15 @@ async def invitation(tx: Tx, person_id: UUID) -> dict[str, object] | None:
             (person_id,),
         )
         return await cursor.fetchone()
+
+
+async def open_invitations(tx: Tx, person_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Invitations that wait for their answer, with whom they are for."""
+    cursor = await tx.execute(
+        "SELECT id, person_id FROM invitations WHERE person_id = ANY(%s) AND accepted_at IS NULL AND revoked_at IS NULL",
+        (list(person_ids),),
+    )
+    return {row["id"]: row["person_id"] for row in await cursor.fetchall()}
 
 
 _UNINVITED = f"""

@@ -9,6 +9,7 @@ from hoa_app.audit import audit
 from hoa_app.db.session import Tx
 from hoa_app.features.kit.answers import Rejected
 from hoa_app.features.kit.forms import FormReader
+from hoa_app.features.kit.mailed import of_invitations
 from hoa_app.identity.actor import Actor
 from hoa_app.identity.invitations import invite
 from hoa_app.identity.roles import INVITABLE, Role
@@ -57,12 +58,14 @@ async def members(tx: Tx) -> list[dict[str, Any]]:
 
 
 async def waiting(tx: Tx) -> list[dict[str, Any]]:
-    """Staff invitations that nobody has accepted yet."""
+    """Staff invitations that nobody has accepted yet, and what became of their mail."""
     cursor = await tx.execute(
         "SELECT id, name, email, role, created_at, expires_at, expires_at < now() AS expired FROM invitations"
         " WHERE role <> 'homeowner' AND accepted_at IS NULL AND revoked_at IS NULL ORDER BY created_at DESC"
     )
-    return await cursor.fetchall()
+    found = await cursor.fetchall()
+    mails = await of_invitations(tx, [one["id"] for one in found])
+    return [{**one, "mail": mails.get(one["id"])} for one in found]
 
 
 async def invite_staff(tx: Tx, actor: Actor, form: StaffForm) -> None:
