@@ -9,11 +9,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from hoa_app.audit import audit
-from hoa_app.identity.accounts import change_password, stored_password
+from hoa_app.identity.accounts import Accounts, change_password
 from hoa_app.identity.actor import Actor, requires
-from hoa_app.identity.api_tokens import create_token, list_tokens, revoke_token
+from hoa_app.identity.api_tokens import create_token, list_tokens, revoke_token, revoke_tokens
 from hoa_app.identity.passwords import password_errors
-from hoa_app.identity.sessions import list_sessions, revoke_all, revoke_session
+from hoa_app.identity.sessions import client_of, list_sessions, revoke_all, revoke_session
 from hoa_app.problems import Problem, not_found
 from hoa_app.web import form_text, redirect, render, services
 
@@ -35,25 +35,29 @@ async def _page(request: Request, status: int = 200, **more: Any) -> Response:
 
 @requires()
 async def password(request: Request) -> Response:
-    """Change the password with the current one; every other session ends."""
+    """Change the password with the current one; every other session ends, and if asked for every API token."""
     actor: Actor = request.state.actor
     form = await form_text(request)
-    passwords = services(request).passwords
-    async with request.state.db.transaction(readonly=True) as tx:
-        stored = await stored_password(tx, actor.user_id)
-    errors = {}
-    if not await passwords.verify(stored, form.get("current", "")):
-        errors["current"] = "This is not your current password."
-    else:
-        errors = password_errors(form, actor.email, actor.name)
+    shared = services(request)
+    checking = Accounts(shared.passwords, shared.metrics)
+    try:
+        good = await checking.confirm(request.state.db, actor, form.get("current", ""), client_of(request))
+    except Problem as problem:
+        if problem.status != 429:
+            raise
+        return await _page(request, 429, errors={"current": f"{problem.title}. {problem.detail}"})
+    wrong = {"current": "This is not your current password."}
+    errors = password_errors(form, actor.email, actor.name) if good else wrong
     if errors:
         return await _page(request, 422, errors=errors)
-    hashed = await passwords.hash(form["password"])
+    hashed = await shared.passwords.hash(form["password"])
     async with request.state.db.transaction() as tx:
         await change_password(tx, actor.user_id, hashed)
         await revoke_all(tx, actor.user_id, keep=actor.session_id)
-        await audit(tx, actor, "passwords.changed", "user", actor.user_id)
-    return redirect(request, "/account", flash="Your password is changed. Other devices were signed out.")
+        ended = await revoke_tokens(tx, actor.user_id) if form.get("revoke_tokens") else 0
+        await audit(tx, actor, "passwords.changed", "user", actor.user_id, {"tokensRevoked": ended} if ended else None)
+    done = "Your password is changed. Other devices were signed out."
+    return redirect(request, "/account", flash=f"{done} Your API tokens no longer work." if ended else done)
 
 
 @requires()

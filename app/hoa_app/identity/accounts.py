@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from hoa_app.db.session import TenantDatabase, Tx
+from hoa_app.identity.actor import Actor
 from hoa_app.identity.passwords import Passwords
 from hoa_app.identity.sessions import Client, open_session
 from hoa_app.identity.tokens import Minted
@@ -19,6 +20,12 @@ WINDOW = timedelta(minutes=15)
 PER_ACCOUNT_AND_IP = 8
 PER_ACCOUNT = 40
 PER_IP = 100
+THROTTLE = (
+    "SELECT count(*) FILTER (WHERE account_hash = %(account)s AND ip = %(ip)s) AS both,"
+    " count(*) FILTER (WHERE account_hash = %(account)s) AS account,"
+    " count(*) FILTER (WHERE ip = %(ip)s) AS ip FROM sign_in_failures"
+    " WHERE (account_hash = %(account)s OR ip = %(ip)s) AND at > now() - %(window)s"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +58,30 @@ class Accounts:
         self.metrics.sign_ins.labels(db.tenant.id_text, "success").inc()
         return minted
 
+    async def confirm(self, db: TenantDatabase, actor: Actor, password: str, client: Client) -> bool:
+        """Whether the password is the actor's own. Guesses count like those at signing in: raises 429."""
+        async with db.transaction(readonly=True) as tx:
+            await self._throttle(tx, db, actor.email, client)
+            stored = await stored_password(tx, actor.user_id)
+        if await self.passwords.verify(stored, password):
+            return True
+        await self._failed(db, actor.email, client)
+        return False
+
     async def _throttle(self, tx: Tx, db: TenantDatabase, email: str, client: Client) -> None:
-        cursor = await tx.execute(
-            "SELECT count(*) FILTER (WHERE account_hash = %(account)s AND ip = %(ip)s) AS both,"
-            " count(*) FILTER (WHERE account_hash = %(account)s) AS account,"
-            " count(*) FILTER (WHERE ip = %(ip)s) AS ip FROM sign_in_failures"
-            " WHERE (account_hash = %(account)s OR ip = %(ip)s) AND at > now() - %(window)s",
-            {"account": account_hash(email), "ip": client.ip, "window": WINDOW},
-        )
+        cursor = await tx.execute(THROTTLE, {"account": account_hash(email), "ip": client.ip, "window": WINDOW})
         row: dict[str, Any] = await cursor.fetchone() or {"both": 0, "account": 0, "ip": 0}
-        if row["both"] >= PER_ACCOUNT_AND_IP or row["account"] >= PER_ACCOUNT or row["ip"] >= PER_IP:
-            self.metrics.sign_ins.labels(db.tenant.id_text, "throttled").inc()
-            raise Problem(
-                429,
-                "Too many attempts",
-                "Wait a quarter of an hour, or reset the password.",
-                headers={"Retry-After": str(int(WINDOW.total_seconds()))},
-            )
+        if row["ip"] >= PER_IP:
+            raise self._too_many(db, "Wait a quarter of an hour and try again.")
+        guessed = row["both"] >= PER_ACCOUNT_AND_IP
+        # Whoever guesses from everywhere locks out strangers, but not the person at a place they signed in from before.
+        if guessed or (row["account"] >= PER_ACCOUNT and not await _known(tx, email, client)):
+            raise self._too_many(db, "Wait a quarter of an hour, or reset the password.")
+
+    def _too_many(self, db: TenantDatabase, detail: str) -> Problem:
+        self.metrics.sign_ins.labels(db.tenant.id_text, "throttled").inc()
+        retry = str(int(WINDOW.total_seconds()))
+        return Problem(429, "Too many attempts", detail, headers={"Retry-After": retry})
 
     async def _failed(self, db: TenantDatabase, email: str, client: Client) -> None:
         self.metrics.sign_ins.labels(db.tenant.id_text, "failure").inc()
@@ -102,6 +116,19 @@ async def _signed_in(tx: Tx, user_id: UUID, email: str, client: Client, rehashed
     await tx.execute(
         "DELETE FROM sign_in_failures WHERE account_hash = %s AND ip = %s", (account_hash(email), client.ip)
     )
+
+
+async def _known(tx: Tx, email: str, client: Client) -> bool:
+    cursor = await tx.execute(
+        "SELECT 1 FROM sessions s JOIN users u ON u.id = s.user_id WHERE lower(u.email) = lower(%s) AND s.ip = %s LIMIT 1",
+        (email, client.ip),
+    )
+    return await cursor.fetchone() is not None
+
+
+async def forget_failures(tx: Tx, email: str) -> None:
+    """Start counting anew, from wherever was guessed: the person has proved by mail that the account is theirs."""
+    await tx.execute("DELETE FROM sign_in_failures WHERE account_hash = %s", (account_hash(email),))
 
 
 def account_hash(email: str) -> bytes:

@@ -16,19 +16,23 @@ from starlette.responses import RedirectResponse, Response
 from hoa_app.identity.roles import Role
 from hoa_app.problems import forbidden, unauthorized
 
+Via = Literal["session", "program", "token"]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A signed-in user as the database knows them at this request: role and permissions never come from the client."""
+    """A signed-in user as the database knows them at this request: role and permissions never come from the client.
+
+    `via` is a browser's session, a program's session that began with the password, or an API token.
+    """
 
     user_id: UUID
     email: str
     name: str
     role: Role
     session_id: UUID
-    via: Literal["session", "token"]
+    via: Via
     signed_in_at: datetime | None = None
 
     @property

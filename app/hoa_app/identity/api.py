@@ -13,7 +13,7 @@ from hoa_app.identity import invitations, users
 from hoa_app.identity.accounts import Accounts
 from hoa_app.identity.api_tokens import MAX_DAYS, create_token, list_tokens, revoke_token
 from hoa_app.identity.roles import Role
-from hoa_app.identity.sessions import API_SESSION, Client, revoke_session
+from hoa_app.identity.sessions import API_SESSION, client_of, revoke_session
 from hoa_app.problems import not_found
 from hoa_app.web import services
 
@@ -141,9 +141,8 @@ class InvitationList(msgspec.Struct, frozen=True):
 async def sign_in(ctx: ApiContext, body: SignIn, _: Params) -> Session:
     """A session for a program that acts for a person; prefer an API token."""
     shared = services(ctx.request)
-    client = Client(ctx.request.state.client_ip, ctx.request.headers.get("user-agent", ""))
     accounts = Accounts(shared.passwords, shared.metrics)
-    minted = await accounts.sign_in(ctx.db, body.email, body.password, client, browser=False)
+    minted = await accounts.sign_in(ctx.db, body.email, body.password, client_of(ctx.request), browser=False)
     return Session(minted.token, datetime.now(UTC) + API_SESSION)
 
 

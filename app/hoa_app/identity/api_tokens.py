@@ -12,7 +12,7 @@ from hoa_app.audit import audit
 from hoa_app.db.session import Tx
 from hoa_app.identity.actor import Actor
 from hoa_app.identity.tokens import mint
-from hoa_app.problems import Problem, not_found
+from hoa_app.problems import Problem, forbidden, not_found
 from hoa_app.tenancy.tenant import Tenant
 
 MAX_DAYS = 365
@@ -30,7 +30,12 @@ class NewToken:
 
 
 async def create_token(tx: Tx, tenant: Tenant, actor: Actor, name: str, days: int) -> NewToken:
-    """Make one; raises the 422 problem for a name or a lifetime out of bounds."""
+    """Make one; raises the 422 problem for a name or a lifetime out of bounds.
+
+    A token makes no other: whoever found one would have access for as long as they like.
+    """
+    if actor.via == "token":
+        raise forbidden("An API token cannot make another one. Sign in with your password to make it.")
     name = name.strip()
     errors = []
     if not 1 <= len(name) <= 100:
@@ -77,3 +82,12 @@ async def revoke_token(tx: Tx, actor: Actor, token_id: UUID) -> None:
     if cursor.rowcount != 1:
         raise not_found("token")
     await audit(tx, actor, "tokens.revoked", "api_token", token_id)
+
+
+async def revoke_tokens(tx: Tx, user_id: UUID) -> int:
+    """End all of a user's; how many there were."""
+    cursor = await tx.execute(
+        "UPDATE api_tokens SET revoked_at = now() WHERE user_id = %s AND revoked_at IS NULL AND expires_at > now()",
+        (user_id,),
+    )
+    return cursor.rowcount

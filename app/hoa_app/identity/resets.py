@@ -8,6 +8,8 @@ from uuid import UUID
 
 from hoa_app.audit import audit
 from hoa_app.db.session import Tx
+from hoa_app.identity.accounts import forget_failures
+from hoa_app.identity.api_tokens import revoke_tokens
 from hoa_app.identity.sessions import revoke_all
 from hoa_app.identity.tokens import hash_secret
 from hoa_app.jobs.outbox import enqueue
@@ -57,10 +59,13 @@ async def check(tx: Tx, token: str) -> str:
 
 
 async def use(tx: Tx, token: str, password_hash: str) -> UUID:
-    """Set the new password and end every session; the link and any other open one are used up."""
+    """Set the new password; end every session and every API token, for whoever knew the old one may have made them.
+
+    The link and any other open one are used up, and wrong guesses are forgotten.
+    """
     cursor = await tx.execute(
         "UPDATE password_resets SET used_at = now() WHERE token_hash = %s AND used_at IS NULL AND expires_at > now()"
-        " RETURNING user_id",
+        " RETURNING user_id, (SELECT email FROM users u WHERE u.id = user_id) AS email",
         (hash_secret(token),),
     )
     row = await cursor.fetchone()
@@ -70,7 +75,9 @@ async def use(tx: Tx, token: str, password_hash: str) -> UUID:
     await tx.execute("UPDATE password_resets SET used_at = now() WHERE user_id = %s AND used_at IS NULL", (user_id,))
     await tx.execute("UPDATE users SET password_hash = %s, updated_at = now() WHERE id = %s", (password_hash, user_id))
     await revoke_all(tx, user_id)
-    await audit(tx, None, "passwords.reset", "user", user_id)
+    ended = await revoke_tokens(tx, user_id)
+    await forget_failures(tx, row["email"])
+    await audit(tx, None, "passwords.reset", "user", user_id, {"tokensRevoked": ended} if ended else None)
     return user_id
 
 

@@ -12,7 +12,7 @@ from hoa_app.identity.accounts import Accounts
 from hoa_app.identity.actor import Actor
 from hoa_app.identity.cookies import Cookies
 from hoa_app.identity.passwords import password_errors
-from hoa_app.identity.sessions import Client, open_session, revoke_session
+from hoa_app.identity.sessions import client_of, open_session, revoke_session
 from hoa_app.problems import Problem
 from hoa_app.services import Services
 from hoa_app.web import form_text, redirect, render, safe_next, services
@@ -24,11 +24,6 @@ def accounts(request: Request) -> Accounts:
     """Signing in with what the process shares."""
     shared = services(request)
     return Accounts(shared.passwords, shared.metrics)
-
-
-def client_of(request: Request) -> Client:
-    """Where the request comes from."""
-    return Client(request.state.client_ip, request.headers.get("user-agent", ""))
 
 
 def cookies_of(request: Request) -> Cookies:

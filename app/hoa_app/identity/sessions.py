@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from starlette.requests import Request
+
 from hoa_app.db.session import TenantDatabase, Tx
-from hoa_app.identity.actor import Actor
+from hoa_app.identity.actor import Actor, Via
 from hoa_app.identity.roles import Role
 from hoa_app.identity.tokens import Claims, Minted, mint
 from hoa_app.tenancy.tenant import Tenant
@@ -18,6 +20,7 @@ IDLE = timedelta(days=7)
 ABSOLUTE = timedelta(days=30)
 TOUCH = timedelta(minutes=1)
 API_SESSION = timedelta(hours=12)
+VIA: dict[str, Via] = {"browser": "session", "api": "program", "token": "token"}
 ROLES = {role.value: role for role in Role}
 
 _USER = "u.id AS user_id, u.email, u.name, u.role"
@@ -29,7 +32,7 @@ WHERE s.token_hash = %(token_hash)s AND s.revoked_at IS NULL AND s.expires_at > 
 """  # noqa: S608 - constants
 TOKEN_QUERY = f"""
 SELECT t.id, {_USER}, t.created_at,
-    t.last_used_at IS NULL OR t.last_used_at < now() - %(touch)s AS stale, 'api' AS via
+    t.last_used_at IS NULL OR t.last_used_at < now() - %(touch)s AS stale, 'token' AS via
 FROM api_tokens t JOIN users u ON u.id = t.user_id
 WHERE t.token_hash = %(token_hash)s AND t.revoked_at IS NULL AND t.expires_at > now() AND u.disabled_at IS NULL
 """  # noqa: S608 - constants
@@ -41,6 +44,11 @@ class Client:
 
     ip: str
     user_agent: str
+
+
+def client_of(request: Request) -> Client:
+    """Where the request comes from."""
+    return Client(request.state.client_ip, request.headers.get("user-agent", ""))
 
 
 async def find_actor(db: TenantDatabase, claims: Claims) -> Actor | None:
@@ -63,7 +71,7 @@ def _actor(row: dict[str, Any]) -> Actor:
         name=row["name"],
         role=ROLES[row["role"]],
         session_id=row["id"],
-        via="session" if row["via"] == "browser" else "token",
+        via=VIA[row["via"]],
         signed_in_at=row["created_at"],
     )
 

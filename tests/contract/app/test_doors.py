@@ -84,6 +84,50 @@ async def test_guessing_is_throttled_per_account_and_address(site: Site, seabree
     assert (await elsewhere.post("/api/v1/session", json={"email": someone, "password": PASSWORD})).status_code == 201
 
 
+class TestGuessing:
+    """Guessing is slowed down; the person whose account it is gets in all the same."""
+
+    async def guess(self, site: Site, tenant: MadeTenant, email: str, peer: str, times: int) -> int:
+        client = site.client(tenant.host, peer=peer)
+        for _ in range(times):
+            last = await client.post("/api/v1/session", json={"email": email, "password": "a guess"})
+        return last.status_code
+
+    async def test_a_reset_is_a_way_back_in(self, site: Site, seabreeze: MadeTenant, someone: str) -> None:
+        peer = "192.0.2.68"
+        assert await self.guess(site, seabreeze, someone, peer, accounts.PER_ACCOUNT_AND_IP + 1) == 429
+        locked = await site.browser(seabreeze, peer).sign_in(someone)
+        assert (locked.status_code, "or reset the password" in locked.text) == (429, True)
+        reset = TestPasswordReset()
+        await reset.ask(site, seabreeze, someone)
+        link = f"/reset-password/{reset.minted(seabreeze, someone)}"
+        assert (await site.browser(seabreeze, peer).post(link, {"password": NEW})).status_code == 303
+        assert (await site.browser(seabreeze, peer).sign_in(someone, NEW)).status_code == 303
+
+    async def test_from_everywhere_locks_out_strangers_only(
+        self, site: Site, seabreeze: MadeTenant, someone: str
+    ) -> None:
+        home, cafe = "192.0.2.70", "192.0.2.71"
+        assert (await site.browser(seabreeze, home).sign_in(someone)).status_code == 303
+        with seabreeze.as_admin() as connection:
+            connection.execute(
+                "INSERT INTO sign_in_failures (account_hash, ip) SELECT %s, '198.51.100.' || n"
+                " FROM generate_series(1, %s) n",
+                (accounts.account_hash(someone), accounts.PER_ACCOUNT),
+            )
+        assert (await site.browser(seabreeze, cafe).sign_in(someone)).status_code == 429
+        assert (await site.browser(seabreeze, home).sign_in(someone)).status_code == 303
+
+    async def test_the_password_of_an_open_session(self, site: Site, seabreeze: MadeTenant, someone: str) -> None:
+        browser = await site.signed_in(seabreeze, someone)
+        guess = {"current": "a guess", "password": NEW}
+        for _ in range(accounts.PER_ACCOUNT_AND_IP):
+            assert (await browser.post("/account/password", guess, page="/account")).status_code == 422
+        right = {"current": PASSWORD, "password": NEW}
+        answer = await browser.post("/account/password", right, page="/account")
+        assert (answer.status_code, "Too many attempts" in answer.text) == (429, True)
+
+
 async def test_old_parameters_are_rehashed_at_sign_in(site: Site, seabreeze: MadeTenant, someone: str) -> None:
     from argon2 import PasswordHasher
 
@@ -319,6 +363,33 @@ class TestAccount:
         ended = await browser.post(f"/account/tokens/{listed[0]['id']}/revoke", {}, page="/account")
         assert ended.status_code == 303
         assert (await program.get("/api/v1/me")).status_code == 401
+
+    async def test_a_token_makes_no_other(self, site: Site, seabreeze: MadeTenant, someone: str) -> None:
+        program = await site.program(seabreeze, someone)
+        made = (await program.post("/api/v1/tokens", json={"name": "reports"})).json()
+        reports = site.client(seabreeze.host, authorization=f"Bearer {made['token']}")
+        refused = await reports.post("/api/v1/tokens", json={"name": "for ever"})
+        assert (refused.status_code, "Sign in with your password" in refused.json()["detail"]) == (403, True)
+        by_page = await reports.post("/account/tokens", data={"token_name": "for ever"})
+        assert by_page.status_code == 403
+        assert len((await reports.get("/api/v1/tokens")).json()["items"]) == 1
+
+    @pytest.mark.parametrize("way", ["reset", "change", "change and keep"])
+    async def test_what_a_new_password_ends(self, site: Site, seabreeze: MadeTenant, someone: str, way: str) -> None:
+        browser, program = await site.signed_in(seabreeze, someone), await site.program(seabreeze, someone)
+        made = (await program.post("/api/v1/tokens", json={"name": "reports"})).json()
+        reports = site.client(seabreeze.host, authorization=f"Bearer {made['token']}")
+        if way == "reset":
+            reset = TestPasswordReset()
+            await reset.ask(site, seabreeze, someone)
+            await site.browser(seabreeze).post(f"/reset-password/{reset.minted(seabreeze, someone)}", {"password": NEW})
+        else:
+            assert "Revoke my API tokens too" in (await browser.get("/account")).text
+            asked = {"revoke_tokens": "yes"} if way == "change" else {}
+            form = {"current": PASSWORD, "password": NEW, **asked}
+            assert (await browser.post("/account/password", form, page="/account")).status_code == 303
+        assert (await program.get("/api/v1/me")).status_code == 401
+        assert (await reports.get("/api/v1/me")).status_code == (200 if way == "change and keep" else 401)
 
     async def test_somebody_elses_token_is_not_there(self, site: Site, seabreeze: MadeTenant, someone: str) -> None:
         mine = await site.program(seabreeze, someone)
