@@ -57,6 +57,7 @@ PAGES = {
     "POST /imports/{id:uuid}/discard": "imports:run",
     "GET /imports/{id:uuid}/errors.csv": "imports:run",
     "GET /team": "users:read",
+    "POST /team/{id:uuid}": "users:write",
     "POST /team/invitations": "users:invite",
     "POST /team/invitations/{id:uuid}/withdraw": "users:invite",
     "GET /settings": "settings:write",

@@ -10,6 +10,7 @@ from hoa_app.features.kit.profile import time_zone
 from hoa_app.features.team import service
 from hoa_app.identity.actor import requires
 from hoa_app.identity.roles import Role
+from hoa_app.problems import Problem
 from hoa_app.web import redirect
 
 
@@ -19,7 +20,12 @@ async def index(request: Request) -> Response:
     return await _shown(request)
 
 
-async def _shown(request: Request, rejected: Rejected | None = None, values: dict[str, str] | None = None) -> Response:
+async def _shown(
+    request: Request,
+    rejected: Rejected | None = None,
+    values: dict[str, str] | None = None,
+    refused: Problem | None = None,
+) -> Response:
     actor = actor_of(request)
     async with database(request).transaction(readonly=True) as tx:
         zone = await time_zone(tx)
@@ -30,9 +36,11 @@ async def _shown(request: Request, rejected: Rejected | None = None, values: dic
         "waiting": waiting,
         "values": values or {},
         "roles": {role.value: role.label for role in Role},
+        "staff": service.STAFF,
+        "refused": refused,
         "offered": [(role, service.MEANING[role]) for role in service.offered(actor)],
     }
-    return page(request, "team/list.html", zone, context, rejected)
+    return page(request, "team/list.html", zone, context, rejected, refused.status if refused else 200)
 
 
 @requires("users:invite")
@@ -48,6 +56,21 @@ async def invite(request: Request) -> Response:
     return redirect(request, "/team", f"The invitation is on its way to {form.email}.")
 
 
+@requires("users:write")
+async def change(request: Request) -> Response:
+    """Change a member's role, or close their account."""
+    sent = await submitted(request)
+    try:
+        form = service.MemberForm.read(sent.text)
+        async with database(request).transaction() as tx:
+            told = await service.change_member(tx, actor_of(request), path_id(request), form)
+    except Problem as refused:
+        if refused.status not in (409, 422):
+            raise
+        return await _shown(request, refused=refused)
+    return redirect(request, "/team", told)
+
+
 @requires("users:invite")
 async def withdraw(request: Request) -> Response:
     """Take an invitation back."""
@@ -58,6 +81,7 @@ async def withdraw(request: Request) -> Response:
 
 ROUTES: tuple[BaseRoute, ...] = (
     Route("/team", index, methods=["GET"]),
+    Route("/team/{id:uuid}", change, methods=["POST"]),
     Route("/team/invitations", invite, methods=["POST"]),
     Route("/team/invitations/{id:uuid}/withdraw", withdraw, methods=["POST"]),
 )

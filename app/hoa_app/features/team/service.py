@@ -10,10 +10,11 @@ from hoa_app.db.session import Tx
 from hoa_app.features.kit.answers import Rejected
 from hoa_app.features.kit.forms import FormReader
 from hoa_app.features.kit.mailed import of_invitations
+from hoa_app.identity import users
 from hoa_app.identity.actor import Actor
 from hoa_app.identity.invitations import invite
 from hoa_app.identity.roles import INVITABLE, Role
-from hoa_app.problems import not_found
+from hoa_app.problems import Problem, not_found
 
 STAFF = (Role.OWNER, Role.MANAGER, Role.BOARD)
 MEANING = {
@@ -41,6 +42,24 @@ class StaffForm:
         if reader.errors:
             raise Rejected(reader.errors)
         return cls(name, email, Role(role))
+
+
+@dataclass(frozen=True)
+class MemberForm:
+    """What an owner decides about a member of staff: the role, and whether they may still sign in."""
+
+    role: Role
+    closed: bool
+
+    @classmethod
+    def read(cls, raw: Mapping[str, object]) -> "MemberForm":
+        """From a submitted form; raises Rejected."""
+        reader = FormReader(raw)
+        role = reader.choice("role", "what they do", frozenset(role.value for role in STAFF))
+        access = reader.choice("access", "whether they may sign in", frozenset({"open", "closed"}))
+        if reader.errors:
+            raise Rejected(reader.errors)
+        return cls(Role(role), access == "closed")
 
 
 def offered(actor: Actor) -> tuple[Role, ...]:
@@ -74,6 +93,20 @@ async def invite_staff(tx: Tx, actor: Actor, form: StaffForm) -> None:
     if taken is not None:
         raise Rejected({"email": f"{form.email} has an account already, as {Role(taken['role']).label.lower()}."})
     await invite(tx, actor, email=form.email, name=form.name, role=form.role)
+
+
+async def change_member(tx: Tx, actor: Actor, user_id: UUID, form: MemberForm) -> str:
+    """Set a member's role and whether they may sign in; ends their sessions if not. Returns what to tell."""
+    before = await users.get(tx, user_id)
+    if Role(before["role"]) not in STAFF:
+        raise not_found("member of the team")
+    if user_id == actor.user_id:
+        raise Problem(409, "This is you", "Another owner has to change what you may do.")
+    after = await users.change(tx, actor, user_id, form.role, form.closed)
+    name, role = after["name"], Role(after["role"]).label.lower()
+    if after["disabled"] and not before["disabled"]:
+        return f"{name} cannot sign in any more, and is signed out everywhere."
+    return f"{name} is {role} now" + ("." if not after["disabled"] else ", and cannot sign in.")
 
 
 async def withdraw(tx: Tx, actor: Actor, invitation_id: UUID) -> str:
