@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from cryptography.fernet import Fernet
 
 from tests.chart.conftest import COMBINATIONS, DOMAIN
 from tests.chart.pods import pods
@@ -142,11 +144,35 @@ def test_alerts_that_could_not_be_installed_are_told(installation: Installation)
 
 def test_nothing_of_the_setups_rights_is_left(installation: Installation) -> None:
     installation.install()
-    kubectl = installation.kubectl
-    assert kubectl.find("serviceaccount", "hoa-connect-setup") is None
-    assert kubectl.find("role", "hoa-connect-setup") is None
-    assert kubectl.find("clusterrole", f"{kubectl.namespace}-hoa-connect-setup") is None
-    assert kubectl.find("job", "hoa-connect-setup") is None
+    assert rights_left(installation.kubectl, "hoa-connect-setup") == []
+    assert installation.kubectl.find("job", "hoa-connect-setup") is None
+
+
+def rights_left(kubectl: Kubectl, name: str) -> list[str]:
+    """Return the kinds of rights of this name that exist, in the namespace and in the cluster."""
+    kinds = dict.fromkeys(("serviceaccount", "role", "rolebinding"), name)
+    kinds |= dict.fromkeys(("clusterrole", "clusterrolebinding"), f"{kubectl.namespace}-{name}")
+    return [kind for kind, name in kinds.items() if kubectl.find(kind, name)]
+
+
+def test_a_setup_that_fails_leaves_its_log_and_no_rights(installation: Installation, job_runner: JobRunner) -> None:
+    installation.install()
+    job_runner.inject(Fault(job="hoa-connect-setup", namespace=installation.kubectl.namespace, exit_code=2))
+    with pytest.raises(HelmError, match="pre-upgrade hooks failed"):
+        installation.upgrade()
+    assert rights_left(installation.kubectl, "hoa-connect-setup") == []
+    assert installation.kubectl.find("job", "hoa-connect-setup") is not None
+
+
+def test_an_uninstall_that_fails_leaves_its_log_and_no_rights(
+    installation: Installation, job_runner: JobRunner
+) -> None:
+    installation.install()
+    job_runner.inject(Fault(job="hoa-connect-uninstall", namespace=installation.kubectl.namespace, exit_code=2))
+    with pytest.raises(HelmError, match="job hoa-connect-uninstall failed"):
+        installation.uninstall()
+    assert rights_left(installation.kubectl, "hoa-connect-uninstall") == []
+    assert installation.kubectl.find("job", "hoa-connect-uninstall") is not None
 
 
 def test_an_upgrade_keeps_every_secret(installation: Installation) -> None:
@@ -166,6 +192,35 @@ def test_an_upgrade_makes_again_what_was_lost_and_only_that(installation: Instal
     again = installation.secret("hoa-connect-registry-reader")
     assert again["username"] == reader["username"]
     assert again["password"] != reader["password"]
+
+
+def test_a_lost_sealing_key_is_not_replaced_once_tenants_were_sealed_with_it(
+    installation: Installation, job_runner: JobRunner
+) -> None:
+    installation.install()
+    kubectl = installation.kubectl
+    kubectl.apply(tenant("acme"))
+    kubectl.delete("secret", "hoa-connect-sealing-keys")
+    installation.upgrade()
+    assert kubectl.find("secret", "hoa-connect-sealing-keys"), "no operator has looked at acme: nothing is sealed yet"
+    kubectl.patch("hoat", "acme", {"status": {"phase": "Ready"}}, "--subresource=status")
+    kubectl.delete("secret", "hoa-connect-sealing-keys")
+    with pytest.raises(HelmError, match="pre-upgrade hooks failed"):
+        installation.upgrade()
+    assert kubectl.find("secret", "hoa-connect-sealing-keys") is None
+    said = log_of(job_runner, kubectl, "setup")
+    assert "the passwords of 1 tenant (acme) in the registry were sealed with it. Put it back from your copy" in said
+    command = said.split("make a new one: ")[1].split(" and run this again")[0]
+    words = ["kubectl", f"--kubeconfig={kubectl.kubeconfig}", command.removeprefix("kubectl ")]
+    subprocess.run(["sh", "-c", f"{kubectl.program.parent}/{' '.join(words)}"], check=True)
+    Fernet(installation.secret("hoa-connect-sealing-keys")["keys"])
+    installation.upgrade()
+
+
+def log_of(runner: JobRunner, kubectl: Kubectl, job: str) -> str:
+    """Return what the last run of a Job of the chart said."""
+    logs = runner.folder.glob(f"{kubectl.namespace}-hoa-connect-{job}-*.log")
+    return max(logs, key=lambda file: file.stat().st_mtime).read_text()
 
 
 def test_an_upgrade_takes_the_registry_to_another_address(installation: Installation) -> None:
@@ -221,8 +276,8 @@ def test_an_external_server_without_its_secret_says_which(installation: Installa
     values = {**DOMAIN, "postgres": {"enabled": False, "existingSecret": "missing", "external": {"host": "db.example"}}}
     with pytest.raises(HelmError, match="pre-install"):
         installation.install(values)
-    log = next(job_runner.folder.glob(f"{installation.kubectl.namespace}-hoa-connect-setup-*.log")).read_text()
-    assert "Secret missing with the key password does not exist; create it, then install again" in log
+    said = log_of(job_runner, installation.kubectl, "setup")
+    assert "Secret missing with the key password does not exist; create it, then install again" in said
 
 
 def test_an_uninstall_lets_go_of_tenants_and_keeps_all_data(installation: Installation) -> None:
@@ -238,6 +293,24 @@ def test_an_uninstall_lets_go_of_tenants_and_keeps_all_data(installation: Instal
         assert kubectl.find("secret", name) is not None
     kubectl.patch("hoat", "acme", {"metadata": {"finalizers": None}})
     kubectl.delete("hoat", "acme", "--timeout=10s")
+
+
+def test_an_uninstall_waits_for_tenants_that_are_being_deleted(
+    installation: Installation, job_runner: JobRunner
+) -> None:
+    installation.install()
+    kubectl = installation.kubectl
+    kubectl.apply({**tenant("acme"), "metadata": {"name": "acme", "finalizers": [FINALIZER]}}, tenant("beta"))
+    kubectl.delete("hoat", "acme", "--wait=false")
+    with pytest.raises(HelmError, match="job hoa-connect-uninstall failed"):
+        installation.uninstall()
+    assert "1 tenant (acme) still being deleted, which only the operator can finish" in log_of(
+        job_runner, kubectl, "uninstall"
+    )
+    assert kubectl.get("hoat", "acme")["metadata"]["finalizers"] == [FINALIZER]
+    assert kubectl.get("deployment", "hoa-connect-operator")["spec"]["replicas"] == 2
+    kubectl.patch("hoat", "acme", {"metadata": {"finalizers": None}})
+    installation.uninstall()
 
 
 def test_installing_again_finds_everything_as_it_was(installation: Installation) -> None:

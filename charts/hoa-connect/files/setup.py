@@ -23,7 +23,7 @@ from typing import Any
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 FINALIZER = "hoaconnect.com/teardown"
 MERGE_PATCH = "application/merge-patch+json"
-DEADLINE_SECONDS = 120
+DEADLINE_SECONDS = 90  # the operator is given 60 s to stop; the Job of an uninstall ends after 120 s
 EXIT_FINAL = 2  # the Job's podFailurePolicy does not try again
 Json = dict[str, Any]
 
@@ -81,6 +81,7 @@ def prepare(api: Api, folder: Path) -> None:
         upgrade_crd(api, crd)
     plan = json.loads((folder / "secrets.json").read_text())
     for wanted in plan["secrets"]:
+        refuse_new_sealing_key(api, plan["namespace"], wanted)
         ensure_secret(api, plan["namespace"], plan["labels"], wanted)
 
 
@@ -128,6 +129,30 @@ def ensure_secret(api: Api, namespace: str, labels: Json, wanted: Json) -> None:
     elif missing:
         api.call("PATCH", f"{path}/{name}", {"data": missing}, MERGE_PATCH)
     say(f"Secret {name}: {'created' if live is None else 'changed: ' + ', '.join(missing) if missing else 'kept'}")
+
+
+def refuse_new_sealing_key(api: Api, namespace: str, wanted: Json) -> None:
+    """Raise where a sealing key is about to be made although tenants' passwords were sealed with one that is gone."""
+    name = wanted["name"]
+    if {"random": "fernet"} not in wanted.get("data", {}).values():
+        return
+    live = api.find(f"/api/v1/namespaces/{namespace}/secrets/{name}") or {}
+    tenants = [] if (live.get("data") or {}).get("keys") else tenants_of(api, namespace)
+    begun = [tenant["metadata"]["name"] for tenant in tenants if tenant.get("status")]
+    if begun:
+        raise SetupError(
+            f"Secret {name} is gone or has no keys, and the passwords of {count_of(begun)} in the registry were sealed"
+            " with it. Put it back from your copy and run this again. If there is none, make a new one:"
+            f" kubectl -n {namespace} create secret generic {name}"
+            " --from-literal=keys=$(openssl rand -base64 32 | tr +/ -_)"
+            " and run this again; the operator then says UnsealFailed of each tenant that it cannot seal anew"
+        )
+
+
+def count_of(names: list[str]) -> str:
+    """Return how many tenants these are, with the first few names."""
+    more = ", ..." if len(names) > 3 else ""
+    return f"{len(names)} tenant{'s' if len(names) > 1 else ''} ({', '.join(sorted(names)[:3])}{more})"
 
 
 def value_of(api: Api, path: str, source: Json, held: str | None) -> str:
@@ -178,18 +203,46 @@ def make_certificate(hosts: list[str], held: dict[str, str]) -> dict[str, str]:
 
 
 def release_tenants(api: Api, namespace: str, operator: str) -> None:
-    """Stop the operator, then take its finalizer off every tenant. Databases stay as they are."""
+    """Stop the operator, then take its finalizer off every tenant. Databases stay as they are.
+
+    A tenant that is being deleted is not let go of: its entry in the registry would hold its name for ever.
+    """
+    leaving = [tenant["metadata"]["name"] for tenant in tenants_of(api, namespace) if is_leaving(tenant)]
+    if leaving:
+        raise SetupError(
+            f"{count_of(leaving)} still being deleted, which only the operator can finish. Wait until they are gone"
+            f" (kubectl -n {namespace} get hoat -w) and uninstall again, or uninstall with --no-hooks:"
+            " then they go once an operator runs here again"
+        )
     stop_operator(api, namespace, operator)
-    tenants = f"/apis/hoaconnect.com/v1alpha1/namespaces/{namespace}/hoatenants"
-    for tenant in (api.find(tenants) or {"items": []})["items"]:
+    for tenant in tenants_of(api, namespace):
         name, finalizers = tenant["metadata"]["name"], tenant["metadata"].get("finalizers", [])
         if FINALIZER not in finalizers:
+            continue
+        if is_leaving(tenant):
+            say(f"HOATenant {name}: deleted meanwhile; it goes once an operator runs here again")
             continue
         kept = [entry for entry in finalizers if entry != FINALIZER]
         version = tenant["metadata"]["resourceVersion"]
         change = {"metadata": {"finalizers": kept, "resourceVersion": version}}
-        api.call("PATCH", f"{tenants}/{name}", change, MERGE_PATCH)
+        api.call("PATCH", f"{tenants_path(namespace)}/{name}", change, MERGE_PATCH)
         say(f"HOATenant {name}: let go of; its database stays")
+
+
+def tenants_path(namespace: str) -> str:
+    """Return where a namespace's tenants are."""
+    return f"/apis/hoaconnect.com/v1alpha1/namespaces/{namespace}/hoatenants"
+
+
+def tenants_of(api: Api, namespace: str) -> list[Json]:
+    """Return a namespace's tenants; none where the CRD is not there yet."""
+    found: list[Json] = (api.find(tenants_path(namespace)) or {"items": []})["items"]
+    return found
+
+
+def is_leaving(tenant: Json) -> bool:
+    """Whether a tenant is being deleted and waits for the operator."""
+    return "deletionTimestamp" in tenant["metadata"] and FINALIZER in tenant["metadata"].get("finalizers", [])
 
 
 def stop_operator(api: Api, namespace: str, operator: str) -> None:

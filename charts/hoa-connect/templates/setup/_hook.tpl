@@ -1,4 +1,8 @@
-{{/* Annotations of what only lives around a hook; call with (dict "events" "pre-install,pre-upgrade" "weight" "-10"). */}}
+{{/*
+Annotations of what only lives around a hook; call with (dict "events" "pre-install,pre-upgrade" "weight" "-10").
+A Job that failed stays, since its log says why; Helm takes away what it made before the Job. A Helm that was killed
+takes nothing away; the next one does, before it makes the same again.
+*/}}
 {{- define "hoa.hook" -}}
 helm.sh/hook: {{ .events }}
 helm.sh/hook-weight: {{ .weight | quote }}
