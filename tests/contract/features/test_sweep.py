@@ -111,9 +111,9 @@ async def test_thousands_of_files_are_looked_through(folder: Folder) -> None:
 
 async def test_while_a_tenant_is_read_only_nothing_goes(folder: Folder) -> None:
     lost = folder.put(2)
-    folder.office.tenant.update(state="ReadOnly")
+    folder.office.tenant.set_state("ReadOnly")
     await folder.sweep()
-    folder.office.tenant.update(state="Active")
+    folder.office.tenant.set_state("Active")
     assert lost.exists()
 
 
