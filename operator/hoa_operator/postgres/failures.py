@@ -54,9 +54,10 @@ _BY_WORDS: Final[tuple[tuple[str, str, str], ...]] = (
     (r"resolve|Name or service not known|translate host name", "ServerNameUnknown", "correct spec.endpoint.host, or the cluster's DNS"),
     (r"server does not support SSL|SSL|certificate", "TlsFailed", "make spec.endpoint.sslMode and the server's certificate agree"),
 )  # fmt: skip
+_LET_THROUGH = "that its addresses are in the chart's networkPolicies.postgresCIDRs"
 _UNREACHABLE = (
     "ServerUnreachable",
-    "check spec.endpoint, that the server runs, and that the network lets the operator through",
+    f"check spec.endpoint, that the server runs, and, for one outside the release, {_LET_THROUGH}",
 )
 
 
@@ -97,7 +98,9 @@ def explained(address: ServerAddress, dbname: str) -> Iterator[None]:
         raise explain(error, where) from error
     except TimeoutError as error:
         raise WorldError(
-            "ServerSilent", f"Postgres at {where} did not answer in time; check that it is not overloaded"
+            "ServerSilent",
+            f"Postgres at {where} did not answer in time; check that it is not overloaded, and, for one outside the"
+            f" release, {_LET_THROUGH}",
         ) from error
     except OSError as error:
         raise WorldError(

@@ -201,6 +201,11 @@ class TestSettings:
         assert Settings.from_env({**self.BASE, "HOA_URL_PORT": "8080"}).port_suffix == ":8080"
         assert Settings.from_env({**self.BASE, "HOA_URL_PORT": "443", "HOA_URL_SCHEME": "https"}).port_suffix == ""
 
+    def test_a_log_level_may_be_written_either_way(self) -> None:
+        assert {Settings.from_env({**self.BASE, "HOA_LOG_LEVEL": text}).log_level for text in ("debug", "DEBUG")} == {
+            "debug"
+        }
+
     def test_mail(self) -> None:
         mail = Settings.from_env({**self.BASE, "HOA_SMTP_URL": "smtps://us%40er@mail.example"}).mail
         assert (mail.host, mail.port, mail.username, mail.implicit_tls) == ("mail.example", 465, "us@er", True)

@@ -202,6 +202,16 @@ def test_a_refused_statement_is_explained(state: type[psycopg.Error], reason: st
     assert "SCRAM" not in error.message
 
 
+@pytest.mark.parametrize(
+    "raised", [TimeoutError(), OSError("no route"), psycopg.OperationalError("connection timeout expired")]
+)
+def test_a_server_behind_a_network_policy_is_told_as_one(raised: Exception) -> None:
+    """A policy drops packets without a word, so whoever finds a server silent is pointed to it."""
+    words = r"addresses are in the chart's networkPolicies\.postgresCIDRs"
+    with pytest.raises(OperatorError, match=words), explained(ServerAddress("db"), "postgres"):
+        raise raised
+
+
 @pytest.mark.parametrize("raised", [TimeoutError(), OSError(111, "Connection refused"), psycopg.OperationalError("x")])
 def test_nothing_but_operator_errors_comes_out(raised: Exception) -> None:
     with pytest.raises(OperatorError), explained(ServerAddress("db"), "postgres"):
