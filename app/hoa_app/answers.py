@@ -21,6 +21,38 @@ HTTP_TEXTS = {
     400: "The request could not be understood.",
     413: "What you sent is larger than this portal accepts.",
 }
+# The last one is what the others are kinds of, so order matters.
+AWAY: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], str, int], ...] = (
+    (
+        psycopg.errors.QueryCanceled,
+        "That took too long and was stopped. Try again, or ask for less at once.",
+        5,
+    ),
+    (
+        (psycopg.errors.DiskFull, psycopg.errors.OutOfMemory),
+        "The database has no room left. You can read, but nothing can be changed until your provider makes room.",
+        60,
+    ),
+    (
+        (
+            psycopg.errors.DeadlockDetected,
+            psycopg.errors.SerializationFailure,
+            psycopg.errors.LockNotAvailable,
+        ),
+        "Someone else changed the same thing at the same moment, so yours was not changed. Send it again.",
+        1,
+    ),
+    (
+        psycopg.errors.TooManyConnections,
+        "Every database connection is in use. Try again in a moment.",
+        2,
+    ),
+    (
+        psycopg.OperationalError,
+        "The database is not reachable right now. Try again in a moment.",
+        5,
+    ),
+)
 
 
 def problem_of(error: Exception) -> Problem:
@@ -39,12 +71,15 @@ def problem_of(error: Exception) -> Problem:
 
 
 def _database_problem(error: psycopg.Error) -> Problem | None:
-    if isinstance(error, psycopg.errors.QueryCanceled):
-        return unavailable("That took too long and was stopped. Try again, or ask for less at once.")
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction) or _may_not_write(error):
         return read_only_problem()
-    if isinstance(error, psycopg.OperationalError):
-        return unavailable("The database is not reachable right now. Try again in a moment.")
+    if isinstance(error, psycopg.DataError):
+        log.warning("the database refused a value", error=type(error).__name__)
+        return Problem(422, "Some values are not acceptable", "One of them cannot be stored. Check what you sent.")
+    for kind, text, retry_after in AWAY:
+        if isinstance(error, kind):
+            log.warning("the database could not do it", error=type(error).__name__)
+            return unavailable(text, retry_after)
     return None
 
 

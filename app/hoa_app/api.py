@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from hoa_app.db.session import TenantDatabase
 from hoa_app.identity.actor import Actor
-from hoa_app.problems import Problem, forbidden, unauthorized
+from hoa_app.problems import Problem, forbidden, refuse_controls, unauthorized
 from hoa_app.tenancy.bodies import PLAIN_BYTES
 from hoa_app.tenancy.tenant import Tenant
 
@@ -142,14 +142,31 @@ def operation(  # noqa: PLR0913 - each argument is one fact of the operation's d
 
 def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
     try:
-        return decoder.decode(body)
+        found = decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _invalid(error) from None
     except msgspec.DecodeError as error:
         raise Problem(400, "The body is not valid JSON", str(error)) from None
+    if b"\\" in body or b"\x7f" in body:
+        # In JSON a control character can only be written as an escape.
+        refuse_controls(_texts(msgspec.json.decode(body)), "pointer")
+    return found
+
+
+def _texts(value: Any, pointer: str = "") -> Iterator[tuple[str, str]]:
+    """Every string in a decoded body, with the JSON pointer to it."""
+    if isinstance(value, str):
+        yield pointer, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _texts(inner, f"{pointer}/{name}")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _texts(inner, f"{pointer}/{index}")
 
 
 def _query(request: Request, query: type) -> Any:
+    refuse_controls(request.query_params.items(), "parameter")
     try:
         return msgspec.convert(dict(request.query_params), query, strict=False)
     except msgspec.ValidationError as error:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
+
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class Problem(Exception):
@@ -58,3 +61,11 @@ def forbidden(detail: str = "Your role does not allow this. Ask an owner of your
 def unavailable(detail: str, retry_after: int = 5) -> Problem:
     """503: something the request needs is away; trying again later makes sense."""
     return Problem(503, "Try again shortly", detail, headers={"Retry-After": str(retry_after)})
+
+
+def refuse_controls(texts: Iterable[tuple[str, str]], key: str) -> None:
+    """422 for control characters in named texts (line ends and tabs are none): nobody types them, Postgres keeps no NUL."""
+    detail = "This holds a control character, which cannot be stored. Type it anew."
+    errors = [{key: name, "detail": detail} for name, text in texts if CONTROL.search(text)]
+    if errors:
+        raise Problem(422, "Some values are not acceptable", detail, errors)

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from hoa_app.identity.csrf import csrf_token
-from hoa_app.problems import Problem
+from hoa_app.problems import Problem, refuse_controls
 
 if TYPE_CHECKING:
     from hoa_app.feature import Feature, NavItem
@@ -121,9 +121,11 @@ def _flashes(request: Request) -> list[dict[str, str]]:
 
 
 async def form_text(request: Request) -> dict[str, str]:
-    """The text fields of a submitted form."""
+    """The text fields of a submitted form; control characters in one raise the 422 problem."""
     async with request.form(max_files=0, max_fields=100) as form:
-        return {name: value for name, value in form.items() if isinstance(value, str)}
+        found = {name: value for name, value in form.items() if isinstance(value, str)}
+    refuse_controls(found.items(), "field")
+    return found
 
 
 def safe_next(value: str | None, default: str = "/") -> str:

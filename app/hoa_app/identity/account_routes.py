@@ -68,7 +68,11 @@ async def new_token(request: Request) -> Response:
     try:
         async with request.state.db.transaction() as tx:
             made = await create_token(
-                tx, request.state.tenant, request.state.actor, name, int(days) if days.isdecimal() else 0
+                tx,
+                request.state.tenant,
+                request.state.actor,
+                name,
+                int(days) if days.isdecimal() and len(days) < 5 else 0,
             )
     except Problem as problem:
         if not problem.errors:

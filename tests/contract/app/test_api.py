@@ -178,6 +178,65 @@ class TestProblems:
         assert answer.status_code == status
         assert [one.get("pointer") for one in answer.json().get("errors", [])] == ([] if pointer is None else [pointer])
 
+    @pytest.mark.parametrize(
+        ("path", "where"),
+        [
+            ("/api/v1/people?q=%00", {"parameter": "q"}),
+            ("/api/v1/users?after=a%07", {"parameter": "after"}),
+            ("/people?q=%00", None),
+        ],
+    )
+    async def test_control_characters_in_a_query(
+        self, site: Site, seabreeze: MadeTenant, path: str, where: dict[str, str] | None
+    ) -> None:
+        owner = await site.program(seabreeze, add_user(seabreeze, "owner"))
+        answer = await owner.get(path, headers={"accept": "application/json"})
+        assert (answer.status_code, answer.json()["title"]) == (422, "Some values are not acceptable")
+        if where:
+            (error,) = answer.json()["errors"]
+            assert where.items() <= error.items()
+
+    @pytest.mark.parametrize(
+        ("path", "body", "pointer"),
+        [
+            ("/session", {"email": "a\0@b.example", "password": "x"}, "/email"),
+            ("/invitations", {"email": "a@b.example", "name": "a\x1bb", "role": "board"}, "/name"),
+            ("/tokens", {"name": "a\x7fb"}, "/name"),
+        ],
+    )
+    async def test_control_characters_in_a_body(
+        self, site: Site, seabreeze: MadeTenant, path: str, body: dict[str, str], pointer: str
+    ) -> None:
+        owner = await site.program(seabreeze, add_user(seabreeze, "owner"))
+        answer = await owner.post(f"/api/v1{path}", json=body)
+        assert answer.status_code == 422
+        assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+    async def test_what_looks_like_an_escape_is_text(self, site: Site, seabreeze: MadeTenant) -> None:
+        owner = await site.program(seabreeze, add_user(seabreeze, "owner"))
+        answer = await owner.post("/api/v1/tokens", json={"name": 'C:\\u0000, a "quote", a\ttab'})
+        assert answer.status_code == 201
+        assert (await owner.delete(f"/api/v1/tokens/{answer.json()['id']}")).status_code == 204
+
+    @pytest.mark.parametrize(
+        ("page", "action", "data"),
+        [
+            ("/sign-in", "/sign-in", {"email": "a\0@b.example", "password": "x"}),
+            ("/forgot-password", "/forgot-password", {"email": "a\0@b.example"}),
+        ],
+    )
+    async def test_control_characters_in_a_form(
+        self, site: Site, seabreeze: MadeTenant, page: str, action: str, data: dict[str, str]
+    ) -> None:
+        answer = await site.browser(seabreeze).post(action, data, page=page)
+        assert (answer.status_code, "control character" in answer.text) == (422, True)
+
+    async def test_numbers_longer_than_any_number(self, site: Site, seabreeze: MadeTenant) -> None:
+        browser = await site.signed_in(seabreeze, add_user(seabreeze, "owner"))
+        form = {"token_name": "x", "token_days": "9" * 5000}
+        answer = await browser.post("/account/tokens", form, page="/account")
+        assert answer.status_code == 422
+
     async def test_query(self, site: Site, seabreeze: MadeTenant) -> None:
         program = await site.program(seabreeze, add_user(seabreeze, "owner"))
         answer = await program.get("/api/v1/users?limit=many")
