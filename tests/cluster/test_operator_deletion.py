@@ -83,7 +83,7 @@ def test_retained_data_comes_back_to_a_new_tenant_that_asks_for_it(own_platform:
         connection.execute("CREATE TABLE public.kept AS SELECT 7 AS seven")
     kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
     bring_up(own_platform, database={"deletionPolicy": "Delete"})
-    heir = tenant("heir", slug="heir")
+    heir = tenant("heir", slug="heir", database={"deletionPolicy": "Delete"})
     heir["metadata"]["annotations"] = {"hoaconnect.com/adopt-tenant-id": tenant_id}
     kubectl.apply(heir)
     refused = kubectl.wait_for(
@@ -99,6 +99,10 @@ def test_retained_data_comes_back_to_a_new_tenant_that_asks_for_it(own_platform:
     assert rows(own_platform, back["metadata"]["uid"]) == [("Active", "heir")]
     assert "DatabaseRestored" in _events(own_platform, "heir")
     kubectl.wait_for("hoads", "default", lambda found: "retained" not in found["status"])
+    kubectl.delete("hoatenant", "heir", "--timeout=30s")
+    assert databases(own_platform) == set()
+    assert roles(own_platform, tenant_id) == {}
+    assert rows(own_platform, back["metadata"]["uid"]) == []
 
 
 def test_a_database_that_is_not_provably_the_tenants_is_not_dropped(own_platform: Platform) -> None:

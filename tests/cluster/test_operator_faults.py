@@ -94,7 +94,7 @@ def test_a_provisioning_that_passes_its_deadline_is_undone_and_can_start_over(
     platform = own_platform
     app_available(platform.kubectl)
     fault = job_runner.inject(Fault(job="tenant-", namespace=platform.namespace, image_pull_error=True))
-    platform.operator(HOA_JOB_DEADLINE_SECONDS="6", HOA_PROVISIONING_DEADLINE_SECONDS="6").start()
+    platform.operator(HOA_JOB_DEADLINE_SECONDS="12", HOA_PROVISIONING_DEADLINE_SECONDS="12").start()
     platform.kubectl.apply(tenant("seabreeze"))
     body = platform.kubectl.wait_for(
         "hoatenant",

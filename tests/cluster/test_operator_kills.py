@@ -102,7 +102,7 @@ def test_onboarding_survives_a_kill_at_every_step(own_platform: Platform, job_ru
     name = body["status"]["database"]["name"]
     assert databases(platform) == {name}
     assert set(roles(platform, body["status"]["tenantID"])) == {
-        f"{name}_{kind}" for kind in ("owner", "migrator", "app")
+        f"{name}_{kind}" for kind in ("owner", "migrator", "writer", "app")
     }
     assert rows(platform, body["metadata"]["uid"]) == [("Active", "seabreeze")]
     assert one(platform, REGISTRY, "SELECT count(*) FROM placements") == 1
