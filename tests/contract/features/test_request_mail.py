@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tests.contract.features.office import Visitor
 
 FILED = {"category": "Maintenance", "title": "The gate is broken", "description": "Since Monday it stands open."}
+# What is queued daily waits for the worker's next round, and is no mail.
+WAITING = "SELECT count(*) FROM outbox WHERE state = 'queued' AND kind LIKE '%%mail%%'"
 
 
 class Post:
@@ -35,7 +37,7 @@ class Post:
         """Let the worker send everything that waits; subjects by the part of the address before the @."""
         before = len(self.mailbox.received)
         async with working(self.settings, *FEATURES):
-            await eventually(lambda: self.office.rows("SELECT count(*) FROM outbox WHERE state = 'queued'") == [(0,)])
+            await eventually(lambda: self.office.rows(WAITING) == [(0,)])
         found: dict[str, list[str]] = {}
         for message in self.mailbox.received[before:]:
             found.setdefault(address(message), []).append(str(message["Subject"]))
@@ -155,6 +157,38 @@ async def test_a_form_sent_twice_and_a_worker_run_twice_mail_once(post: Post) ->
     news = await post.arrived()
     assert {who: len(subjects) for who, subjects in news.items()} == {"owner": 1, "manager": 1}
     assert await post.arrived() == {}
+
+
+async def test_news_that_waits_is_one_mail_for_each_person(post: Post) -> None:
+    fay, _, _ = await post.office.homeowner("fay")
+    path = await fay.done("/requests", FILED)
+    for number in range(1, 13):
+        await reply(fay, path, body=f"Word number {number}.")
+    news = await post.arrived()
+    assert {who: [one.split(": ")[1] for one in subjects] for who, subjects in news.items()} == {
+        "owner": ["Homeowner of mailco replied."],
+        "manager": ["Homeowner of mailco replied."],
+    }
+    for text in post.last("manager"):
+        assert "Before that: New request from Person" in text
+        assert "Since Monday it stands open." in text
+        assert "2 more messages before these can be read on the page." in text
+        assert "Word number 2." not in text
+        assert text.index("Word number 3.") < text.index("Word number 12.")
+    await reply(fay, path, body="And another.")
+    assert set(await post.arrived()) == {"owner", "manager"}
+    assert "Word number" not in post.last("manager")[0]
+
+
+async def test_a_mail_that_is_being_sent_takes_no_more_news(post: Post) -> None:
+    gus, _, _ = await post.office.homeowner("gus")
+    path = await gus.done("/requests", FILED)
+    with post.office.tenant.as_admin() as worker, worker.transaction():
+        worker.execute("SELECT FROM outbox WHERE kind = %s AND state = 'queued' FOR UPDATE", (KIND,))
+        await reply(gus, path, body="One thing more.")
+    news = await post.arrived()
+    assert {who: len(subjects) for who, subjects in news.items()} == {"owner": 2, "manager": 2}
+    assert "One thing more." in post.last("manager")[0]
 
 
 async def test_closed_accounts_get_no_mail_and_the_queue_holds_no_words(post: Post) -> None:

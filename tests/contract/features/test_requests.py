@@ -227,3 +227,23 @@ async def test_staff_files_for_a_homeowner(office: Office) -> None:
     data = {**FILED, "person_id": person["id"], "unit_id": unit["id"]}
     path = await office.manager.done("/requests", data)
     assert "The gate is broken" in await ana.see(path)
+
+
+async def test_one_homeowner_cannot_flood_the_office(office: Office) -> None:
+    ana, _, _ = await office.homeowner("ana.flood")
+    path = await ana.done("/requests", FILED)
+    answers = await asyncio.gather(*(ana.post(f"{path}/reply", {"body": f"Hello {n}?"}) for n in range(30)))
+    assert sorted(answer.status_code for answer in answers) == [303] * 20 + [429] * 10
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert "You wrote very often within ten minutes. Your text is kept here" in shown(refused.text)
+    assert re.search(r"Hello \d+\?</textarea>", refused.text)
+    words = {"body": "From a program"}
+    program = await office.programs["ana.flood"].post(f"/api/v1{path}/comments", json=words)
+    assert program.status_code == 429
+    assert program.headers["retry-after"] == "600"
+    assert (await reply(office.manager, path, body="We heard you.")).status_code == 303
+
+    answers = [await ana.post("/requests", {**FILED, "title": f"Again {n}"}) for n in range(21)]
+    assert [answer.status_code for answer in answers] == [303] * 19 + [429] * 2
+    assert "You filed 20 requests within an hour." in shown(answers[-1].text)
+    assert 'value="Again 20"' in answers[-1].text

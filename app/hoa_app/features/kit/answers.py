@@ -14,6 +14,15 @@ class Rejected(Problem):
         self.fields = dict(fields)
 
 
+class TooMany(Rejected):
+    """429: one person sends more than people do. What was typed is kept, as with any form that cannot be taken."""
+
+    def __init__(self, name: str, text: str, minutes: int) -> None:
+        super().__init__({name: text})
+        self.status, self.title = 429, "Slow down a little"
+        self.headers["Retry-After"] = str(minutes * 60)
+
+
 class Stale(Problem):
     """409: the thing was changed by someone else after the page was opened."""
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
 from hoa_app.db.session import Tx
 from hoa_app.features.requests import store
 from hoa_app.features.requests.model import Request
@@ -17,6 +19,11 @@ from hoa_app.jobs.context import JobContext
 from hoa_app.jobs.outbox import enqueue
 
 KIND = "requests.mail"
+TOLD = 10
+WAITING = (
+    "SELECT id, payload FROM outbox WHERE state = 'queued' AND kind = %s AND payload @> %s"
+    " ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED"
+)
 
 
 async def tell_of_new(tx: Tx, actor: Actor, request: Request) -> None:
@@ -59,8 +66,9 @@ async def send(context: JobContext, tx: Tx, payload: Mapping[str, Any]) -> None:
     to = await store.address(tx, UUID(payload["user_id"]))
     if request is None or to is None:
         return
-    comment_id = payload.get("comment_id")
-    said = [one for one in await store.comments(tx, request.id, internal=False) if str(one.id) == comment_id]
+    earlier = payload.get("earlier", [])
+    written = {payload.get("comment_id"), *(one["comment_id"] for one in earlier)}
+    said = [one for one in await store.comments(tx, request.id, internal=False) if str(one.id) in written]
     await context.services.mailer.send(
         context,
         to=to["email"],
@@ -72,7 +80,9 @@ async def send(context: JobContext, tx: Tx, payload: Mapping[str, Any]) -> None:
             "request": request,
             "category": CATEGORIES[Category(request.category)],
             "state": STATES[State(request.state)].label,
-            "comment": said[0] if said else None,
+            "before": [news for news in dict.fromkeys(one["news"] for one in earlier) if news != payload["news"]],
+            "comments": said[-TOLD:],
+            "untold": len(said[:-TOLD]),
             "whole": payload.get("whole", False),
             "photos": len(await store.photos(tx, request.id)) if payload.get("whole") else 0,
             "link": context.tenant.url(f"/requests/{request.id}"),
@@ -87,6 +97,18 @@ def _label(state: State | None) -> str:
 async def _queue(
     tx: Tx, request: Request, user_id: UUID | None, news: str, comment_id: UUID | None = None, *, whole: bool = False
 ) -> None:
-    """``whole`` mails tell the request itself too, to people who have not read it."""
-    payload = {"request_id": str(request.id), "user_id": str(user_id), "news": news, "whole": whole}
-    await enqueue(tx, KIND, {**payload, "comment_id": str(comment_id) if comment_id else None})
+    """``whole`` mails tell the request itself too, to people who have not read it.
+
+    While a mail about the request still waits for the same person, the news joins it. One that is being sent just now
+    is locked, and no longer takes any.
+    """
+    key = {"request_id": str(request.id), "user_id": str(user_id)}
+    told = {"news": news, "comment_id": str(comment_id) if comment_id else None}
+    row = await (await tx.execute(WAITING, (KIND, Jsonb(key)))).fetchone()
+    if row is None:
+        await enqueue(tx, KIND, {**key, **told, "whole": whole})
+        return
+    before = row["payload"]
+    earlier = [*before.get("earlier", []), {"news": before["news"], "comment_id": before.get("comment_id")}]
+    payload = {**key, **told, "whole": whole or before.get("whole", False), "earlier": earlier}
+    await tx.execute("UPDATE outbox SET payload = %s WHERE id = %s", (Jsonb(payload), row["id"]))

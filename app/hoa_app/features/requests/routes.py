@@ -188,7 +188,7 @@ async def reply(request: Request) -> Response:
         async with database(request).transaction() as tx:
             await service.reply(tx, actor_of(request), path_id(request), form)
     except Problem as refused:
-        if refused.status not in (409, 422):
+        if refused.status not in (409, 422, 429):
             raise
         return await _shown(request, refused, dict(sent.text))
     return redirect(request, f"/requests/{path_id(request)}", _told(form))

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from hoa_app.audit import audit
 from hoa_app.db.session import Tx
 from hoa_app.features.communities import service as communities
-from hoa_app.features.kit.answers import Rejected, Stale
+from hoa_app.features.kit.answers import Rejected, Stale, TooMany
 from hoa_app.features.kit.paging import Page, decode_cursor, paged
 from hoa_app.features.people import service as people
 from hoa_app.features.requests import store
@@ -31,6 +31,8 @@ from hoa_app.problems import Problem, forbidden, not_found
 __all__ = ["CATEGORIES", "OPEN", "STATES", "Filters", "State"]  # what other features may know of a request
 
 ANSWER = "requests:answer"
+# More than any homeowner has to say, and few enough that nobody's mail drowns in it.
+FILED_PER_HOUR, SAID_PER_TEN_MINUTES = 20, 20
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,13 @@ async def file(tx: Tx, actor: Actor, request_id: UUID, form: NewRequest, photos:
     Its photos are in the storage already, under keys that name ``request_id``.
     """
     checked = await _placed(tx, actor, form)
+    await _in_turn(tx, actor)
     if not await store.insert(tx, request_id, actor.user_id, checked):
         first = await submitted_before(tx, actor, form)
         if first is None:
             raise Problem(409, "Already sent", "This request was filed a moment ago. Look for it in the list.")
         raise AlreadyFiledError(first)
+    await _check_pace(tx, actor, "description")
     for photo in photos:
         await store.insert_photo(tx, request_id, photo, actor.user_id)
     await store.insert_event(tx, request_id, actor.user_id, "Submitted", {"photos": len(photos)})
@@ -133,6 +137,7 @@ async def file(tx: Tx, actor: Actor, request_id: UUID, form: NewRequest, photos:
 
 async def reply(tx: Tx, actor: Actor, request_id: UUID, form: Reply) -> Request:
     """Say something, move the request, or both. A move is refused when someone else changed the request since."""
+    await _in_turn(tx, actor)
     request = await _locked(tx, actor, request_id)
     visibility = form.visibility if actor.can(ANSWER) else "Public"
     comment_id = None
@@ -142,6 +147,7 @@ async def reply(tx: Tx, actor: Actor, request_id: UUID, form: Reply) -> Request:
         )
         if comment_id is None:
             return request
+        await _check_pace(tx, actor, "body")
         await store.touch(tx, request_id)
     if form.state is not None:
         await _move(tx, actor, request, form.state, form.version)
@@ -205,6 +211,26 @@ async def add_photos(tx: Tx, actor: Actor, request_id: UUID, photos: list[PhotoI
 async def stored_bytes(tx: Tx) -> int:
     """Bytes of all photos, which count against the tier's storage."""
     return await store.stored_bytes(tx)
+
+
+async def _in_turn(tx: Tx, actor: Actor) -> None:
+    if not actor.can(ANSWER):
+        await store.hold_author(tx, actor.user_id)
+
+
+async def _check_pace(tx: Tx, actor: Actor, name: str) -> None:
+    """Raise once a homeowner has sent too much; what they sent last is among what is counted."""
+    if actor.can(ANSWER):
+        return
+    filed, said = await store.sent_lately(tx, actor.user_id)
+    if filed > FILED_PER_HOUR:
+        raise TooMany(
+            name, f"You filed {FILED_PER_HOUR} requests within an hour. Your text is kept here: send it later.", 60
+        )
+    if said > SAID_PER_TEN_MINUTES:
+        raise TooMany(
+            name, "You wrote very often within ten minutes. Your text is kept here: send it a little later.", 10
+        )
 
 
 async def _locked(tx: Tx, actor: Actor, request_id: UUID) -> Request:

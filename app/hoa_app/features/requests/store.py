@@ -188,6 +188,24 @@ async def insert_event(tx: Tx, request_id: UUID, actor_id: UUID, kind: str, deta
     )
 
 
+async def hold_author(tx: Tx, user_id: UUID) -> None:
+    """Let one person send one thing at a time, so that what they sent can be counted."""
+    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('requests of ' || %s, 0))", (str(user_id),))
+
+
+async def sent_lately(tx: Tx, user_id: UUID) -> tuple[int, int]:
+    """How many requests someone filed within an hour, and how often they wrote within ten minutes, about their own."""
+    cursor = await tx.execute(
+        "SELECT (SELECT count(*) FROM requests WHERE created_by = %(viewer)s AND created_at > now() - interval '1 hour')"  # noqa: S608 - constants
+        " AS filed, (SELECT count(*) FROM request_comments m WHERE m.author_id = %(viewer)s"
+        "   AND m.created_at > now() - interval '10 minutes'"
+        f"  AND m.request_id IN (SELECT r.id FROM requests r WHERE {_OWN})) AS said",
+        {"viewer": user_id},
+    )
+    row = await cursor.fetchone() or {}
+    return row["filed"], row["said"]
+
+
 async def comments(tx: Tx, request_id: UUID, *, internal: bool) -> list[Comment]:
     """What was said, oldest first."""
     async with tx.cursor(row_factory=class_row(Comment)) as cursor:
