@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from hack import reference
+from hack.reference import metrics as reference
 from tests.programs import REPOSITORY
 
 WRITTEN_BY_SCRAPING = {"namespace", "pod", "job", "instance"}

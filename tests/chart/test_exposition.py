@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from hack import reference
+from hack.reference import metrics as reference
 from hoa_app.metrics import Metrics as AppMetrics
 from hoa_operator.cache import Cache
 from hoa_operator.kinds import SERVER, TENANT

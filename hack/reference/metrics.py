@@ -1,19 +1,12 @@
-"""Writes docs/reference/metrics.md from the code: `python -m hack.reference [--check]`, with .venv's Python.
+"""The page of metrics: what operator and app export is asked of themselves."""
 
-Unlike the rest of hack/ it imports the operator and the app: what they export is asked of themselves.
-"""
-
-import argparse
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "metrics.md"
 HEAD = """\
 # Metrics
 
@@ -95,20 +88,3 @@ def _row(family: Family) -> str:
     name = family.series[0] if family.kind == "counter" else family.name
     labels = ", ".join(f"`{label}`" for label in family.labels) or "none"
     return f"| `{name}` | {family.kind} | {labels} | {family.meaning.rstrip('.')} |"
-
-
-def main(arguments: list[str]) -> int:
-    """Write the page, or compare it."""
-    parser = argparse.ArgumentParser(prog="python -m hack.reference", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="fail when the page is not current; write nothing")
-    if not parser.parse_args(arguments).check:
-        PAGE.parent.mkdir(parents=True, exist_ok=True)
-        PAGE.write_text(page())
-    elif not PAGE.exists() or PAGE.read_text() != page():
-        print("docs/reference/metrics.md is not what the code exports: run make reference and commit it")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
