@@ -50,7 +50,7 @@ async def password(request: Request) -> Response:
     errors = password_errors(form, actor.email, actor.name) if good else wrong
     if errors:
         return await _page(request, 422, errors=errors)
-    hashed = await shared.passwords.hash(form["password"])
+    hashed = await shared.passwords.hash(request.state.tenant.id, form["password"])
     async with request.state.db.transaction() as tx:
         await change_password(tx, actor.user_id, hashed)
         await revoke_all(tx, actor.user_id, keep=actor.session_id)

@@ -46,12 +46,12 @@ class Accounts:
         async with db.transaction(readonly=True) as tx:
             await self._throttle(tx, db, email, client)
             user = await _user(tx, email)
-        good = await self.passwords.verify(user["password_hash"] if user else None, password)
+        good = await self.passwords.verify(db.tenant.id, user["password_hash"] if user else None, password)
         if user is None or not good:
             await self._failed(db, email, client)
             raise Problem(401, "That did not work", "The email address or the password is not right.")
         outdated = self.passwords.outdated(user["password_hash"]) and db.tenant.state != "ReadOnly"
-        rehashed = await self.passwords.hash(password) if outdated else None
+        rehashed = await self.passwords.hash(db.tenant.id, password) if outdated else None
         async with db.transaction(bookkeeping=True) as tx:
             await _signed_in(tx, user["id"], email, client, rehashed)
             minted = await open_session(tx, db.tenant, user["id"], client, browser=browser)
@@ -63,7 +63,7 @@ class Accounts:
         async with db.transaction(readonly=True) as tx:
             await self._throttle(tx, db, actor.email, client)
             stored = await stored_password(tx, actor.user_id)
-        if await self.passwords.verify(stored, password):
+        if await self.passwords.verify(db.tenant.id, stored, password):
             return True
         await self._failed(db, actor.email, client)
         return False

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+from uuid import UUID
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
+
+from hoa_app.problems import unavailable
 
 T = TypeVar("T")
 MIN_LENGTH = 12
@@ -17,28 +21,69 @@ MAX_LENGTH = 256
 HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32, salt_len=16, type=Type.ID)
 
 
-class Passwords:
-    """Hashes and checks; at most `concurrency` at once in this process, the others wait their turn."""
+QUEUE = 32
 
-    def __init__(self, concurrency: int = 2) -> None:
+
+class Passwords:
+    """Hashes and checks, at most `concurrency` at once in this process.
+
+    Others wait: each tenant in a line of its own, and the lines take turns, so that a rush at one portal is not everyone's.
+    """
+
+    def __init__(self, concurrency: int = 2, queue: int = QUEUE) -> None:
         self._executor = ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="argon2")
+        self._free = concurrency
+        self._queue = queue
+        self._lines: OrderedDict[UUID, deque[asyncio.Future[None]]] = OrderedDict()
         self._nobody = HASHER.hash("nobody has this password")
 
-    async def hash(self, password: str) -> str:
-        """The PHC string to store."""
-        return await self._run(HASHER.hash, password)
+    async def hash(self, tenant_id: UUID, password: str) -> str:
+        """The PHC string to store. Raises the 503 problem when too many of the tenant's wait already."""
+        return await self._run(tenant_id, HASHER.hash, password)
 
-    async def verify(self, stored: str | None, password: str) -> bool:
-        """Whether the password fits. Without a stored hash it takes just as long and says no."""
-        fits = await self._run(_verify, stored or self._nobody, password[:MAX_LENGTH])
+    async def verify(self, tenant_id: UUID, stored: str | None, password: str) -> bool:
+        """Whether the password fits. Without a stored hash it takes just as long and says no. Raises like `hash`."""
+        fits = await self._run(tenant_id, _verify, stored or self._nobody, password[:MAX_LENGTH])
         return fits and stored is not None
 
     def outdated(self, stored: str) -> bool:
         """Whether a hash was made with other parameters than today's, so that a sign-in should replace it."""
         return HASHER.check_needs_rehash(stored)
 
-    async def _run(self, work: Callable[..., T], *arguments: str) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
+    async def _run(self, tenant_id: UUID, work: Callable[..., T], *arguments: str) -> T:
+        await self._turn(tenant_id)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
+        finally:
+            self._pass_on()
+
+    async def _turn(self, tenant_id: UUID) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        line = self._lines.setdefault(tenant_id, deque())
+        if len(line) >= self._queue:
+            raise unavailable("Too many people are signing in at once. Try again in a moment.", retry_after=2)
+        turn = asyncio.get_running_loop().create_future()
+        line.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        """The next turn is the first one's of the tenant that waits longest for one."""
+        while self._lines:
+            tenant_id, line = self._lines.popitem(last=False)
+            turn = line.popleft()
+            if line:
+                self._lines[tenant_id] = line
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
 
     def close(self) -> None:
         """Let the threads go."""

@@ -97,7 +97,7 @@ async def accept_invitation(request: Request) -> Response:
     errors = _invitation_errors(form, values, found)
     if errors:
         return _invitation_form(request, found, values, errors, 422)
-    hashed = await services(request).passwords.hash(form["password"])
+    hashed = await services(request).passwords.hash(request.state.tenant.id, form["password"])
     async with request.state.db.transaction() as tx:
         user_id = await invitations.accept(tx, token, values["name"], hashed, _hooks(services(request)))
         minted = await open_session(tx, request.state.tenant, user_id, client_of(request))
@@ -172,7 +172,7 @@ async def reset(request: Request) -> Response:
     errors = password_errors(form, email)
     if errors:
         return _reset_form(request, email, errors, 422)
-    hashed = await services(request).passwords.hash(form["password"])
+    hashed = await services(request).passwords.hash(request.state.tenant.id, form["password"])
     async with request.state.db.transaction() as tx:
         await resets.use(tx, token, hashed)
     response = redirect(request, "/sign-in", flash="Your new password is set. Sign in with it.")
