@@ -78,7 +78,7 @@ def _meaning(schema: Schema) -> str:
     said += [", ".join(bounds)] if bounds else []
     rules = [*schema.get("x-kubernetes-validations", ()), *_items(schema).get("x-kubernetes-validations", ())]
     said += [rule["message"].rstrip(".") for rule in rules]
-    return ". ".join(part[0].upper() + part[1:] for part in said if part).replace("|", "\\|")
+    return ". ".join(part[0].upper() + part[1:] for part in said if part).replace("|", "\\|").replace("<", "&lt;")
 
 
 def _items(schema: Schema) -> Schema:
