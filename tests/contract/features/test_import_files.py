@@ -79,6 +79,15 @@ async def test_ten_thousand_bad_rows_make_a_short_page_and_a_whole_report(office
     assert "'=bad9999" in report[-1]
 
 
+async def test_a_file_with_too_many_mistakes_is_read_only_so_far_and_the_page_says_so(office: Office) -> None:
+    path = await office.preview(file(*(f"H,{n},,,bad,bad,,never,maybe" for n in range(49_000))))
+    page = shown(await office.owner.see(path))
+    assert "What to mend All 10,00" in page
+    assert "Mend what is listed and upload the file again: what comes after 10,000 mistakes was not looked at." in page
+    report = (await office.owner.get(f"{path}/errors.csv")).text.splitlines()
+    assert "From this line on nothing was looked at" in report[-1]
+
+
 async def test_ten_thousand_lines_half_of_them_wrong_are_told_one_by_one(office: Office) -> None:
     place = office.unique("Marsh")
     rows = (f"{place},{n},,P {n},{'bad' if n % 2 else f'm{n}@x.example'},,,," for n in range(10_000))

@@ -169,6 +169,16 @@ def test_ten_thousand_bad_rows_are_ten_thousand_errors() -> None:
     assert found.errors[-1].line == 10_001
 
 
+def test_reading_ends_with_ten_thousand_mistakes_and_says_so() -> None:
+    found = lines(*(f"H,,,broken-{n},broken,never,maybe" for n in range(40_000)))
+    assert 10_000 < len(found.errors) < 10_010
+    assert found.line_count == 40_000
+    last = found.errors[-1]
+    assert last.line < 2_502
+    assert "From this line on nothing was looked at" in last.problem
+    assert "upload the file again" in last.remedy
+
+
 def test_every_column_is_recognised_by_its_own_name_and_by_no_other() -> None:
     for column in COLUMNS:
         assert {recognised(alias) for alias in column.aliases} == {column.key}

@@ -47,7 +47,7 @@ async def create_import(ctx: ApiContext, _: Any, params: Params) -> PreviewAnswe
         day = today(await time_zone(tx))
         community = (await communities.get(tx, query.community)).name if query.community else ""
     try:
-        parsed = await read_stream(ctx.request.stream(), community, day)
+        parsed = await read_stream(ctx.tenant.id, ctx.request.stream(), community, day)
     except FileRefusedError as refused:
         where = [{"line": refused.line, "detail": refused.remedy}] if refused.line else [{"detail": refused.remedy}]
         raise Problem(422, "The file cannot be read", refused.problem, where) from None

@@ -16,6 +16,9 @@ from hoa_app.features.imports.rows import HomeownerRow, RowError, RowReader, See
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_ROWS = 50_000
+MAX_ERRORS = 10_000
+# Whoever has so many has made one of them over and over; holding every copy would only cost memory.
+STOPPED = f"Mend what is listed and upload the file again: what comes after {MAX_ERRORS:,} mistakes was not looked at."
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 _SAVE_AS = (
     "In Excel choose File, Save As, “CSV UTF-8 (Comma delimited)”; in Google Sheets File, Download, CSV."
@@ -55,11 +58,15 @@ def parse(data: bytes, default_community: str, today: date) -> ParsedFile:
     seen = Seen()
     rows: list[HomeownerRow] = []
     errors: list[RowError] = []
-    count = 0
+    count, unread = 0, None
     for line, cells in records:
         count += 1
         if count > MAX_ROWS:
             raise FileRefusedError(f"The file has more than {MAX_ROWS:,} rows.", "Split it into smaller files.", line)
+        if unread is None and len(errors) >= MAX_ERRORS:
+            unread = line
+        if unread is not None:
+            continue
         row, found = _row(reader, places, header, line, cells)
         found += seen.problems(row) if row else []
         errors += found
@@ -69,7 +76,13 @@ def parse(data: bytes, default_community: str, today: date) -> ParsedFile:
         raise FileRefusedError(
             "The file has a header but no rows below it.", "Add one line per homeowner and unit.", header_line
         )
+    errors += [_unread(unread)] if unread is not None else []
     return ParsedFile(tuple(rows), tuple(errors), count, _DELIMITERS[delimiter], unknown)
+
+
+def _unread(line: int) -> RowError:
+    problem = f"From this line on nothing was looked at: the lines before it hold {MAX_ERRORS:,} mistakes already."
+    return RowError(line, "", "", problem, STOPPED)
 
 
 def decoded(data: bytes) -> str:

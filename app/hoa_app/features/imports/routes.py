@@ -53,7 +53,8 @@ async def upload(request: Request) -> Response:
             zone = await time_zone(tx)
             names = {str(key): name for key, name in await communities.names(tx)}
         try:
-            parsed = await read_bytes(await _chosen_file(sent), names.get(chosen, ""), today(zone))
+            data, community = await _chosen_file(sent), names.get(chosen, "")
+            parsed = await read_bytes(request.state.tenant.id, data, community, today(zone))
         except FileRefusedError as refused:
             return await _index(request, refused, chosen)
     async with database(request).transaction() as tx:

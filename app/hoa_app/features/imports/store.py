@@ -1,6 +1,6 @@
 """SQL of imports: a file's lines go into a staging table, where they are matched and applied as whole sets.
 
-COPY refuses tables with row-level security, so lines travel as one array per column: one round trip for all.
+COPY refuses tables with row-level security, so lines travel as one array per column: a round trip for thousands.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -11,10 +11,11 @@ from psycopg.rows import class_row, dict_row, scalar_row
 from psycopg.types.json import Jsonb
 
 from hoa_app.db.session import Tx
-from hoa_app.features.imports.csvfile import ParsedFile
+from hoa_app.features.imports.csvfile import STOPPED, ParsedFile
 from hoa_app.features.imports.model import Counts, ErrorRow, Import, PreviewRow
 from hoa_app.features.imports.rows import HomeownerRow, RowError
 
+AT_ONCE = 2_000
 _IMPORT = """
 SELECT i.id, i.filename, i.state, i.line_count, i.error_count, i.delimiter, i.unknown_columns, i.counts, i.created_at,
        i.imported_at, u.name AS created_by
@@ -40,8 +41,11 @@ async def insert(tx: Tx, created_by: UUID, filename: str, parsed: ParsedFile) ->
         made: UUID | None = await cursor.fetchone()
     if made is None:
         raise RuntimeError("INSERT ... RETURNING gave no row")
-    await _insert_rows(tx, made, parsed.rows)
-    await _insert_errors(tx, made, parsed.errors)
+    # Made ready for the wire on the event loop, where everybody waits for them: not too many at a time.
+    for start in range(0, len(parsed.rows), AT_ONCE):
+        await _insert_rows(tx, made, parsed.rows[start : start + AT_ONCE])
+    for start in range(0, len(parsed.errors), AT_ONCE):
+        await _insert_errors(tx, made, parsed.errors[start : start + AT_ONCE], start)
     return made
 
 
@@ -67,13 +71,13 @@ async def _insert_rows(tx: Tx, import_id: UUID, rows: Sequence[HomeownerRow]) ->
     )
 
 
-async def _insert_errors(tx: Tx, import_id: UUID, errors: Sequence[RowError]) -> None:
+async def _insert_errors(tx: Tx, import_id: UUID, errors: Sequence[RowError], first: int) -> None:
     await tx.execute(
         "INSERT INTO import_errors (import_id, place, line, column_name, value, problem, remedy)"
         " SELECT %s, * FROM unnest(%s::int[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[])",
         (
             import_id,
-            list(range(len(errors))),
+            list(range(first, first + len(errors))),
             [error.line for error in errors],
             [error.column for error in errors],
             [error.value[:200] for error in errors],
@@ -132,8 +136,8 @@ async def error_groups(tx: Tx, import_id: UUID) -> list[tuple[str, str, int]]:
     """Which kinds of mistake a file holds and how often: column, remedy, count."""
     cursor = await tx.execute(
         "SELECT column_name, remedy, count(*) AS n FROM import_errors WHERE import_id = %s"
-        " GROUP BY column_name, remedy ORDER BY n DESC, column_name LIMIT 12",
-        (import_id,),
+        " GROUP BY column_name, remedy ORDER BY remedy = %s DESC, n DESC, column_name LIMIT 12",
+        (import_id, STOPPED),
     )
     return [(row["column_name"], row["remedy"], row["n"]) for row in await cursor.fetchall()]
 

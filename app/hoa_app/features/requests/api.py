@@ -199,7 +199,7 @@ async def create_photo(ctx: ApiContext, _: Any, params: Params) -> PhotoAnswer:
     """One photo."""
     try:
         kind = ctx.request.headers.get("content-type", "")
-        photo = await developed(params.query.filename, kind, await ctx.request.body())
+        photo = await developed(ctx.tenant.id, params.query.filename, kind, await ctx.request.body())
     except PhotoRefusedError as error:
         raise Rejected({"photos": str(error)}) from None
     async with ctx.db.transaction(readonly=True) as tx:

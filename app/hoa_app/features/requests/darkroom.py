@@ -6,14 +6,13 @@ left, whatever else its file carried. One is done at a time: a small file may un
 
 from io import BytesIO
 from typing import Any
+from uuid import UUID
 
-import anyio.to_thread
-from anyio import CapacityLimiter
-from anyio.lowlevel import RunVar
 from PIL import Image
 from PIL.ExifTags import Base
 from PIL.Image import Resampling, Transpose
 
+from hoa_app.features.kit.turns import Turns
 from hoa_app.features.requests.photos import JPEG, PNG, WEBP, Photo, PhotoKind, PhotoRefusedError, checked_kind, name_as
 
 SIDE = 2560
@@ -29,17 +28,12 @@ _TURNS = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
-_one_at_a_time: RunVar[CapacityLimiter] = RunVar("darkroom")
+_turns = Turns("darkroom")
 
 
-async def developed(filename: str, claimed: str, data: bytes) -> Photo:
+async def developed(tenant_id: UUID, filename: str, claimed: str, data: bytes) -> Photo:
     """The upload as a photo to keep; PhotoRefusedError says what is wrong with it."""
-    try:
-        limiter = _one_at_a_time.get()
-    except LookupError:
-        limiter = CapacityLimiter(1)
-        _one_at_a_time.set(limiter)
-    return await anyio.to_thread.run_sync(develop, filename, claimed, data, limiter=limiter)
+    return await _turns.run(tenant_id, develop, filename, claimed, data)
 
 
 def develop(filename: str, claimed: str, data: bytes) -> Photo:

@@ -113,7 +113,7 @@ async def create(request: Request) -> Response:
     async with with_files(request, room) as sent:
         try:
             form = NewRequest.read(sent.text)
-            photos = await checked(sent, room)
+            photos = await checked(request.state.tenant, sent, room)
             made = await _filed(request, form, photos)
         except Rejected as rejected:
             return await _form(request, rejected, dict(sent.text))
@@ -230,7 +230,7 @@ async def add_photos(request: Request) -> Response:
     request_id: UUID = path_id(request)
     async with with_files(request, room) as sent:
         try:
-            photos = await checked(sent, room, at_least=1)
+            photos = await checked(request.state.tenant, sent, room, at_least=1)
             async with db.transaction(readonly=True) as tx:
                 await service.get(tx, actor, request_id)
                 check_room(request.state.tenant, await service.stored_bytes(tx), photos)

@@ -23,7 +23,7 @@ def together(settings: Settings) -> int:
     return min(MAX_PHOTOS * MAX_PHOTO_BYTES, settings.max_body_bytes - MEBIBYTE)
 
 
-async def checked(sent: Sent, at_most: int, *, at_least: int = 0) -> list[Photo]:
+async def checked(tenant: Tenant, sent: Sent, at_most: int, *, at_least: int = 0) -> list[Photo]:
     """The uploads as photos ready to be kept; raises Rejected with everything that is wrong with them."""
     files = sent.files("photos")
     if sent.cut:
@@ -35,7 +35,7 @@ async def checked(sent: Sent, at_most: int, *, at_least: int = 0) -> list[Photo]
     photos, problems = [], []
     for file in files:
         try:
-            photos.append(await developed(file.filename, file.media_type, await file.read()))
+            photos.append(await developed(tenant.id, file.filename, file.media_type, await file.read()))
         except PhotoRefusedError as error:
             problems.append(str(error))
     if problems:
