@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.contract.features.office import id_of, shown
+from tests.contract.features.pages import faults
 
 if TYPE_CHECKING:
     from tests.contract.features.office import Office
@@ -70,6 +71,31 @@ async def test_a_later_file_updates_and_never_erases(office: Office) -> None:
     assert "0 new 1 updated 0 unchanged" in shown(await office.owner.see(second))
     await office.owner.done(f"{second}/confirm")
     assert await owners(office, place) == [("1", "Ana Torres", mail, "5550104477", "2019-06-01", True)]
+
+
+async def test_the_preview_tells_each_value_that_changes(office: Office) -> None:
+    place, mail = office.unique("Harbor"), f"{office.unique('c').replace(' ', '')}@x.example"
+    first = await office.preview(file(f"{place},1,1 Way,Ana,{mail},5550104477,,2020-01-01,", f"{place},2,,Bo,,,,,"))
+    assert "What changes" not in await office.owner.see(first)
+    await office.owner.done(f"{first}/confirm")
+    second = await office.preview(
+        file(
+            f"{place},1,2 Way,Ana Torres,{mail},,Box 7,2019-06-01,yes",
+            f"{place},2,,Bo,,,,,",
+            f"{place},3,,Ana Torres,{mail},5550104478,,,",
+        )
+    )
+    page = await office.owner.see(second)
+    assert faults(page) == []
+    words = shown(page)
+    assert (
+        f"Line 2 Ana Torres {place} 1 name Ana → Ana Torres mailing_address empty → Box 7"
+        " unit_address 1 Way → 2 Way owner_since 2020-01-01 → 2019-06-01 primary_contact no → yes"
+    ) in words
+    assert f"Line 4 Ana Torres {place} 3 name Ana → Ana Torres phone 5550104477 → 5550104478" in words
+    assert "Line 3 Bo" not in words
+    answer = await office.api("GET", second)
+    assert answer["changes"][0]["cells"][0] == {"column": "name", "before": "Ana", "after": "Ana Torres"}
 
 
 async def test_a_name_in_a_unit_is_known_again_and_learns_its_address(office: Office) -> None:

@@ -9,7 +9,7 @@ from hoa_app.api import ApiContext, Operation, Params, operation
 from hoa_app.features.communities import service as communities
 from hoa_app.features.imports import service
 from hoa_app.features.imports.csvfile import FileRefusedError
-from hoa_app.features.imports.model import ErrorRow, Import, PreviewRow
+from hoa_app.features.imports.model import ErrorRow, Import, LineChange, PreviewRow
 from hoa_app.features.imports.reading import read_stream
 from hoa_app.features.kit.moments import today
 from hoa_app.features.kit.profile import time_zone
@@ -24,11 +24,12 @@ class UploadQuery(msgspec.Struct, frozen=True):
 
 
 class PreviewAnswer(msgspec.Struct, frozen=True, rename="camel"):
-    """An import with its first lines and its first errors."""
+    """An import with its first lines, its first errors, and the first lines that change something known."""
 
     run: Import = msgspec.field(name="import")
     rows: list[PreviewRow]
     errors: list[ErrorRow]
+    changes: list[LineChange]
 
 
 @operation(
@@ -78,7 +79,7 @@ async def confirm_import(ctx: ApiContext, _: Any, params: Params) -> Import:
 
 async def _answer(ctx: ApiContext, tx: Any, import_id: UUID) -> PreviewAnswer:
     shown = await service.shown(tx, ctx.actor, import_id)
-    return PreviewAnswer(shown.run, shown.rows, shown.errors)
+    return PreviewAnswer(shown.run, shown.rows, shown.errors, shown.changes)
 
 
 OPERATIONS: tuple[Operation, ...] = (create_import, get_import, confirm_import)

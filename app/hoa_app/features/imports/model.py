@@ -46,6 +46,23 @@ class PreviewRow(msgspec.Struct, frozen=True, rename="camel"):
     outcome: Literal["New", "Updated", "Unchanged"]
 
 
+class CellChange(msgspec.Struct, frozen=True, rename="camel"):
+    """One value that is known already, and what the file says instead."""
+
+    column: str
+    before: str
+    after: str
+
+
+class LineChange(msgspec.Struct, frozen=True, rename="camel"):
+    """One line of the file that changes something known."""
+
+    line: int
+    name: str
+    unit: str
+    cells: list[CellChange]
+
+
 class ErrorRow(msgspec.Struct, frozen=True, rename="camel"):
     """What is wrong on one line, and what to do about it."""
 

@@ -12,8 +12,9 @@ from hoa_app.audit import audit
 from hoa_app.db.session import Tx
 from hoa_app.features.imports import store
 from hoa_app.features.imports.apply import apply, match
+from hoa_app.features.imports.changes import changes
 from hoa_app.features.imports.csvfile import ParsedFile
-from hoa_app.features.imports.model import ErrorRow, Import, PreviewRow
+from hoa_app.features.imports.model import ErrorRow, Import, LineChange, PreviewRow
 from hoa_app.features.kit.moments import today
 from hoa_app.features.kit.profile import time_zone
 from hoa_app.identity.actor import Actor
@@ -21,16 +22,18 @@ from hoa_app.problems import Problem, not_found
 
 SHOWN_ROWS = 20
 SHOWN_ERRORS = 100
+SHOWN_CHANGES = 50
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What the page of an import shows: at most so many rows and errors, however long the file is."""
+    """What the page of an import shows: at most so many rows, errors and changes, however long the file is."""
 
     run: Import
     rows: list[PreviewRow]
     errors: list[ErrorRow]
     groups: list[tuple[str, str, int]]
+    changes: list[LineChange]
 
 
 async def preview(tx: Tx, actor: Actor, filename: str, parsed: ParsedFile) -> UUID:
@@ -58,6 +61,7 @@ async def shown(tx: Tx, actor: Actor, import_id: UUID) -> Preview:
         await store.rows(tx, import_id, SHOWN_ROWS),
         await store.errors(tx, import_id, SHOWN_ERRORS) if run.error_count else [],
         await store.error_groups(tx, import_id) if run.error_count else [],
+        await changes(tx, import_id, SHOWN_CHANGES),
     )
 
 
