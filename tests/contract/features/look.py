@@ -153,7 +153,9 @@ async def pages(office: Office, seeded: Seeded) -> list[tuple[str, str, str]]:
 
 async def _first(office: Office, path: str, pattern: str) -> str:
     found = re.search(pattern, await office.owner.see(path))
-    return found[0] if found else path
+    if found is None:
+        raise LookupError(f"{path} leads to nothing like {pattern}")
+    return found[0]
 
 
 async def main(folder: Path | None) -> None:

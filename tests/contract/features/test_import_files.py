@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.contract.features.office import shown
+from tests.contract.features.pages import faults
 from tests.contract.features.test_imports import Clock, file, owners
 
 if TYPE_CHECKING:
@@ -74,6 +75,10 @@ async def test_ten_thousand_bad_rows_make_a_short_page_and_a_whole_report(office
     page = await office.owner.see(path)
     assert page.count("<tr>") <= 102
     assert "The first 100 of 10,000" in page
+    assert faults(page) == []
+    at_once, more = page.split("<summary class", 1)
+    assert (at_once.count('number nowrap">Line'), more.count('number nowrap">Line')) == (10, 90)
+    assert "90 more" in shown(page)
     report = (await office.owner.get(f"{path}/errors.csv")).text.splitlines()
     assert len(report) == 10_001
     assert "'=bad9999" in report[-1]

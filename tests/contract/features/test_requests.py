@@ -128,7 +128,11 @@ async def test_moves_that_make_no_sense_are_refused_in_words(office: Office) -> 
     assert answer.status_code == 409
     assert "cannot become answered" in shown(answer.text)
     assert (await reply(ana, path, state="Nonsense")).status_code == 422
-    assert (await reply(ana, path)).status_code == 422
+    empty = await reply(ana, path)
+    assert empty.status_code == 422
+    assert "Message May stay empty if you choose below what happens next." in shown(empty.text)
+    assert "Write a message, or choose what happens next." in shown(empty.text)
+    assert "(optional)" not in empty.text.split('id="reply"')[1].split("</form>")[0]
     refused = await office.api("POST", f"{path}/state", {"state": "Reopened", "version": 1}, role="manager", status=409)
     assert "From there it can become" in refused["detail"]
 
