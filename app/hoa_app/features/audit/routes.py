@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from hoa_app.db.session import Tx
+from hoa_app.features.audit import check
 from hoa_app.features.kit.pages import database, page
 from hoa_app.features.kit.paging import PAGE, Page, decode_cursor, paged
 from hoa_app.features.kit.profile import time_zone
@@ -21,8 +22,11 @@ async def index(request: Request) -> Response:
     async with database(request).transaction(readonly=True) as tx:
         zone = await time_zone(tx)
         rows = await listed(tx, after)
-        broken = (await (await tx.execute("SELECT audit_log_break() AS at")).fetchone() or {})["at"]
-    context = {"rows": rows, "after": after, "broken": broken, "details": _details}
+        shown = [row["sequence"] for row in rows.items]
+        broken = await check.broken(tx, shown[-1] - 1, shown[0]) if shown else None
+        whole = await check.last_check(tx)
+    broken = whole.broken if whole and whole.broken and broken is None else broken
+    context = {"rows": rows, "after": after, "broken": broken, "whole": whole, "details": _details}
     return page(request, "audit/list.html", zone, context)
 
 
