@@ -58,15 +58,16 @@ class Registry:
         self._maintenance_db = maintenance_db
         self.identity = identity
         self.installation = installation
+        self._application = names.application_name(installation, identity)
         self._connections: Connections | None = None
 
     async def start(self) -> None:
         """Create the database and the reader's role where missing, migrate to the head; raises OperatorError."""
         directory = ConnectionDirectory.read(self._directory, self._maintenance_db)
         reader = ConnectionDirectory.read(self._reader_directory)
-        await registry_setup.set_up(directory, reader, self.identity, self.installation)
+        await registry_setup.set_up(directory, reader, self._application, self.installation)
         await self.close()
-        self._connections = Connections(directory.inside(), self.identity)
+        self._connections = Connections(directory.inside(), self._application)
 
     async def close(self) -> None:
         """Close idle sessions."""

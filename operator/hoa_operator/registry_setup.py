@@ -66,9 +66,11 @@ def _value(path: Path, name: str, default: str | None = None) -> str:
     return text or str(default)
 
 
-async def set_up(registry: ConnectionDirectory, reader: ConnectionDirectory, identity: str, installation: str) -> None:
+async def set_up(
+    registry: ConnectionDirectory, reader: ConnectionDirectory, application: str, installation: str
+) -> None:
     """Create what is missing and migrate to the head; safe to run from several instances at once."""
-    connections = Connections(registry.login, identity, limit=1)
+    connections = Connections(registry.login, application, limit=1)
     try:
         async with connections.locked("registry", registry.dbname) as connection:
             await _ensure_database(connection, registry.dbname, installation)
@@ -76,7 +78,7 @@ async def set_up(registry: ConnectionDirectory, reader: ConnectionDirectory, ide
     finally:
         await connections.close()
     with explained(registry.login.address, registry.dbname):
-        await asyncio.to_thread(_migrate, registry, reader.login.username, identity)
+        await asyncio.to_thread(_migrate, registry, reader.login.username, application)
 
 
 async def _ensure_database(connection: Connection, dbname: str, installation: str) -> None:
@@ -143,12 +145,12 @@ async def _ensure_reader(
             )
 
 
-def _migrate(registry: ConnectionDirectory, reader: str, identity: str) -> None:
+def _migrate(registry: ConnectionDirectory, reader: str, application: str) -> None:
     """Upgrade to the head on one connection that holds the lock; alembic is synchronous, hence the thread."""
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["reader"] = reader
-    given = parameters(registry.login, identity, registry.dbname)
+    given = parameters(registry.login, application, registry.dbname)
     engine = sqlalchemy.create_engine(
         "postgresql+psycopg://", creator=lambda: psycopg.connect(**given), poolclass=sqlalchemy.NullPool
     )

@@ -233,10 +233,27 @@ async def test_a_session_that_the_server_ended_is_replaced(server: RealServer, d
     spec = new_spec()
     await door.ensure_roles(spec)
     server.run(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'hoa-operator/one'"
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name LIKE 'hoa-operator/%/one'"
     )
     await door.ensure(spec)
     assert differences(spec, await door.observe(spec.tenant_id)) == ()
+
+
+async def test_a_new_leader_ends_the_sessions_of_its_own_installation_only(server: RealServer) -> None:
+    """Pods are named alike at the beginning, in one installation and from one to the next."""
+    release = "a-release-whose-name-is-so-long-that-it-fills-much-of-the-name"
+    old, new = server.door(f"{release}-7f9c4-aaaaa"), server.door(f"{release}-7f9c4-bbbbb")
+    neighbour = server.door(f"{release}-7f9c4-aaaaa", installation="another/installation")
+    for door in (old, neighbour):
+        await door.probe()
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'hoa-operator/%%' AND right(application_name, 5) = %s"
+    assert server.one(sessions, "aaaaa") == 2
+    await new.evict_others()
+    assert server.one(sessions, "aaaaa") == 1
+    await neighbour.evict_others()
+    assert (server.one(sessions, "aaaaa"), server.one(sessions, "bbbbb")) == (1, 1)
+    for door in (old, new, neighbour):
+        await door.close()
 
 
 async def test_a_lock_held_by_another_leader_is_waited_for_then_said(server: RealServer, door: PostgresServer) -> None:

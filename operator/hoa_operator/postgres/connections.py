@@ -35,7 +35,7 @@ _KEEPALIVE: Final[dict[str, Any]] = {
 }
 
 
-def parameters(login: AdminLogin, identity: str, dbname: str) -> dict[str, Any]:
+def parameters(login: AdminLogin, application: str, dbname: str) -> dict[str, Any]:
     """Return libpq parameters of an admin connection to `dbname`."""
     return {
         "host": login.address.host,
@@ -44,7 +44,7 @@ def parameters(login: AdminLogin, identity: str, dbname: str) -> dict[str, Any]:
         "user": login.username,
         "password": login.password,
         "dbname": dbname,
-        "application_name": f"{names.APPLICATION_PREFIX}{identity}"[:63],
+        "application_name": application,
         "connect_timeout": 5,
         "options": _OPTIONS,
         **_KEEPALIVE,
@@ -55,11 +55,17 @@ class Connections:
     """Sessions on one server. `limit` bounds maintenance sessions; each may hold one more inside a tenant's database."""
 
     def __init__(
-        self, login: AdminLogin, identity: str, *, limit: int = 4, deadline: float = 150.0, guard: Guard | None = None
+        self,
+        login: AdminLogin,
+        application: str,
+        *,
+        limit: int = 4,
+        deadline: float = 150.0,
+        guard: Guard | None = None,
     ) -> None:
         self.login = login
         self._guard = guard
-        self._identity = identity
+        self._application = application
         self._deadline = deadline
         self._slots = asyncio.Semaphore(limit)
         self._idle: list[Connection] = []
@@ -113,7 +119,7 @@ class Connections:
 
     async def _connect(self, dbname: str) -> Connection:
         return await psycopg.AsyncConnection.connect(
-            **parameters(self.login, self._identity, dbname), autocommit=True, row_factory=dict_row
+            **parameters(self.login, self._application, dbname), autocommit=True, row_factory=dict_row
         )
 
     async def _warm(self) -> Connection | None:

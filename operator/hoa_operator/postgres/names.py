@@ -30,6 +30,17 @@ REGISTRY_READER: Final = "hoa_connect_registry_reader"
 APPLICATION_PREFIX: Final = "hoa-operator/"
 
 
+def application_prefix(installation: str) -> str:
+    """What the names of an installation's sessions begin with: short, for the server cuts names at 63 bytes."""
+    return f"{APPLICATION_PREFIX}{hashlib.sha256(installation.encode()).hexdigest()[:8]}/"
+
+
+def application_name(installation: str, identity: str) -> str:
+    """Name of the sessions of one operator instance; a pod's name differs from another's at its end."""
+    prefix = application_prefix(installation)
+    return prefix + identity[-(63 - len(prefix)) :]
+
+
 def database_name(tenant_id: UUID) -> str:
     """Name of a tenant's live database."""
     return f"{TENANT_PREFIX}{tenant_id.hex}"

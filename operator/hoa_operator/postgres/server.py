@@ -58,7 +58,9 @@ class PostgresServer:
     ) -> None:
         self.login = login
         self.installation = installation
-        self._connections = Connections(login, identity, limit=max_sessions, guard=guard)
+        self._connections = Connections(
+            login, names.application_name(installation, identity), limit=max_sessions, guard=guard
+        )
 
     async def close(self) -> None:
         """Close idle sessions."""
@@ -77,9 +79,9 @@ class PostgresServer:
         return facts
 
     async def evict_others(self) -> None:
-        """End the sessions of other operator instances with this admin login: a new leader does so on every server."""
+        """End the sessions of this installation's other operator instances: a new leader does so on every server."""
         async with self._connections.maintenance() as connection:
-            await connection.execute(_EVICT, [names.APPLICATION_PREFIX])
+            await connection.execute(_EVICT, [names.application_prefix(self.installation)])
 
     async def lock_front_doors(self) -> tuple[str, ...]:
         """Revoke CONNECT from PUBLIC on `postgres`, `template1` and the maintenance database; returns those still open to PUBLIC."""
