@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
-from hoa_operator import registry_setup
-from hoa_operator.errors import Fenced, HostTaken, SlugTaken, UserError
+from hoa_operator import registry_fence, registry_setup
+from hoa_operator.errors import HostTaken, SlugTaken, UserError, WorldError
 from hoa_operator.postgres import names
 from hoa_operator.postgres.connections import Connections
+from hoa_operator.registry_fence import fenced
 from hoa_operator.registry_model import Placement, RegistryRow
 from hoa_operator.registry_setup import ConnectionDirectory
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SERVED_STATES", "Placement", "Registry", "RegistryRow"]
 
+log = structlog.get_logger()
+
 SERVED_STATES: Final = frozenset({"Active", "ReadOnly", "Suspended"})
 
 
@@ -37,7 +41,10 @@ ON CONFLICT (tenant_id) DO UPDATE SET {", ".join(f"{c} = excluded.{c}" for c in 
 WHERE tenants.uid = excluded.uid
     AND ({", ".join(f"tenants.{c}" for c in _COLUMNS)}) IS DISTINCT FROM ({", ".join(f"excluded.{c}" for c in _COLUMNS)})
 """  # noqa: S608 - our own column names
-_LEADER: Final = "SELECT epoch, holder FROM operator_epoch"
+#: What a session cannot be had for when the login, the server or the database's name is not what it was.
+_ELSEWHERE: Final = frozenset(
+    ["AdminLoginRefused", "DatabaseMissing", "ServerNameUnknown", "ServerSilent", "ServerUnreachable", "TlsFailed"]
+)
 _PLACEMENT_COLUMNS: Final = "tenant_id, server_name, system_identifier, database_oid, deleted_at"
 
 
@@ -77,19 +84,12 @@ class Registry:
     async def acquire_epoch(self) -> int:
         """Take the lead: later writes with an older epoch raise Fenced, and other instances' sessions here end."""
         async with self._session() as connection:
-            await _evict(connection)
-            cursor = await connection.execute(
-                "UPDATE operator_epoch SET epoch = epoch + 1, holder = %s, since = now() RETURNING epoch",
-                [self.identity],
-            )
-            row = await cursor.fetchone()
-            await _evict(connection)
-        return int(row["epoch"]) if row else 0
+            return await registry_fence.take(connection, self.identity)
 
     async def check_epoch(self, epoch: int) -> None:
         """Raise Fenced unless `epoch` is the newest."""
         async with self._session() as connection:
-            _check(await (await connection.execute(_LEADER)).fetchone(), epoch)
+            await registry_fence.check(connection, epoch)
 
     def guard(self, epoch: int) -> Callable[[], Awaitable[None]]:
         """Return what `PostgresServer` awaits under each tenant's lock, so that a stale leader stops before its next step."""
@@ -146,7 +146,7 @@ class Registry:
         """Write the row and its claims on hosts; says whether anything changed. Raises SlugTaken, HostTaken or Fenced."""
         async with self._session() as connection:
             try:
-                async with _fenced(connection, epoch):
+                async with fenced(connection, epoch):
                     return await _write(connection, row)
             except errors.UniqueViolation as error:
                 constraint = error.diag.constraint_name or ""
@@ -206,14 +206,36 @@ class Registry:
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Connection]:
-        if self._connections is None:
+        async with AsyncExitStack() as stack:
+            yield await self._lend(stack)
+
+    async def _lend(self, stack: AsyncExitStack) -> Connection:
+        """Lend a session; where there is none to be had, look whether the mounted directory says something new."""
+        known = self._connections
+        if known is None:
             raise RuntimeError("Registry.start() comes first")
-        async with self._connections.maintenance() as connection:
-            yield connection
+        try:
+            return await stack.enter_async_context(known.maintenance())
+        except WorldError as error:
+            if error.reason not in _ELSEWHERE:
+                raise
+            fresh = await self._follow(known)
+            if fresh is known:
+                raise
+        return await stack.enter_async_context(fresh.maintenance())
+
+    async def _follow(self, known: Connections) -> Connections:
+        """Return connections by what the directory says now: `known` itself if it says the same."""
+        login = ConnectionDirectory.read(self._directory, self._maintenance_db).inside()
+        if self._connections is known and login != known.login:
+            log.info("the registry's connection directory has changed", server=str(login.address))
+            self._connections = Connections(login, self._application)
+            await known.close()
+        return self._connections or known
 
     @asynccontextmanager
     async def _writing(self, epoch: int) -> AsyncIterator[Connection]:
-        async with self._session() as connection, _fenced(connection, epoch):
+        async with self._session() as connection, fenced(connection, epoch):
             yield connection
 
     async def _one(self, where: str, value: object) -> RegistryRow | None:
@@ -237,35 +259,12 @@ class Registry:
         return UserError("TenantRecordConflict", f"the registry refuses the row of {row.owner}: {constraint}")
 
 
-@asynccontextmanager
-async def _fenced(connection: Connection, epoch: int) -> AsyncIterator[None]:
-    """One transaction that holds off a new leader until it ends, or never begins."""
-    async with connection.transaction():
-        _check(await (await connection.execute(_LEADER + " FOR SHARE")).fetchone(), epoch)
-        yield
-
-
-def _check(leader: Mapping[str, Any] | None, epoch: int) -> None:
-    if leader is None or leader["epoch"] != epoch:
-        now = f"{leader['holder']} leads now, epoch {leader['epoch']}" if leader else "nobody leads"
-        raise Fenced(f"{now}; this instance had epoch {epoch}")
-
-
 async def _write(connection: Connection, row: RegistryRow) -> bool:
     cursor = await connection.execute(_UPSERT, _values(row))
     changed = cursor.rowcount > 0
     if not changed:
         await _same_owner(connection, row)
     return await _claim_hosts(connection, row) or changed
-
-
-async def _evict(connection: Connection) -> None:
-    """End every other session that operator instances hold on this database."""
-    await connection.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
-        " AND starts_with(application_name, %s) AND pid <> pg_backend_pid()",
-        [names.APPLICATION_PREFIX],
-    )
 
 
 async def _same_owner(connection: Connection, row: RegistryRow) -> None:

@@ -1,0 +1,52 @@
+"""Keeps a leader that was replaced from writing to the registry: the row of `operator_epoch`, compared in every transaction."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from hoa_operator.errors import Fenced
+from hoa_operator.postgres import names
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from hoa_operator.postgres.connections import Connection
+
+_LEADER: Final = "SELECT epoch, holder FROM operator_epoch"
+
+
+async def take(connection: Connection, holder: str) -> int:
+    """Take the lead and return its epoch; every other session of an operator on this database ends."""
+    await _evict(connection)
+    cursor = await connection.execute(
+        "UPDATE operator_epoch SET epoch = epoch + 1, holder = %s, since = now() RETURNING epoch", [holder]
+    )
+    row = await cursor.fetchone()
+    await _evict(connection)
+    return int(row["epoch"]) if row else 0
+
+
+async def check(connection: Connection, epoch: int, lock: str = "") -> None:
+    """Raise Fenced unless `epoch` is the newest."""
+    leader = await (await connection.execute(f"{_LEADER} {lock}".encode())).fetchone()
+    if leader is None or leader["epoch"] != epoch:
+        now = f"{leader['holder']} leads now, epoch {leader['epoch']}" if leader else "nobody leads"
+        raise Fenced(f"{now}; this instance had epoch {epoch}")
+
+
+@asynccontextmanager
+async def fenced(connection: Connection, epoch: int) -> AsyncIterator[None]:
+    """One transaction that holds off a new leader until it ends, or never begins."""
+    async with connection.transaction():
+        await check(connection, epoch, "FOR SHARE")
+        yield
+
+
+async def _evict(connection: Connection) -> None:
+    """End every other session that operator instances hold on this database."""
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND starts_with(application_name, %s) AND pid <> pg_backend_pid()",
+        [names.APPLICATION_PREFIX],
+    )
