@@ -45,7 +45,7 @@ async def seed(office: Office) -> Seeded:
     await _invite(office)
     request = await _requests(office, ana, bob)
     bad = "community,unit,name,email\n" + "\n".join(f"Harbor Point,{n},Person {n},bad-{n}" for n in range(150))
-    known = f"Harbor Point;1B;Ana Torres;ana@{office.tenant.slug}.example;"
+    known = f"Harbor Point;1B;Ana Maria Torres;ana@{office.tenant.slug}.example;"
     good = f"community;unit;name;email;notes\nNew Place;1;Zoë Müller;zoe@example.com;x\n{known}"
     return Seeded(request, await office.preview(good), await office.preview(bad))
 

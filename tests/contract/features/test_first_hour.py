@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from tests.contract.app.browser import PASSWORD, invite
 from tests.contract.app.conftest import serving
+from tests.contract.app.test_worker import eventually
 from tests.contract.features.office import Office, Visitor, hidden, shown
 from tests.contract.features.pages import faults
 
@@ -143,6 +144,24 @@ async def test_many_are_invited_in_portions_and_each_once(fresh: Office) -> None
     assert fresh.rows(queued) == [(251,)]
     assert await ina.done("/people/invite", {"waiting": "50"}) == "/people"
     assert "Everyone with an email address is invited already." in shown(await ina.see("/people"))
+
+
+async def test_one_who_is_invited_at_that_moment_holds_up_nobody_else(fresh: Office) -> None:
+    ina = await admitted(fresh)
+    rows = "".join(f"Harbor Point,{n},P {n},p{n}@held.example\n" for n in range(3))
+    path = await fresh.preview("community,unit,name,email\n" + rows)
+    await ina.done(f"{path}/confirm")
+    waits = (
+        "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'transactionid'"
+    )
+    with fresh.tenant.as_admin() as other:
+        with other.transaction():
+            other.execute("INSERT INTO invitations (email, name, role) VALUES ('p1@held.example', 'P', 'board')")
+            sending = asyncio.create_task(ina.done("/people/invite", {"waiting": "3"}))
+            await eventually(lambda: fresh.rows(waits) == [(True,)])
+        assert await sending == "/people"
+    page = shown(await ina.see("/people"))
+    assert "2 invitations are on the way. Not invited, open their pages to see why: P 1." in page
 
 
 async def test_a_call_is_noted_from_the_homeowners_page(office: Office) -> None:

@@ -121,6 +121,15 @@ async def test_of_two_moves_at_once_one_wins(office: Office) -> None:
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
 
 
+async def test_a_second_click_on_a_state_finds_the_request_there(office: Office) -> None:
+    path = await office.manager.done("/requests", FILED)
+    button = {"version": "1", "state": "InReview"}
+    answers = await asyncio.gather(*(office.manager.post(f"{path}/reply", button) for _ in range(3)))
+    assert [answer.status_code for answer in answers] == [303] * 3
+    assert (await office.manager.see(path)).count("moved it from submitted to") == 1
+    assert (await office.owner.post(f"{path}/reply", button)).status_code == 409
+
+
 async def test_moves_that_make_no_sense_are_refused_in_words(office: Office) -> None:
     ana, _, _ = await office.homeowner("ana.moves")
     path = await ana.done("/requests", FILED)

@@ -9,12 +9,13 @@ from uuid import UUID, uuid4
 from hoa_app.audit import audit
 from hoa_app.db.session import Tx
 from hoa_app.features.communities import service as communities
-from hoa_app.features.kit.answers import Rejected, Stale, TooMany
+from hoa_app.features.kit.answers import Rejected, Stale
 from hoa_app.features.kit.paging import Page, decode_cursor, paged
 from hoa_app.features.people import service as people
 from hoa_app.features.requests import store
 from hoa_app.features.requests.mail import tell_of_new, tell_of_reply, tell_of_task
 from hoa_app.features.requests.model import Comment, Event, Filters, NewRequest, PhotoInfo, Reply, Request
+from hoa_app.features.requests.pace import ANSWER, check_pace, in_turn
 from hoa_app.features.requests.workflow import (
     CATEGORIES,
     OPEN,
@@ -28,11 +29,7 @@ from hoa_app.features.requests.workflow import (
 from hoa_app.identity.actor import Actor
 from hoa_app.problems import Problem, forbidden, not_found
 
-__all__ = ["CATEGORIES", "OPEN", "STATES", "Filters", "State"]  # what other features may know of a request
-
-ANSWER = "requests:answer"
-# More than any homeowner has to say, and few enough that nobody's mail drowns in it.
-FILED_PER_HOUR, SAID_PER_TEN_MINUTES = 20, 20
+__all__ = ["ANSWER", "CATEGORIES", "OPEN", "STATES", "Filters", "State"]  # what other features may know of a request
 
 
 @dataclass(frozen=True)
@@ -117,13 +114,13 @@ async def file(tx: Tx, actor: Actor, request_id: UUID, form: NewRequest, photos:
     Its photos are in the storage already, under keys that name ``request_id``.
     """
     checked = await _placed(tx, actor, form)
-    await _in_turn(tx, actor)
+    await in_turn(tx, actor)
     if not await store.insert(tx, request_id, actor.user_id, checked):
         first = await submitted_before(tx, actor, form)
         if first is None:
             raise Problem(409, "Already sent", "This request was filed a moment ago. Look for it in the list.")
         raise AlreadyFiledError(first)
-    await _check_pace(tx, actor, "description")
+    await check_pace(tx, actor, "description")
     for photo in photos:
         await store.insert_photo(tx, request_id, photo, actor.user_id)
     await store.insert_event(tx, request_id, actor.user_id, "Submitted", {"photos": len(photos)})
@@ -137,7 +134,7 @@ async def file(tx: Tx, actor: Actor, request_id: UUID, form: NewRequest, photos:
 
 async def reply(tx: Tx, actor: Actor, request_id: UUID, form: Reply) -> Request:
     """Say something, move the request, or both. A move is refused when someone else changed the request since."""
-    await _in_turn(tx, actor)
+    await in_turn(tx, actor)
     request = await _locked(tx, actor, request_id)
     visibility = form.visibility if actor.can(ANSWER) else "Public"
     comment_id = None
@@ -147,10 +144,10 @@ async def reply(tx: Tx, actor: Actor, request_id: UUID, form: Reply) -> Request:
         )
         if comment_id is None:
             return request
-        await _check_pace(tx, actor, "body")
+        await check_pace(tx, actor, "body")
         await store.touch(tx, request_id)
-    if form.state is not None:
-        await _move(tx, actor, request, form.state, form.version)
+    if form.state is not None and not await _move(tx, actor, request, form.state, form.version):
+        return request
     public = comment_id is not None and visibility == "Public"
     if public or form.state is not None:
         await tell_of_reply(tx, actor, request, form.state, comment_id if public else None)
@@ -213,26 +210,6 @@ async def stored_bytes(tx: Tx) -> int:
     return await store.stored_bytes(tx)
 
 
-async def _in_turn(tx: Tx, actor: Actor) -> None:
-    if not actor.can(ANSWER):
-        await store.hold_author(tx, actor.user_id)
-
-
-async def _check_pace(tx: Tx, actor: Actor, name: str) -> None:
-    """Raise once a homeowner has sent too much; what they sent last is among what is counted."""
-    if actor.can(ANSWER):
-        return
-    filed, said = await store.sent_lately(tx, actor.user_id)
-    if filed > FILED_PER_HOUR:
-        raise TooMany(
-            name, f"You filed {FILED_PER_HOUR} requests within an hour. Your text is kept here: send it later.", 60
-        )
-    if said > SAID_PER_TEN_MINUTES:
-        raise TooMany(
-            name, "You wrote very often within ten minutes. Your text is kept here: send it a little later.", 10
-        )
-
-
 async def _locked(tx: Tx, actor: Actor, request_id: UUID) -> Request:
     found = await store.request(tx, request_id, viewer(actor), lock=True)
     if found is None:
@@ -257,7 +234,12 @@ async def _placed(tx: Tx, actor: Actor, form: NewRequest) -> NewRequest:
     return replace(form, person_id=person_id, unit_id=form.unit_id or (owned[0] if owned else None))
 
 
-async def _move(tx: Tx, actor: Actor, request: Request, target: State, version: int) -> None:
+async def _move(tx: Tx, actor: Actor, request: Request, target: State, version: int) -> bool:
+    """Whether it moved; a second click on the same button finds it there."""
+    if (request.state, request.version) == (target, version + 1) and await store.changed_by(
+        tx, request.id, actor.user_id
+    ):
+        return False
     _check_version(request, version)
     allowed = parties(actor, request)
     if not allowed:
@@ -270,6 +252,7 @@ async def _move(tx: Tx, actor: Actor, request: Request, target: State, version: 
     detail = {"from": request.state.value, "to": target.value}
     await store.insert_event(tx, request.id, actor.user_id, "Moved", detail)
     await audit(tx, actor, f"requests.{target.value}", "request", request.id, detail)
+    return True
 
 
 def _check_version(request: Request, version: int) -> None:

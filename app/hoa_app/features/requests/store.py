@@ -24,7 +24,7 @@ SELECT r.id, r.number, r.category, r.title, r.description, r.state, r.community_
   LEFT JOIN users assignee ON assignee.id = r.assignee_id
   LEFT JOIN users changer ON changer.id = r.changed_by
 """
-_OWN = "(r.created_by = %(viewer)s OR r.person_id = (SELECT id FROM people WHERE user_id = %(viewer)s))"
+OWN = "(r.created_by = %(viewer)s OR r.person_id = (SELECT id FROM people WHERE user_id = %(viewer)s))"
 
 
 def _request(category: str, state: str, **columns: Any) -> Request:
@@ -35,7 +35,7 @@ def _conditions(filters: Filters, *, with_states: bool) -> tuple[str, dict[str, 
     """WHERE of a list, and its values."""
     parts = ["true"]
     if filters.viewer is not None:
-        parts.append(_OWN)
+        parts.append(OWN)
     if with_states:
         parts.append("r.state = ANY(%(states)s)")
     if filters.category:
@@ -102,7 +102,7 @@ async def ages(tx: Tx) -> dict[str, int]:
 
 async def request(tx: Tx, request_id: UUID, viewer: UUID | None, *, lock: bool = False) -> Request | None:
     """One request, if the viewer may see it; ``lock`` holds it until the transaction ends."""
-    where = "r.id = %(id)s" + (f" AND {_OWN}" if viewer is not None else "")
+    where = "r.id = %(id)s" + (f" AND {OWN}" if viewer is not None else "")
     async with tx.cursor(row_factory=kwargs_row(_request)) as cursor:
         await cursor.execute(
             f"{_REQUEST} WHERE {where}" + (" FOR UPDATE OF r" if lock else ""), {"id": request_id, "viewer": viewer}
@@ -143,6 +143,12 @@ async def set_state(tx: Tx, request_id: UUID, state: str, changed_by: UUID) -> N
         "UPDATE requests SET state = %s, changed_by = %s, version = version + 1, updated_at = now() WHERE id = %s",
         (state, changed_by, request_id),
     )
+
+
+async def changed_by(tx: Tx, request_id: UUID, user_id: UUID) -> bool:
+    """Whether it was this user who changed the request last."""
+    cursor = await tx.execute("SELECT FROM requests WHERE id = %s AND changed_by = %s", (request_id, user_id))
+    return await cursor.fetchone() is not None
 
 
 async def set_assignee(tx: Tx, request_id: UUID, assignee_id: UUID | None, changed_by: UUID) -> None:
@@ -186,24 +192,6 @@ async def insert_event(tx: Tx, request_id: UUID, actor_id: UUID, kind: str, deta
         kind,
         Jsonb(dict(detail)),
     )
-
-
-async def hold_author(tx: Tx, user_id: UUID) -> None:
-    """Let one person send one thing at a time, so that what they sent can be counted."""
-    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('requests of ' || %s, 0))", (str(user_id),))
-
-
-async def sent_lately(tx: Tx, user_id: UUID) -> tuple[int, int]:
-    """How many requests someone filed within an hour, and how often they wrote within ten minutes, about their own."""
-    cursor = await tx.execute(
-        "SELECT (SELECT count(*) FROM requests WHERE created_by = %(viewer)s AND created_at > now() - interval '1 hour')"  # noqa: S608 - constants
-        " AS filed, (SELECT count(*) FROM request_comments m WHERE m.author_id = %(viewer)s"
-        "   AND m.created_at > now() - interval '10 minutes'"
-        f"  AND m.request_id IN (SELECT r.id FROM requests r WHERE {_OWN})) AS said",
-        {"viewer": user_id},
-    )
-    row = await cursor.fetchone() or {}
-    return row["filed"], row["said"]
 
 
 async def comments(tx: Tx, request_id: UUID, *, internal: bool) -> list[Comment]:
