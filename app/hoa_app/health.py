@@ -17,6 +17,7 @@ from hoa_app.logs import get_logger
 from hoa_app.problems import Problem
 
 if TYPE_CHECKING:
+    from hoa_app.background import Background
     from hoa_app.services import Services
     from hoa_app.tenancy.tenant import Tenant
 
@@ -54,15 +55,19 @@ class Check:
 class Health:
     """Answers the three probes; the checks of `/health` run together and are kept for a second."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, background: Background) -> None:
         self._services = services
+        self._background = background
         self._kept: tuple[float, Response] | None = None
         self._lock = asyncio.Lock()
 
     async def answer(self, path: str) -> Response:
         """The response for one of /livez, /readyz, /health."""
         if path == "/livez":
-            return PlainTextResponse("ok\n")
+            ended = self._background.ended
+            return PlainTextResponse(
+                f"no longer running: {', '.join(ended)}\n" if ended else "ok\n", 503 if ended else 200
+            )
         if path == "/readyz":
             ready = self._services.registry.loaded.is_set()
             return PlainTextResponse("ok\n" if ready else "the registry has not been read yet\n", 200 if ready else 503)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from hoa_app.api import PREFIX, Operation
+from hoa_app.background import Background
 from hoa_app.db.pools import PoolLimits, Pools
 from hoa_app.feature import Feature
 from hoa_app.health import Health
@@ -63,20 +63,16 @@ def create_services(settings: Settings, features: Sequence[Feature], application
 
 
 @asynccontextmanager
-async def running(services: Services) -> AsyncIterator[None]:
+async def running(services: Services, background: Background) -> AsyncIterator[None]:
     """Follow the registry and keep the pools; on the way out close everything."""
     waker = Waker(services.registry)
     services.pools.on_wake = waker.wake
     services.registry.on_change.append(services.pools.forget)
-    tasks = [asyncio.create_task(work) for work in (services.registry.run(), services.pools.housekeep(), waker.run())]
+    works = {"registry": services.registry.run(), "pools": services.pools.housekeep(), "waker": waker.run()}
     try:
-        yield
+        async with background.running(works):
+            yield
     finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
         await services.pools.close()
         await services.registry.close()
         services.passwords.close()
@@ -84,19 +80,19 @@ async def running(services: Services) -> AsyncIterator[None]:
 
 def create_app(settings: Settings, features: Sequence[Feature]) -> Starlette:
     """The ASGI application."""
-    services = create_services(settings, features)
+    services, background = create_services(settings, features), Background()
     operations = [*OPERATIONS, *(operation for feature in features for operation in feature.operations)]
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with running(services):
+        async with running(services, background):
             yield
 
     app = Starlette(
         routes=[RouteIndex([*_routes(features), *_api(operations, settings)]), *_assets()],
         middleware=[
             Middleware(Observe, services=services),
-            Middleware(Tenancy, services=services, gate=Gate(services.metrics), health=Health(services)),
+            Middleware(Tenancy, services=services, gate=Gate(services.metrics), health=Health(services, background)),
             Middleware(Identity, services=services),
         ],
         exception_handlers={HTTPException: _pass_on},

@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from hoa_app.background import Background
 from hoa_app.db.pools import PoolLimits, Pools
 from hoa_app.identity.passwords import Passwords
 from hoa_app.jobs.breaker import Breaker
@@ -47,6 +48,7 @@ class OpenWorker:
 
     services: Services
     worker: Worker
+    background: Background
 
 
 @asynccontextmanager
@@ -67,13 +69,11 @@ async def open_worker(
     registry.on_change += [pools.forget, lambda tenant_id, _tenant: worker.wake(tenant_id)]
     registry.on_outbox.append(worker.wake)
     pools.on_wake = lambda tenant: worker.wake(tenant.id)
-    tasks = [asyncio.create_task(registry.run()), asyncio.create_task(pools.housekeep())]
+    background = Background()
     try:
-        yield OpenWorker(services, worker)
+        async with background.running({"registry": registry.run(), "pools": pools.housekeep()}):
+            yield OpenWorker(services, worker, background)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         await pools.close()
         await registry.close()
 
@@ -99,6 +99,9 @@ def probes(opened: OpenWorker) -> Starlette:
     """What the kubelet and Prometheus ask. Ready means: the tenants are known."""
 
     async def livez(_request: Request) -> Response:
+        ended = opened.background.ended
+        if ended:
+            return _answer(False, f"no longer running: {', '.join(ended)}")
         return _answer(opened.worker.alive, "the sweep has stopped coming round")
 
     async def readyz(_request: Request) -> Response:

@@ -26,6 +26,7 @@ IDENTITY = "SELECT (SELECT tenant_id FROM tenant_identity) AS identity, current_
 FIRST_SIZE = 2
 RETRY_SECONDS = 1.0
 REFUSED_SECONDS = 30.0
+FULL = ("too many connections", "too many clients", "remaining connection slots are reserved")
 
 log = get_logger()
 
@@ -171,7 +172,7 @@ class Pools:
             self._metrics.isolation_refusals.labels("database", tenant.id_text).inc()
             log.critical("database is not this tenant's", alert=True, tenant=tenant.id_text, error=str(error))
         else:
-            reason = "full" if isinstance(error, psycopg.errors.TooManyConnections) else "connect"
+            reason = "full" if _is_full(error) else "connect"
             self._metrics.pool_errors.labels(tenant.id_text, reason).inc()
             log.warning("database is not reachable", tenant=tenant.id_text, error=_first_line(error))
         return _problem_of(error)
@@ -291,8 +292,14 @@ async def _check_identity(connection: TenantConnection, tenant_id: UUID) -> None
         )
 
 
+def _is_full(error: Exception) -> bool:
+    """Whether Postgres takes no more connections. While connecting libpq passes its words on, not its code."""
+    said = str(error)
+    return isinstance(error, psycopg.errors.TooManyConnections) or any(words in said for words in FULL)
+
+
 def _problem_of(error: Exception) -> Exception:
-    if isinstance(error, psycopg.errors.TooManyConnections):
+    if _is_full(error):
         return unavailable("Every database connection is in use.", retry_after=2)
     return unavailable("The database is not reachable right now. Nothing was changed.")
 

@@ -38,3 +38,5 @@ class Waker:
                     await self._registry.execute("SELECT pg_notify('hoa_outbox', %s)", (str(tenant_id),))
                 except (psycopg.Error, OSError, TimeoutError) as error:
                     log.info("worker not woken; it sweeps", error=type(error).__name__)
+                except Exception:
+                    log.exception("worker not woken; it sweeps")

@@ -74,6 +74,9 @@ class Registry:
                 await self._follow()
             except (psycopg.Error, OSError, TimeoutError, KeyError) as error:
                 log.warning("registry is away", error=_first_line(error), serving=len(self._by_host))
+            except Exception:
+                # Whatever it is, nobody else follows the registry: say it, and try again.
+                log.exception("following the registry failed", serving=len(self._by_host))
             finally:
                 self._set_connected(False)
             if time.monotonic() - started > RESYNC_SECONDS:
@@ -146,7 +149,11 @@ class Registry:
         else:
             self._by_id[tenant_id] = tenant
         for listener in self.on_change:
-            listener(tenant_id, tenant)
+            try:
+                listener(tenant_id, tenant)
+            except Exception:
+                # What one of them cannot do keeps neither the others nor the registry from going on.
+                log.exception("a change of the registry was not followed", tenant=str(tenant_id))
 
     def _serves(self, tenant: Tenant) -> bool:
         return tenant.served and self._settings.only_tenant in (None, tenant.slug)
