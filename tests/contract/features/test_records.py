@@ -146,6 +146,22 @@ async def test_two_clicks_make_one_and_lead_to_it(office: Office) -> None:
     assert "May 1, 2024" in await office.owner.see(page)
 
 
+async def test_a_second_click_on_save_finds_it_saved(office: Office) -> None:
+    person, unit = await office.person(), await office.unit()
+    community = f"/communities/{unit['communityId']}"
+    name = office.unique("Saved")
+    place = {"name": name, "time_zone": "America/Denver", "version": "1"}
+    assert await clicked(office, f"/people/{person['id']}", {"name": name, "version": "1"})
+    assert await clicked(office, community, place) == community
+    assert await clicked(office, f"/units/{unit['id']}", {"label": name, "address": "1 Way", "version": "1"})
+    for path in (f"/people/{person['id']}", community, f"/units/{unit['id']}"):
+        page = await office.owner.see(f"{path}/edit" if path == community else path)
+        assert f'value="{name}"' in page
+        assert hidden(page, "version") == "2"
+    other = await office.owner.post(community, {**place, "name": f"{name} too"})
+    assert other.status_code == 409
+
+
 async def clicked(office: Office, path: str, data: dict[str, str]) -> str:
     """Press a button three times at once; where every answer leads."""
     answers = await asyncio.gather(*(office.owner.post(path, data) for _ in range(3)))

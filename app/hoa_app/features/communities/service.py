@@ -53,6 +53,9 @@ async def change(tx: Tx, actor: Actor, community_id: UUID, form: CommunityForm) 
     except UniqueViolation:
         raise Rejected({"name": f"There is already a community called {form.name}."}) from None
     if not saved:
+        now = await get(tx, community_id)
+        if _is_as_sent(now, form, "name", "address", "time_zone"):
+            return now
         raise Stale("community")
     await audit(tx, actor, "communities.changed", "community", community_id, {"before": before.name, "name": form.name})
     return await get(tx, community_id)
@@ -93,6 +96,9 @@ async def change_unit(tx: Tx, actor: Actor, unit_id: UUID, form: UnitForm) -> Un
     except UniqueViolation:
         raise Rejected({"label": f"{before.community} already has a unit {form.label}."}) from None
     if not saved:
+        now = await unit(tx, unit_id)
+        if _is_as_sent(now, form, "label", "address"):
+            return now
         raise Stale("unit")
     await audit(tx, actor, "units.changed", "unit", unit_id, {"before": before.label, "label": form.label})
     return await unit(tx, unit_id)
@@ -107,3 +113,8 @@ async def remove_unit(tx: Tx, actor: Actor, unit_id: UUID) -> Unit:
         )
     await audit(tx, actor, "units.removed", "unit", unit_id, {"label": gone.label, "community": gone.community})
     return gone
+
+
+def _is_as_sent(now: Community | Unit, form: CommunityForm | UnitForm, *fields: str) -> bool:
+    """Whether the record is what the form made of it: a second click, after the first one saved it."""
+    return now.version == form.version + 1 and all(getattr(now, field) == getattr(form, field) for field in fields)

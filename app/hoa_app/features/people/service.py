@@ -34,6 +34,7 @@ class Round:
     changed: bool = False
 
 
+_FACTS = ("name", "email", "phone", "mailing_address")
 _TAKEN = "Another person already has this address. Each person needs their own, because they sign in with it."
 
 
@@ -72,12 +73,11 @@ async def change(tx: Tx, actor: Actor, person_id: UUID, form: PersonForm) -> Per
     except UniqueViolation:
         raise Rejected({"email": _TAKEN}) from None
     if not saved:
+        now = await get(tx, person_id)
+        if now.version == form.version + 1 and all(getattr(now, field) == getattr(form, field) for field in _FACTS):
+            return now  # a second click: the first one saved it
         raise Stale("person")
-    changed = [
-        field
-        for field in ("name", "email", "phone", "mailing_address")
-        if getattr(before, field) != getattr(form, field)
-    ]
+    changed = [field for field in _FACTS if getattr(before, field) != getattr(form, field)]
     await audit(tx, actor, "people.changed", "person", person_id, {"fields": changed})
     return await get(tx, person_id)
 

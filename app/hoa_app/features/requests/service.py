@@ -157,6 +157,10 @@ async def reply(tx: Tx, actor: Actor, request_id: UUID, form: Reply) -> Request:
 async def assign(tx: Tx, actor: Actor, request_id: UUID, assignee_id: UUID | None, version: int) -> Request:
     """Give a request to a member of staff, or to nobody."""
     request = await _locked(tx, actor, request_id)
+    if (request.assignee_id, request.version) == (assignee_id, version + 1) and await store.changed_by(
+        tx, request_id, actor.user_id
+    ):
+        return request  # a second click
     _check_version(request, version)
     names = dict(await store.staff(tx))
     if assignee_id is not None and assignee_id not in names:

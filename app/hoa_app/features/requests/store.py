@@ -49,7 +49,7 @@ def _conditions(filters: Filters, *, with_states: bool) -> tuple[str, dict[str, 
     if filters.search:
         parts.append(
             "(r.title ILIKE %(like)s OR r.description ILIKE %(like)s OR coalesce(p.name, creator.name) ILIKE %(like)s"
-            " OR u.label ILIKE %(like)s OR r.number::text = %(exact)s)"
+            " OR u.label ILIKE %(like)s OR c.name ILIKE %(like)s OR r.number::text = %(exact)s)"
         )
     like = filters.search.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
     values = {
