@@ -106,7 +106,7 @@ def key_id(token: str) -> str:
     """The `kid` an unverified token names, or an empty string."""
     try:
         return str(extract_compact(token.encode()).headers().get("kid", ""))
-    except (JoseError, ValueError):
+    except (JoseError, TypeError, ValueError):
         return ""
 
 
@@ -118,7 +118,7 @@ def _verify(tenant: Tenant, token: str) -> Claims:
         raise ForeignTokenError("signed with a key that is not this tenant's")
     try:
         claims = jwt.decode(token, _jwk(key), algorithms=[ALGORITHM]).claims
-    except (JoseError, ValueError) as error:
+    except (JoseError, TypeError, ValueError) as error:
         raise TokenError(type(error).__name__) from None
     return _check(tenant, claims)
 

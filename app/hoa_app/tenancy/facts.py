@@ -62,7 +62,7 @@ def read_facts(scope: Scope) -> Facts:
 
 
 def read_cookie(header: str, name: str) -> str:
-    """One cookie's value; the last of several, as browsers send the most specific first and attackers add in front."""
+    """One cookie's value. Of several the last one: ours has the path `/`, and browsers send longer paths, planted ones, first."""
     found = ""
     for part in header.split(";"):
         key, _, value = part.partition("=")

@@ -51,7 +51,7 @@ def caller(peer: str, scheme: str, forwarded_for: str, forwarded_proto: str, tru
     """Who really calls. X-Forwarded-* counts only when the peer is a trusted proxy.
 
     The client is the right-most address in X-Forwarded-For that is not itself a trusted proxy: what stands to the left
-    of it was written by whoever wanted to write it.
+    of it was written by whoever wanted to write it. Where all are trusted, it is the one our proxy wrote: the last.
     """
     if not is_trusted(peer, trusted):
         return Caller(peer, scheme, inside=False)
@@ -61,5 +61,5 @@ def caller(peer: str, scheme: str, forwarded_for: str, forwarded_proto: str, tru
     hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
     if not hops:
         return Caller(peer, scheme, inside=True)
-    client = next((hop for hop in reversed(hops) if not is_trusted(hop, trusted)), hops[0])
+    client = next((hop for hop in reversed(hops) if not is_trusted(hop, trusted)), hops[-1])
     return Caller(client, scheme, inside=False)

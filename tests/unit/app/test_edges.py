@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import urlsafe_b64encode
 from ipaddress import ip_network
 from pathlib import Path
 from uuid import UUID
@@ -65,6 +67,7 @@ class TestCaller:
             ("10.0.0.1", "1.2.3.4, 203.0.113.5", "203.0.113.5", False),
             ("10.0.0.1", "203.0.113.5, 10.9.9.9", "203.0.113.5", False),
             ("10.0.0.1", "10.1.1.1", "10.1.1.1", False),
+            ("10.0.0.1", "10.6.6.6, 10.1.1.1", "10.1.1.1", False),
             ("fd00::1", "2001:db8::1", "2001:db8::1", False),
             ("unix", "1.2.3.4", "unix", False),
         ],
@@ -171,6 +174,17 @@ class TestTokens:
         with pytest.raises(TokenError):
             Verifier().verify(tenant(2, "k1"), minted.token)
 
+    @pytest.mark.parametrize(
+        "header", [{"crit": 1}, {"crit": ["x"]}, {"crit": None}, {"b64": 1}, {"alg": ["HS256"]}, {"alg": 1}]
+    )
+    def test_a_strange_header_is_no_token(self, header: dict[str, object]) -> None:
+        one = tenant()
+        _, payload, signature = mint(one, "session", 4_102_444_800).token.split(".")
+        fields = {"alg": "HS256", "kid": "k1", **header}
+        head = urlsafe_b64encode(json.dumps(fields).encode()).decode().rstrip("=")
+        with pytest.raises(TokenError):
+            Verifier().verify(one, f"{head}.{payload}.{signature}")
+
     def test_expired(self) -> None:
         verifier, one = Verifier(), tenant()
         with pytest.raises(TokenError, match="expired"):
@@ -269,6 +283,7 @@ class TestSmallThings:
     def test_cookies(self) -> None:
         assert read_cookie("a=1; hoa_session=x; b=2", "hoa_session") == "x"
         assert read_cookie("xhoa_session=evil", "hoa_session") == ""
+        assert read_cookie("hoa_session=planted under /people; hoa_session=ours", "hoa_session") == "ours"
 
 
 class TestWindows:
