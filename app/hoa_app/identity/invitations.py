@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,9 +15,10 @@ from hoa_app.db.session import Tx
 from hoa_app.feature import AcceptedInvitation, InvitationHook
 from hoa_app.identity.actor import Actor
 from hoa_app.identity.roles import INVITABLE, Role
-from hoa_app.identity.tokens import hash_secret
+from hoa_app.identity.tokens import hash_secret, link_secret
 from hoa_app.jobs.outbox import enqueue
 from hoa_app.problems import Problem, forbidden, not_found
+from hoa_app.tenancy.tenant import Tenant
 
 KIND = "mail.invitation"
 TERMS_VERSION = "2026-01"
@@ -144,9 +144,9 @@ def checked(name: str, email: str) -> tuple[str, str]:
     return name, email
 
 
-async def mint_link(tx: Tx, invitation_id: UUID) -> tuple[str, OpenInvitation] | None:
-    """A new token for an invitation that is still open; the one before stops working. Called when the mail leaves."""
-    token = secrets.token_urlsafe(32)
+async def mint_link(tx: Tx, tenant: Tenant, invitation_id: UUID) -> tuple[str, OpenInvitation] | None:
+    """The token of an invitation that is still open, the same at every attempt to send it. Called when the mail leaves."""
+    token = link_secret(tenant, "invitation", invitation_id)
     cursor = await tx.execute(
         "UPDATE invitations SET token_hash = %s, sent_at = now() WHERE id = %s AND accepted_at IS NULL"
         " AND revoked_at IS NULL AND expires_at > now() RETURNING id, email, name, role, person_id",

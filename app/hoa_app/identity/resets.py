@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,9 +10,10 @@ from hoa_app.db.session import Tx
 from hoa_app.identity.accounts import forget_failures
 from hoa_app.identity.api_tokens import revoke_tokens
 from hoa_app.identity.sessions import revoke_all
-from hoa_app.identity.tokens import hash_secret
+from hoa_app.identity.tokens import hash_secret, link_secret
 from hoa_app.jobs.outbox import enqueue
 from hoa_app.problems import Problem
+from hoa_app.tenancy.tenant import Tenant
 
 KIND = "mail.password_reset"
 LIFETIME = timedelta(hours=1)
@@ -33,9 +33,9 @@ async def ask(tx: Tx, email: str) -> None:
         await enqueue(tx, KIND, {"reset_id": str(row["id"])}, f"reset:{row['id']}")
 
 
-async def mint_link(tx: Tx, reset_id: UUID) -> tuple[str, str, str] | None:
-    """(token, email, name) for a reset that is still good; called when the mail leaves."""
-    token = secrets.token_urlsafe(32)
+async def mint_link(tx: Tx, tenant: Tenant, reset_id: UUID) -> tuple[str, str, str] | None:
+    """(token, email, name) for a reset that is still good, the same at every attempt; called when the mail leaves."""
+    token = link_secret(tenant, "reset", reset_id)
     cursor = await tx.execute(
         "UPDATE password_resets r SET token_hash = %s FROM users u WHERE r.id = %s AND r.used_at IS NULL"
         " AND r.expires_at > now() AND u.id = r.user_id AND u.disabled_at IS NULL RETURNING u.email, u.name",

@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from typing import Any, Literal
+from uuid import UUID
 
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -75,6 +77,12 @@ def mint(tenant: Tenant, kind: Kind, expires_at: int) -> Minted:
     }
     token = jwt.encode({"alg": ALGORITHM, "kid": key.kid}, claims, _jwk(key), algorithms=[ALGORITHM])
     return Minted(token, hash_secret(secret))
+
+
+def link_secret(tenant: Tenant, purpose: str, row_id: UUID) -> str:
+    """What a mailed link proves itself by: the same at every attempt to send it, known only to whoever holds the tenant's key."""
+    mac = bytes.fromhex(tenant.keys.mac(f"link:{purpose}", str(row_id)))
+    return urlsafe_b64encode(mac).decode().rstrip("=")
 
 
 def hash_secret(secret: str) -> bytes:

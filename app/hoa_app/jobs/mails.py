@@ -20,8 +20,8 @@ INVITER = (
 
 
 async def send_invitation(context: JobContext, tx: Tx, payload: Mapping[str, Any]) -> None:
-    """Mail the link of an invitation that is still open; a link mailed before stops working."""
-    minted = await invitations.mint_link(tx, UUID(payload["invitation_id"]))
+    """Mail the link of an invitation that is still open; should it be sent twice, the link is the same."""
+    minted = await invitations.mint_link(tx, context.tenant, UUID(payload["invitation_id"]))
     if minted is None:
         return
     token, invitation = minted
@@ -46,7 +46,7 @@ async def send_invitation(context: JobContext, tx: Tx, payload: Mapping[str, Any
 
 async def send_password_reset(context: JobContext, tx: Tx, payload: Mapping[str, Any]) -> None:
     """Mail the link of a reset that is still wanted, to an account that still exists."""
-    minted = await resets.mint_link(tx, UUID(payload["reset_id"]))
+    minted = await resets.mint_link(tx, context.tenant, UUID(payload["reset_id"]))
     if minted is None:
         return
     token, email, name = minted
