@@ -48,6 +48,16 @@ DAILY = (
     "INSERT INTO outbox (kind, payload, dedupe_key) SELECT kind, '{}', kind || ' ' || current_date"
     " FROM unnest(%s::text[]) kind ON CONFLICT (tenant_id, dedupe_key) DO NOTHING"
 )
+# What nobody asks about any more: failures count for minutes, links for hours, sessions for as long as an address is
+# remembered as one that was signed in from. In state ReadOnly it waits.
+FORGET = tuple(
+    f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {over} LIMIT 5000)"  # noqa: S608 - constants
+    for table, over in (
+        ("sign_in_failures", "at < now() - interval '1 day'"),
+        ("password_resets", "expires_at < now() - interval '30 days'"),
+        ("sessions", "greatest(last_seen_at, least(expires_at, revoked_at)) < now() - interval '90 days'"),
+    )
+)
 TIDY_DAILY = "DELETE FROM outbox WHERE kind = ANY(%s) AND state = 'done' AND finished_at < now() - interval '7 days'"
 DEAD = "SELECT count(*) AS dead FROM outbox WHERE state = 'dead'"
 COUNT = (
@@ -84,6 +94,9 @@ class Rows:
                 await tx.execute(TIDY_DAILY, (daily,))
                 await tx.execute(DAILY, (daily,))
             await tx.execute(TIDY)
+            if tenant.state == "Active":
+                for statement in FORGET:
+                    await tx.execute(statement)
             row = await (await tx.execute(DEAD)).fetchone()
         self.services.metrics.outbox_dead.labels(tenant.id_text).set(row["dead"] if row else 0)
 

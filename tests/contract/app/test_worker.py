@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -319,6 +320,71 @@ async def test_a_password_reset_carries_a_good_link(place: Platform, mailbox: Ma
     with tenant.as_admin() as connection:
         stored = connection.execute("SELECT token_hash FROM password_resets").fetchone()
     assert stored == (hashlib.sha256(found[1].encode()).digest(),)
+
+
+async def test_a_mail_sent_twice_carries_one_link(place: Platform, mailbox: Mailbox) -> None:
+    await mailbox.start()
+    tenant = place.make_tenant(slug())
+    configured = settings(place, mailbox, HOA_ONLY_TENANT=tenant.slug)
+    async with working(configured):
+        await eventually(state_is(tenant, "done"))
+        with tenant.as_admin() as connection:
+            # As if the worker had died between the server's answer and its own commit.
+            connection.execute("UPDATE invitations SET token_hash = NULL, sent_at = NULL")
+            connection.execute("UPDATE outbox SET state = 'queued', finished_at = NULL, next_attempt_at = now()")
+        notify(place, tenant)
+        await eventually(lambda: len(mailbox.to(tenant.admin_email)) == 2)
+        await eventually(state_is(tenant, "done"))
+    first, second = mailbox.to(tenant.admin_email)
+    assert first["Message-ID"] == second["Message-ID"]
+    links = [
+        re.search(r"/invitation/([\w-]{43})\s", message.get_body(("plain",)).get_content())  # type: ignore[union-attr]
+        for message in (first, second)
+    ]
+    assert links[0] is not None
+    assert links[1] is not None
+    assert links[0][1] == links[1][1]
+    with tenant.as_admin() as connection:
+        stored = connection.execute("SELECT token_hash FROM invitations").fetchone()
+    assert stored == (hashlib.sha256(links[0][1].encode()).digest(),)
+
+
+async def test_what_nobody_asks_about_is_forgotten(place: Platform, mailbox: Mailbox) -> None:
+    tenant = place.make_tenant(slug())
+    user = "(SELECT id FROM users)"
+    with tenant.as_admin() as connection:
+        connection.execute("INSERT INTO users (email, name, role) VALUES ('u@there.example', 'Una', 'board')")
+        for age in ("1 hour", "2 days", "100 days"):
+            connection.execute(
+                "INSERT INTO sign_in_failures (account_hash, ip, at) VALUES (%s, 'x', now() - %s::interval)",
+                (b"x", age),
+            )
+            connection.execute(
+                f"INSERT INTO password_resets (user_id, requested_at, expires_at)"
+                f" VALUES ({user}, now() - %(age)s::interval, now() - %(age)s::interval)",
+                {"age": age},
+            )
+            connection.execute(
+                f"INSERT INTO sessions (user_id, token_hash, last_seen_at, expires_at)"
+                f" VALUES ({user}, sha256(convert_to(%(age)s::text, 'UTF8')), now() - %(age)s::interval, now() - %(age)s::interval)",
+                {"age": age},
+            )
+
+    def left() -> tuple[Any, ...]:
+        with tenant.as_admin() as connection:
+            counts = "(SELECT count(*) FROM sign_in_failures), (SELECT count(*) FROM password_resets)"
+            row = connection.execute(f"SELECT {counts}, (SELECT count(*) FROM sessions)").fetchone()
+        assert row is not None
+        return tuple(row)
+
+    async with open_worker(settings(place, mailbox, HOA_ONLY_TENANT=tenant.slug), []) as opened:
+        await asyncio.wait_for(opened.services.registry.loaded.wait(), PATIENT)
+        rows, known = Rows(opened.services, {}), opened.services.registry.get(tenant.id)
+        assert known is not None
+        await rows.tidy(replace(known, state="ReadOnly"))
+        assert left() == (3, 3, 3)
+        await rows.tidy(known)
+        assert left() == (1, 2, 2)
 
 
 async def test_a_row_that_breaks_its_connection_is_counted(place: Platform, mailbox: Mailbox) -> None:
