@@ -80,6 +80,8 @@ class Operation:
     query: type | None
     anonymous: bool
     tag: str
+    consumes: tuple[str, ...] = ()
+    produces: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -128,13 +130,31 @@ def operation(  # noqa: PLR0913 - each argument is one fact of the operation's d
     query: type | None = None,
     anonymous: bool = False,
     tag: str = "",
+    consumes: tuple[str, ...] = (),
+    produces: tuple[str, ...] = (),
 ) -> Callable[[Handler], Operation]:
-    """Make the decorated `async def handler(ctx, body, params)` an Operation, to be listed in `Feature.operations`."""
+    """Make the decorated `async def handler(ctx, body, params)` an Operation, to be listed in `Feature.operations`.
+
+    `consumes` and `produces` are the media types of a body or an answer that is not JSON and that the handler reads or
+    writes itself.
+    """
 
     def decorate(handler: Handler) -> Operation:
         group = tag or path.strip("/").split("/", 1)[0]
         return Operation(
-            method.upper(), path, summary, handler, request, response, permission, status, query, anonymous, group
+            method.upper(),
+            path,
+            summary,
+            handler,
+            request,
+            response,
+            permission,
+            status,
+            query,
+            anonymous,
+            group,
+            consumes,
+            produces,
         )
 
     return decorate

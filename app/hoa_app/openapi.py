@@ -94,10 +94,20 @@ def _operation(operation: Operation, schemas: dict[int, Any], components: dict[s
     if operation.request is not None:
         content = {"application/json": {"schema": schemas[id(operation.request)]}}
         found["requestBody"] = {"required": True, "content": content}
+    elif operation.consumes:
+        found["requestBody"] = {"required": True, "content": _bytes(operation.consumes)}
     return found
 
 
+def _bytes(kinds: Sequence[str]) -> dict[str, Any]:
+    """Content that is not JSON: in OpenAPI 3.1 the media type says all there is to say."""
+    return {kind: {} for kind in kinds}
+
+
 def _responses(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
+    if operation.produces:
+        done = {"description": operation.summary, "content": _bytes(operation.produces)}
+        return {str(operation.status): done, "default": PROBLEM_RESPONSE}
     if operation.response is None:
         status = 204 if operation.status == 200 else operation.status
         return {str(status): {"description": "Done"}, "default": PROBLEM_RESPONSE}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from PIL import Image
 
 from hoa_app.audit import audit
 from hoa_app.db.session import TenantDatabase
@@ -16,6 +18,8 @@ from hoa_app.identity.roles import PERMISSIONS, Role
 from tests.contract.app.browser import add_user
 
 if TYPE_CHECKING:
+    import httpx
+
     from tests.contract.app.browser import Site
     from tests.contract.app.platform import MadeTenant
 
@@ -281,6 +285,40 @@ async def test_the_openapi_document(site: Site, seabreeze: MadeTenant) -> None:
     assert len(served) == len(described)
     names = [operation["operationId"] for item in document["paths"].values() for operation in item.values()]
     assert len(names) == len(set(names))
+
+
+async def test_the_openapi_document_says_what_is_answered(site: Site, seabreeze: MadeTenant) -> None:
+    owner = await site.program(seabreeze, add_user(seabreeze, "owner"))
+    paths = (await owner.get("/api/v1/openapi.json")).json()["paths"]
+
+    async def call(method: str, path: str, described: str = "", **sent: Any) -> httpx.Response:
+        answer = await owner.request(method, f"/api/v1{path}", **sent)
+        operation = paths[f"/api/v1{described or path.partition('?')[0]}"][method.lower()]
+        kind = answer.headers.get("content-type", "").partition(";")[0]
+        told = operation["responses"].get(str(answer.status_code), {})
+        assert told, f"{method} {path} answered {answer.status_code}: {answer.text[:200]}"
+        assert kind in told["content"] if "content" in told else not answer.content
+        body = operation.get("requestBody", {}).get("content", {})
+        given = answer.request.headers.get("content-type", "")
+        assert given in body if answer.request.content else not body, f"{method} {path} takes {list(body)}"
+        return answer
+
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, "PNG")
+    filed = (
+        await call("POST", "/requests", json={"category": "Question", "title": "A question", "description": "Why?"})
+    ).json()
+    photos = f"/requests/{filed['id']}/photos"
+    png: dict[str, Any] = {"content": picture.getvalue(), "headers": {"content-type": "image/png"}}
+    photo = (await call("POST", f"{photos}?filename=a.png", "/requests/{id}/photos", **png)).json()
+    await call("GET", f"{photos}/{photo['id']}", "/requests/{id}/photos/{photo}")
+    csv: dict[str, Any] = {"content": b"community,unit,name\nHarbor,1,Ana\n", "headers": {"content-type": "text/csv"}}
+    await call("POST", "/imports?filename=a.csv", **csv)
+    await call("GET", "/me")
+    token = (await call("POST", "/tokens", json={"name": "x"})).json()
+    await call("DELETE", f"/tokens/{token['id']}", "/tokens/{id}")
+    await call("GET", "/requests?limit=1")
+    await call("GET", "/users?limit=1")
 
 
 class TestAudit:

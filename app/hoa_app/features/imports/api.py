@@ -40,6 +40,7 @@ class PreviewAnswer(msgspec.Struct, frozen=True, rename="camel"):
     permission="imports:run",
     query=UploadQuery,
     status=201,
+    consumes=("text/csv",),
 )
 async def create_import(ctx: ApiContext, _: Any, params: Params) -> PreviewAnswer:
     """Read the body and keep it; nothing is imported until it is confirmed."""

@@ -18,6 +18,8 @@ from hoa_app.features.requests.uploads import check_room, stored
 from hoa_app.features.requests.workflow import Category, State
 from hoa_app.web import services
 
+PHOTO_TYPES = ("image/jpeg", "image/png", "image/webp")
+
 
 class RequestBody(msgspec.Struct, frozen=True, rename="camel"):
     """A request as a program files it; ``submissionKey``, if given, makes sending the same twice file one."""
@@ -194,6 +196,7 @@ async def assign_request(ctx: ApiContext, body: AssignBody, params: Params) -> R
     permission="requests:create",
     query=PhotoQuery,
     status=201,
+    consumes=PHOTO_TYPES,
 )
 async def create_photo(ctx: ApiContext, _: Any, params: Params) -> PhotoAnswer:
     """One photo."""
@@ -211,7 +214,13 @@ async def create_photo(ctx: ApiContext, _: Any, params: Params) -> PhotoAnswer:
     return _photo(params["id"], kept[0])
 
 
-@operation("GET", "/requests/{id:uuid}/photos/{photo:uuid}", "Read a photo's bytes", permission="requests:read")
+@operation(
+    "GET",
+    "/requests/{id:uuid}/photos/{photo:uuid}",
+    "Read a photo's bytes",
+    permission="requests:read",
+    produces=PHOTO_TYPES,
+)
 async def get_photo(ctx: ApiContext, _: Any, params: Params) -> Any:
     """The image itself."""
     async with ctx.db.transaction(readonly=True) as tx:
