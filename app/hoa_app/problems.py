@@ -13,7 +13,7 @@ class Problem(Exception):
     """An answer that is not a success. `title` and `detail` are read by people and hold no internals.
 
     `errors` lists single faults of the input: `{"field": "email", "detail": "..."}` for forms,
-    `{"pointer": "/email", "detail": "..."}` for JSON bodies.
+    `{"pointer": "/email", "detail": "..."}` for JSON bodies. `typed` is what the page gives back, so that nobody types it twice.
     """
 
     def __init__(
@@ -24,6 +24,7 @@ class Problem(Exception):
         errors: Sequence[Mapping[str, object]] = (),
         *,
         headers: Mapping[str, str] | None = None,
+        typed: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(f"{status} {title}")
         self.status = status
@@ -31,6 +32,7 @@ class Problem(Exception):
         self.detail = detail
         self.errors = [dict(error) for error in errors]
         self.headers = dict(headers or {})
+        self.typed = dict(typed or {})
 
     def document(self, instance: str) -> dict[str, object]:
         """The members of `application/problem+json`; `instance` is the request's id."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hoa_app.identity.bodies import form_field
+from hoa_app.identity.bodies import form_field, typed
 from hoa_app.identity.cookies import Cookies
 from hoa_app.identity.csrf import FIELD, anchor_matches
 from hoa_app.identity.sessions import find_actor
@@ -87,9 +87,7 @@ class Identity:
         given = facts.csrf or form_field(body.start, facts.content_type, FIELD)
         anchored = state["actor"] is not None or state["visit"]
         if not given or not anchored or not anchor_matches(state["tenant"], state["actor"], state["visit"], given):
-            raise _forged(
-                "The page was open for too long, or cookies are blocked. Go back, reload it and send it again."
-            )
+            raise _outlived(facts, body, signed_in=state["actor"] is not None)
 
     def _with_visit(self, state: dict[str, object], send: Send) -> Send:
         async def sending(message: Message) -> None:
@@ -122,3 +120,13 @@ def _bearer(authorization: str) -> str:
 
 def _forged(detail: str) -> Problem:
     return Problem(403, "This form can no longer be sent", detail)
+
+
+def _outlived(facts: Facts, body: Body, *, signed_in: bool) -> Problem:
+    """The page outlived its session. What was typed is given back, if the browser says that the form was one of ours."""
+    own = facts.fetch_site == "same-origin" or bool(facts.origin)
+    kept = typed(body.start, facts.content_type) if own else {}
+    detail = "The page was open for too long, or cookies are blocked. "
+    again = "send it again." if signed_in else "sign in, then send it again."
+    todo = f"What you typed is below: {again}" if kept else "Go back, reload it and send it again."
+    return Problem(403, "This form can no longer be sent", detail + todo, typed=kept)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from markupsafe import escape
 
 from hoa_app.identity import accounts
-from tests.contract.app.browser import PASSWORD, Browser, add_user, invite
+from tests.contract.app.browser import HIDDEN, PASSWORD, Browser, add_user, invite
 from tests.contract.app.conftest import serving
 
 if TYPE_CHECKING:
+    import httpx
+
     from tests.contract.app.browser import Site
     from tests.contract.app.platform import MadeTenant, Platform
 
@@ -288,6 +291,44 @@ class TestForgery:
         assert answer.status_code == 403
         assert "can no longer be sent" in answer.text
         assert (await browser.get("/account")).status_code == 200
+
+    @pytest.mark.parametrize("multipart", [True, False])
+    async def test_what_was_typed_is_given_back(
+        self, site: Site, seabreeze: MadeTenant, someone: str, multipart: bool
+    ) -> None:
+        browser = await site.signed_in(seabreeze, someone)
+        text = 'The gate "at the pool" stands open <b>again</b> — señora Ana saw it.'
+        form = {
+            "csrf_token": await browser.token("/account"),
+            "category": "Maintenance",
+            "title": "The gate",
+            "description": text,
+        }
+        with seabreeze.as_admin() as connection:
+            connection.execute("UPDATE sessions SET revoked_at = now()")
+        own = {"origin": f"http://{seabreeze.host}", "sec-fetch-site": "same-origin"}
+
+        async def send(headers: dict[str, str]) -> httpx.Response:
+            fields: Any = (
+                {"files": {name: (None, value) for name, value in form.items()}} if multipart else {"data": form}
+            )
+            return await browser.client.post("/requests", headers=headers, **fields)
+
+        answer = await send(own)
+        assert answer.status_code == 403
+        assert "What you typed is below" in answer.text
+        assert f">{escape(text)}</textarea>" in answer.text
+        assert 'name="category" value="Maintenance"' in answer.text
+        assert form["csrf_token"] not in answer.text
+        foreign = await browser.client.post("/requests", data=form, headers={"origin": "https://evil.example"})
+        assert (foreign.status_code, "The gate" in foreign.text) == (403, False)
+        secret = {"email": someone, "password": PASSWORD, "current": PASSWORD, "csrf_token": "0" * 64}
+        assert PASSWORD not in (await browser.client.post("/sign-in", data=secret, headers=own)).text
+        assert (await browser.sign_in(someone)).status_code == 303
+        again = await send(own)
+        assert again.status_code == 403
+        form["csrf_token"] = HIDDEN.findall(again.text)[-1]
+        assert (await send(own)).status_code == 303
 
     async def test_with_another_sessions_token(self, site: Site, seabreeze: MadeTenant, someone: str) -> None:
         browser = await site.signed_in(seabreeze, someone)
