@@ -23,6 +23,7 @@ import pytest_asyncio
 from aiosmtpd.smtp import SMTP
 from aiosmtplib import SMTPConnectError
 from psycopg.types.json import Jsonb
+from structlog.testing import capture_logs
 
 from hoa_app.feature import Feature
 from hoa_app.jobs.breaker import Breaker
@@ -347,6 +348,25 @@ async def test_a_mail_sent_twice_carries_one_link(place: Platform, mailbox: Mail
     with tenant.as_admin() as connection:
         stored = connection.execute("SELECT token_hash FROM invitations").fetchone()
     assert stored == (hashlib.sha256(links[0][1].encode()).digest(),)
+
+
+async def test_every_line_about_a_job_names_its_tenant_and_no_secret(place: Platform, mailbox: Mailbox) -> None:
+    await mailbox.start()
+    tenant = place.make_tenant(slug())
+    mailbox.refused[tenant.admin_email] = "451 come back later"
+    with capture_logs() as logs:
+        async with working(settings(place, mailbox, HOA_ONLY_TENANT=tenant.slug)):
+            await eventually(lambda: outbox(tenant)["attempts"] >= 1)
+            mailbox.refused.clear()
+            await eventually(state_is(tenant, "done"))
+    jobs = [line for line in logs if line["event"].startswith("job ")]
+    assert {line["event"] for line in jobs} == {"job retried", "job done"}
+    assert {(line["tenant"], line["row"]) for line in jobs} == {(str(tenant.id), str(outbox(tenant)["id"]))}
+    (message,) = mailbox.to(tenant.admin_email)
+    token = re.search(r"/invitation/([\w-]{43})\s", message.get_body(("plain",)).get_content())  # type: ignore[union-attr]
+    assert token is not None
+    assert token[1] not in repr(logs)
+    assert token[1] not in repr(outbox(tenant))
 
 
 async def test_what_nobody_asks_about_is_forgotten(place: Platform, mailbox: Mailbox) -> None:
