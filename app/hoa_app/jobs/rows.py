@@ -24,10 +24,12 @@ PEEK = (
     "SELECT count(*) AS waiting, extract(epoch FROM min(next_attempt_at) - now())::float8 AS due_in"
     " FROM outbox WHERE state = 'queued'"
 )
+# Whoever waits at the door goes first: news, however much of it there is, holds up no reset and no invitation.
 CLAIM = (
     "SELECT id, kind, payload, attempts, extract(epoch FROM now() - created_at)::float8 AS age FROM outbox"
     " WHERE state = 'queued' AND next_attempt_at <= now()"
-    " ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED"
+    " ORDER BY kind = 'mail.password_reset' DESC, kind = 'mail.invitation' DESC, next_attempt_at"
+    " LIMIT 1 FOR UPDATE SKIP LOCKED"
 )
 DONE = (
     "UPDATE outbox SET state = 'done', attempts = attempts + 1, finished_at = clock_timestamp(), last_error = NULL"

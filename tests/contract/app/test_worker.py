@@ -239,6 +239,25 @@ async def test_an_address_refused_for_now_is_tried_again(place: Platform, mailbo
     assert len(mailbox.to(tenant.admin_email)) == 1
 
 
+async def test_news_hold_up_no_one_at_the_door(place: Platform, mailbox: Mailbox) -> None:
+    await mailbox.start()
+    tenant = place.make_tenant(slug())
+    invited_before: list[bool] = []
+
+    async def news(context: Any, tx: Any, payload: Any) -> None:
+        invited_before.append(bool(mailbox.to(tenant.admin_email)))
+
+    for _ in range(20):
+        queue(tenant, "probe.news")
+    with tenant.as_app() as connection:
+        connection.execute("UPDATE outbox SET next_attempt_at = now() - interval '1 hour' WHERE kind = 'probe.news'")
+    async with working(
+        settings(place, mailbox, HOA_ONLY_TENANT=tenant.slug), Feature(name="probe", jobs={"probe.news": news})
+    ):
+        await eventually(lambda: len(invited_before) == 20)
+    assert all(invited_before)
+
+
 async def test_one_tenants_trouble_does_not_delay_another(place: Platform, mailbox: Mailbox) -> None:
     await mailbox.start()
     bad, good = place.make_tenant(slug()), place.make_tenant(slug())
