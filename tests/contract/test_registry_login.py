@@ -25,7 +25,11 @@ END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usenam
 async def registrar(rig: Rig) -> str:
     """A login that only this test uses, in the rig's directory."""
     name = f"registrar_{secrets.token_hex(4)}"
-    rig.server.run(f"CREATE ROLE {name} LOGIN CREATEDB CREATEROLE PASSWORD 'the-first-password'")
+    rig.server.run(
+        f"CREATE ROLE {name} LOGIN CREATEDB CREATEROLE PASSWORD 'the-first-password'",
+        # Where the operator has been at work, PUBLIC may not.
+        f"GRANT CONNECT ON DATABASE postgres TO {name}",
+    )
     rig.write("admin", username=name, password="the-first-password")
     return name
 
