@@ -23,9 +23,19 @@ from hoa_operator.postgres.provision import create_database, ident
 from hoa_operator.scram import verifier
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hoa_operator.postgres.connections import Connection
 
 _MIGRATIONS = Path(__file__).parent / "registry_migrations"
+_REGISTRY_TABLES = {"public.alembic_version", "public.operator_epoch", "public.placements", "public.tenants"}
+#: What people made in a database: no catalogs, and nothing that an extension brought.
+_TABLES = """
+SELECT n.nspname || '.' || c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ORDER BY 1
+"""
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,7 @@ async def set_up(
     connections = Connections(registry.login, application, limit=1)
     try:
         async with connections.locked("registry", registry.dbname) as connection:
-            await _ensure_database(connection, registry.dbname, installation)
+            await _ensure_database(connections, connection, registry.dbname, installation)
             await _ensure_reader(connection, registry, reader, installation)
     finally:
         await connections.close()
@@ -81,7 +91,7 @@ async def set_up(
         await asyncio.to_thread(_migrate, registry, reader.login.username, application)
 
 
-async def _ensure_database(connection: Connection, dbname: str, installation: str) -> None:
+async def _ensure_database(connections: Connections, connection: Connection, dbname: str, installation: str) -> None:
     if await _comment_of(connection, dbname) is None:
         create = sql.SQL("CREATE DATABASE {} ALLOW_CONNECTIONS false").format(ident(dbname))
         await create_database(connection, create, template=None)
@@ -91,8 +101,11 @@ async def _ensure_database(connection: Connection, dbname: str, installation: st
     holder = found["comment"].get(comments.INSTALLATION, installation)
     if holder != installation:
         raise not_ours(f"database {dbname}", f"it is the registry of installation {holder}; name another dbname")
+    unclaimed = comments.INSTALLATION not in found["comment"]
+    if unclaimed:
+        await _refuse_foreign(connections, dbname, found)
     async with connection.transaction():
-        if comments.INSTALLATION not in found["comment"]:
+        if unclaimed:
             text = sql.Literal(comments.render_template(installation, None))
             await connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(ident(dbname), text))
         if found["public"]:
@@ -101,15 +114,30 @@ async def _ensure_database(connection: Connection, dbname: str, installation: st
             await connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(ident(dbname)))
 
 
+async def _refuse_foreign(connections: Connections, dbname: str, found: Mapping[str, Any]) -> None:
+    """Let pass what a killed start left, what is empty, and a registry that was put back from a dump."""
+    refusal = "name another dbname, or one that is empty, in the Secret of the registry"
+    if not found["open"]:
+        if found["bare"] and found["owned"]:
+            return
+        raise not_ours(f"database {dbname}", f"it refuses connections and is no registry of ours; {refusal}")
+    async with connections.within(dbname) as inside:
+        tables = [row["name"] for row in await (await inside.execute(_TABLES)).fetchall()]
+    if tables and not _REGISTRY_TABLES.issubset(tables):
+        some = ", ".join(tables[:3]) + (", ..." if len(tables) > 3 else "")
+        raise not_ours(f"database {dbname}", f"it holds {some} and is no registry of ours; {refusal}")
+
+
 async def _comment_of(connection: Connection, dbname: str) -> dict[str, Any] | None:
     cursor = await connection.execute(
-        "SELECT shobj_description(d.oid, 'pg_database') AS comment, d.datallowconn AS open, EXISTS (SELECT FROM"
+        "SELECT shobj_description(d.oid, 'pg_database') AS comment, d.datallowconn AS open,"
+        " pg_get_userbyid(d.datdba) = current_user AS owned, EXISTS (SELECT FROM"
         " aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a WHERE a.grantee = 0) AS public"
         " FROM pg_database d WHERE d.datname = %s",
         [dbname],
     )
     row = await cursor.fetchone()
-    return None if row is None else {**row, "comment": comments.parse(row["comment"])}
+    return None if row is None else {**row, "bare": row["comment"] is None, "comment": comments.parse(row["comment"])}
 
 
 async def _ensure_reader(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+COMMENT = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"
 DELETED_AT = datetime(2031, 4, 5, 6, 7, 8, tzinfo=UTC)
 
 
@@ -72,6 +73,46 @@ async def test_another_installations_registry_is_left_alone(rig: Rig, registry: 
     with pytest.raises(UserError, match=rig.installation) as caught:
         await other.registry().start()
     assert caught.value.reason == "OwnershipNotProven"
+
+
+async def test_a_database_of_somebody_else_is_left_alone(rig: Rig) -> None:
+    rig.server.run(f"CREATE DATABASE {rig.dbname} OWNER {rig.server.admin.username}")
+    rig.server.run("CREATE SCHEMA shop CREATE TABLE orders (id int)", dbname=rig.dbname)
+    with pytest.raises(UserError, match=r"it holds shop\.orders and is no registry of ours") as caught:
+        await rig.registry().start()
+    assert caught.value.reason == "OwnershipNotProven"
+    assert "another dbname" in caught.value.message
+    assert rig.server.one("SELECT to_regclass('tenants')", dbname=rig.dbname) is None
+    assert rig.server.one(COMMENT, rig.dbname) is None
+
+
+async def test_a_closed_database_with_words_of_its_own_is_left_alone(rig: Rig) -> None:
+    rig.server.run(f"CREATE DATABASE {rig.dbname} OWNER {rig.server.admin.username} ALLOW_CONNECTIONS false")
+    rig.server.run(f"COMMENT ON DATABASE {rig.dbname} IS 'the shop, closed for the winter'")
+    with pytest.raises(UserError, match="refuses connections and is no registry of ours"):
+        await rig.registry().start()
+    assert not rig.server.one("SELECT datallowconn FROM pg_database WHERE datname = %s", rig.dbname)
+
+
+@pytest.mark.parametrize("options", ["", "ALLOW_CONNECTIONS false"])
+async def test_an_empty_database_and_what_a_killed_start_left_are_taken(rig: Rig, options: str) -> None:
+    rig.server.run(f"CREATE DATABASE {rig.dbname} OWNER {rig.server.admin.username} {options}")
+    registry = rig.registry()
+    await registry.start()
+    assert await registry.rows() == []
+    assert rig.installation in rig.server.one(COMMENT, rig.dbname)
+    await registry.close()
+
+
+async def test_a_registry_that_was_put_back_from_a_dump_is_taken(rig: Rig, registry: Registry, epoch: int) -> None:
+    """A dump of one database holds no comment on the database."""
+    row = new_row()
+    await registry.upsert(row, epoch)
+    rig.server.run(f"COMMENT ON DATABASE {rig.dbname} IS NULL")
+    restored = rig.registry("two")
+    await restored.start()
+    assert await restored.rows() == [row]
+    await restored.close()
 
 
 @pytest.mark.parametrize("name", ["host", "username", "password"])
