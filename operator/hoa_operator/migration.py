@@ -80,6 +80,7 @@ def _job(job: Object, pods: list[PodState]) -> JobState:
     conditions = {c["type"]: c for c in (job.get("status") or {}).get("conditions") or () if c["status"] == "True"}
     failed, complete = conditions.get("Failed"), conditions.get("Complete")
     finished = failed or complete
+    ending = failed or conditions.get("FailureTarget")  # decided already; its pods are on their way out
     result = next((pod.result for pod in pods if pod.exit_code == 0), None) if complete else _last_result(pods)
     return JobState(
         name=name_of(job),
@@ -89,7 +90,7 @@ def _job(job: Object, pods: list[PodState]) -> JobState:
         inputs=annotations_of(job).get(names.ANNOTATION_INPUTS, ""),
         phase=_phase(job, failed=failed is not None, complete=complete is not None),
         finished_at=parse_time(finished["lastTransitionTime"]) if finished else None,
-        trouble=None if complete else _trouble(failed, pods, result),
+        trouble=None if complete else _trouble(ending, pods, result),
         final=failed is not None and any(pod.exit_code == EXIT_FINAL for pod in pods),
         result=result,
     )

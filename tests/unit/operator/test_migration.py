@@ -94,6 +94,13 @@ def test_running_out_of_time_names_what_it_hung_on() -> None:
     assert "no such image" in timed_out[1]
 
 
+def test_a_job_whose_pods_are_being_ended_says_why_already() -> None:
+    target = {**FAILED, "type": "FailureTarget", "reason": "DeadlineExceeded"}
+    state = read(condition=target)
+    assert (state.phase, state.finished_at) == ("Running", None)
+    assert state.trouble == ("MigrationTimedOut", "the Job ran out of time (it was still running)")
+
+
 def test_too_much_memory() -> None:
     state = read(pod(**container(terminated={"exitCode": 137, "reason": "OOMKilled"})))
     assert state.trouble == ("OutOfMemory", "the Job's pod was killed for using too much memory")
