@@ -64,7 +64,8 @@ def claim_database(spec: DatabaseSpec, observed: ObservedDatabase) -> None:
     claim_roles(spec, observed)
     owner = names.role_name(spec.tenant_id, names.OWNER)
     if observed.tombstone:
-        raise not_ours(f"database {observed.name}", "it is retained from a deleted tenant; bring it back first (docs/operations/retained-databases.md)")
+        kept = "it is retained from a deleted tenant; bring it back first (docs/operations/retained-databases.md)"
+        raise not_ours(f"database {observed.name}", kept)
     ours = observed.identity == spec.identity or observed.identity is None
     if not ours or observed.owner != owner or not observed.role(names.OWNER).exists:
         raise not_ours(
