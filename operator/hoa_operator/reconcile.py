@@ -141,7 +141,8 @@ class TenantReconciler:
             failure = Failure(error, steps.DATABASE_READY)
             return replace(report, world=world, plan=decided, failure=failure, now=self._clock())
         left = "; ".join(step.describe() for step in decided.steps) if decided else ""
-        endless = WorldError("NotConverging", f"the same steps are needed again and again: {left}")
+        fight = f"the same steps are needed again and again: {left}; something else may be changing these objects, see"
+        endless = WorldError("NotConverging", f"{fight} kubectl get -o yaml --show-managed-fields")
         return replace(report, world=world, plan=decided, failure=Failure(endless, steps.STALLED))
 
     def _give_up_place(self, report: Report, world: World | None) -> None:

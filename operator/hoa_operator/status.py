@@ -240,7 +240,8 @@ def _laid_over(failure: Failure) -> dict[str, Finding]:
     error = failure.error
     undecided = failure.condition == steps.SPEC_ACCEPTED and not failure.for_people
     findings = {failure.condition: found.Finding("Unknown" if undecided else "False", error.reason, error.message)}
-    if failure.for_people:
+    # What goes round in circles is tried again, too, but only a person can end it.
+    if failure.for_people or failure.condition == steps.STALLED:
         findings[steps.STALLED] = found.Finding("True", error.reason, error.message)
     else:
         findings[steps.STALLED] = found.Finding("False", "Retrying", f"{error.reason}: it is tried again")

@@ -215,6 +215,16 @@ def test_a_database_that_is_away_degrades_and_is_retried() -> None:
     assert healed["phase"] == "Ready"
 
 
+def test_a_fight_with_another_controller_is_said_while_it_is_tried_again() -> None:
+    before = build(report(served()))
+    failure = Failure(WorldError("NotConverging", "the same steps again and again"), steps.STALLED)
+    built = build(Report(served().target.identity, before, NOW, failure=failure, retry=Retry(2, NOW)))
+    assert said(built, "Stalled") == ("True", "NotConverging")
+    assert built["retry"]["attempts"] == 2
+    healed = build(report(served(), built))
+    assert said(healed, "Stalled") == ("False", "Progressing")
+
+
 def test_transition_times_change_with_the_status_only() -> None:
     before = build(report(served()))
     later = NOW + timedelta(hours=1)
