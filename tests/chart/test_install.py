@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +17,7 @@ from tests.cluster.jobs import Fault
 from tests.cluster.kubectl import KubectlError
 from tests.cluster.platform import tenant
 from tests.programs import REPOSITORY
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -294,14 +294,15 @@ def test_a_protected_tenant_is_not_deleted(installation: Installation) -> None:
 
 def refused_deletion(kubectl: Kubectl, name: str, timeout: float = 20.0) -> str:
     """Return the words of the refusal; a policy takes a moment to come into force, hence the dry runs until it has."""
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
+
+    def refusal() -> str:
         try:
             kubectl.delete("hoat", name, "--dry-run=server")
-        except KubectlError as refusal:
-            return str(refusal)
-        time.sleep(0.1)
-    raise AssertionError(f"deleting {name} was not refused within {timeout:.0f} s")
+        except KubectlError as refused:
+            return str(refused)
+        return ""
+
+    return until(refusal, f"the deletion of {name} to be refused", timeout)
 
 
 def test_another_namespaces_tenants_are_not_its_business(installation: Installation, bare_kubectl: Kubectl) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,19 +82,15 @@ class Kubectl:
 
     def wait_for(self, kind: str, name: str, holds: Callable[[JSON], bool], timeout: float = 30.0) -> JSON:
         """Wait until there is such an object and ``holds`` says yes of it; return it."""
-        deadline = time.monotonic() + timeout
-        while True:
+
+        def look() -> JSON | None:
             found = self.find(kind, name)
-            if found is not None and holds(found):
-                return found
-            if time.monotonic() > deadline:
-                raise AssertionError(f"{kind}/{name} did not come to what was awaited in {timeout:.0f} s: {found}")
-            time.sleep(0.1)
+            return found if found is not None and holds(found) else None
+
+        return until(look, lambda: f"{kind}/{name} to come to what was awaited: {self.find(kind, name)}", timeout)
 
     def wait_gone(self, kind: str, name: str, timeout: float = 30.0) -> None:
         """Wait until there is no such object."""
-        deadline = time.monotonic() + timeout
-        while (found := self.find(kind, name)) is not None:
-            if time.monotonic() > deadline:
-                raise AssertionError(f"{kind}/{name} is still there after {timeout:.0f} s: {found}")
-            time.sleep(0.1)
+        until(
+            lambda: self.find(kind, name) is None, lambda: f"{kind}/{name} to be gone: {self.find(kind, name)}", timeout
+        )

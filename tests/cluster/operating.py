@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tests.cluster.platform import RELEASE, tenant
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,20 +44,19 @@ def bring_up(platform: Platform, name: str = "seabreeze", **spec: Any) -> Json:
 
 def settled(platform: Platform, quiet: float = 2.0, timeout: float = 40.0) -> int:
     """Wait until the operator has not written for `quiet` seconds; return how many writes there were in all."""
-    deadline = time.monotonic() + timeout
     seen, since = len(platform.operator_writes()), time.monotonic()
-    while time.monotonic() - since < quiet:
-        assert time.monotonic() < deadline, platform.operator_writes()[-10:]
-        time.sleep(0.2)
+
+    def silent() -> bool:
+        nonlocal seen, since
         now = len(platform.operator_writes())
         if now != seen:
             seen, since = now, time.monotonic()
+        return time.monotonic() - since >= quiet
+
+    until(silent, lambda: f"the operator to stop writing: {platform.operator_writes()[-10:]}", timeout, 0.2)
     return seen
 
 
 def eventually(holds: Callable[[], bool], timeout: float = 30.0) -> None:
     """Wait until something holds."""
-    deadline = time.monotonic() + timeout
-    while not holds():
-        assert time.monotonic() < deadline, f"did not come true within {timeout:.0f} s"
-        time.sleep(0.1)
+    until(holds, "what the test names to come true", timeout)

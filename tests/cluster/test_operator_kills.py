@@ -14,6 +14,7 @@ from tests.cluster.jobs import Fault
 from tests.cluster.operating import app_available, bring_up, condition, is_ready, settled
 from tests.cluster.platform import tenant
 from tests.cluster.test_operator_deletion import REGISTRY, databases, roles, rows
+from tests.waiting import soon, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,9 +44,8 @@ def kill_after_every_step(operator: Operator, done: Callable[[], bool]) -> int:
         assert kills < MOST_KILLS, steps_taken(operator)
         seen = steps_taken(operator)
         operator.process.start()
-        deadline = time.monotonic() + 30
-        while len(steps_taken(operator)) == len(seen) and time.monotonic() < deadline:
-            time.sleep(0.001)
+        # No further step may be needed: then it is killed where it rests.
+        _begins_another(operator, len(seen))
         time.sleep(chance.random() * patience)
         operator.kill()
         kills += 1
@@ -54,14 +54,20 @@ def kill_after_every_step(operator: Operator, done: Callable[[], bool]) -> int:
     return kills
 
 
+def _begins_another(operator: Operator, known: int) -> None:
+    soon(lambda: len(steps_taken(operator)) != known, 30, 0.001)
+
+
 def kill_after(operator: Operator, steps: int) -> None:
     """Start the operator and kill it when it has begun that many more steps."""
     before = len(steps_taken(operator))
     operator.process.start()
-    deadline = time.monotonic() + 30
-    while len(steps_taken(operator)) - before < steps:
-        assert time.monotonic() < deadline, steps_taken(operator)
-        time.sleep(0.001)
+    until(
+        lambda: len(steps_taken(operator)) - before >= steps,
+        lambda: f"{steps} more steps: {steps_taken(operator)}",
+        30,
+        0.001,
+    )
     operator.kill()
 
 

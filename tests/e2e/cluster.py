@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pykube
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.waiting import until
 
 NAMESPACE = "hoa-connect"
 LINK = re.compile(r"https?://[^\s\"'<>]+")
@@ -25,18 +23,6 @@ class HOATenant(pykube.objects.NamespacedAPIObject):  # type: ignore[misc]
     version = "hoaconnect.com/v1alpha1"
     endpoint = "hoatenants"
     kind = "HOATenant"
-
-
-def until(check: Callable[[], Any], what: str, seconds: float = 120.0) -> Any:
-    """Poll until `check` gives something true and return that; TimeoutError names what never came."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = check()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds:g} s for {what}")
-        time.sleep(0.1)
 
 
 @dataclass

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import httpx
 import pykube
 import pytest
 
-from tests.e2e.cluster import NAMESPACE, Cluster, condition, until
+from tests.e2e.cluster import NAMESPACE, Cluster, condition
+from tests.waiting import until
 
 STEPS = [
     "CreateTenantRecord",
@@ -75,6 +77,6 @@ def test_a_suspended_tenant_says_so(cluster: Cluster) -> None:
     until(lambda: cluster.get(host, "/sign-in").status_code == 200, "the tenant to be served again", 30)
 
 
-def _if_contains(cluster: Cluster, host: str, text: str) -> object:
+def _if_contains(cluster: Cluster, host: str, text: str) -> httpx.Response | None:
     page = cluster.get(host, "/sign-in")
     return page if text in page.text.lower() else None

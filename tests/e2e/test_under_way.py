@@ -10,8 +10,9 @@ import pykube
 
 from hack.cluster import lifecycle
 from hack.cluster.paths import Paths
-from tests.e2e.cluster import NAMESPACE, Cluster, condition, until
+from tests.e2e.cluster import NAMESPACE, Cluster, condition
 from tests.e2e.visitor import Visitor
+from tests.waiting import until
 
 RELEASE = "hoa-connect"
 

@@ -24,6 +24,7 @@ from tests.bench.figures.fleet import (
     is_ready,
     leads_to,
     ready_after,
+    reconciles,
     repair_seconds,
     until,
 )
@@ -83,10 +84,15 @@ def steadiness(run: Run) -> Iterator[Figure]:
     tenants = run.fleet.tenants()
     for tenant in tenants:
         until(lambda tenant=tenant: _mailed(tenant), f"the welcome mail of {tenant.name}")  # type: ignore[misc]
-    mark = run.audit.mark()
+    mark, before = run.audit.mark(), reconciles(run.api)
     for tenant in tenants:
         tenant.patch({"metadata": {"labels": {"hoaconnect.com/figures-touched": secrets.token_hex(4)}}})
-    time.sleep(5)  # a silence is measured over a time; there is no condition to await
+
+    def looked() -> bool:
+        now = reconciles(run.api)
+        return now.done - before.done >= len(tenants) and now.waiting == 0
+
+    until(looked, "the operator to have looked at every tenant that was touched")
     writes = run.audit.writes(mark, OPERATOR)
     note = f"{len(tenants)} tenants touched" + (f": {sorted({w.resource for w in writes})}" if writes else "")
     yield Figure("API writes of no-op reconciles", len(writes), "", 0, note)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pykube
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,13 +72,10 @@ class Fleet:
 
 
 def until(check: Callable[[], bool], what: str, wait: Wait | None = None) -> float:
-    """Poll until `check` is true; the seconds it took. Raises TimeoutError naming what never came."""
+    """Poll until `check` is true; the seconds it took."""
     wait = wait or Wait()
     started = time.monotonic()
-    while not check():
-        if time.monotonic() - started > wait.limit:
-            raise TimeoutError(f"waited {wait.limit:g} s for {what}")
-        time.sleep(wait.every)
+    waiting.until(check, what, wait.limit, wait.every)
     return time.monotonic() - started
 
 
@@ -90,6 +90,29 @@ def is_ready(tenant: HOATenant) -> bool:
         status.get("observedGeneration") == tenant.obj["metadata"]["generation"]
         and any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", []))
     )
+
+
+@dataclass(frozen=True)
+class Reconciles:
+    """Of tenants: how many the operator has finished since it started, and how many are queued or at work."""
+
+    done: float
+    waiting: float
+
+
+def reconciles(api: pykube.HTTPClient) -> Reconciles:
+    """What the operator's pod tells of itself, read through the API server."""
+    operator = {"app.kubernetes.io/component": "operator"}
+    pod = next(iter(pykube.Pod.objects(api).filter(namespace=NAMESPACE, selector=operator)))
+    answer = api.get(version="v1", url=f"pods/{pod.name}:9090/proxy/metrics", namespace=NAMESPACE)
+    answer.raise_for_status()
+    samples = [sample for family in text_string_to_metric_families(answer.text) for sample in family.samples]
+
+    def total(name: str, **labels: str) -> float:
+        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+
+    done = total("hoa_operator_reconciles_total", kind="tenant")
+    return Reconciles(done, total("hoa_operator_queue_depth") + total("hoa_operator_reconciles_running"))
 
 
 def leads_to(api: pykube.HTTPClient, name: str, service: str) -> bool:
