@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pykube
 
 from hack.cluster.paths import Paths
+from tests.bench.figures import life
 from tests.bench.figures.audit import AuditLog
 from tests.bench.figures.fleet import (
     NAMESPACE,
@@ -169,8 +170,13 @@ def requests(run: Run) -> Iterator[Figure]:
         yield Figure(f"signed-in {name}, 50 at once, p95", load.p95, "ms")
 
 
+def life_of_a_tenant(_: Run) -> Iterator[Figure]:
+    """Every change, under every fault: what the tests measure that prove it."""
+    yield from life.measured()
+
+
 MEASURES: dict[str, Callable[[Run], Iterator[Figure]]] = {
-    measure.__name__: measure for measure in (provisioning, steadiness, repairs, memory, requests)
+    measure.__name__: measure for measure in (provisioning, steadiness, repairs, memory, requests, life_of_a_tenant)
 }
 
 

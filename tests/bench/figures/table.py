@@ -13,25 +13,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value and its bar: an upper bound in the same unit, or None."""
+    """One measured value and its bar in the same unit, or None: an upper bound, or a lower one with `at_least`."""
 
     name: str
     value: float
     unit: str
     bar: float | None = None
     note: str = ""
+    at_least: bool = False
 
     @property
     def holds(self) -> bool:
-        """Whether the value stays within its bar."""
-        return self.bar is None or self.value <= self.bar
+        """Whether the value stays on the right side of its bar."""
+        if self.bar is None:
+            return True
+        return self.value >= self.bar if self.at_least else self.value <= self.bar
 
 
 def render(figures: Sequence[Figure]) -> str:
     """One line a figure: name, value, bar, verdict, note; columns as wide as their widest cell."""
-    rows = [("figure", "measured", "at most", "", "")]
+    rows = [("figure", "measured", "bar", "", "")]
     for figure in figures:
-        bar = "" if figure.bar is None else f"{figure.bar:g} {figure.unit}"
+        bar = "" if figure.bar is None else f"{'>=' if figure.at_least else '<='} {figure.bar:g} {figure.unit}".strip()
         verdict = "" if figure.bar is None else ("holds" if figure.holds else "MISSED")
         rows.append((figure.name, f"{figure.value:.4g} {figure.unit}", bar, verdict, figure.note))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
