@@ -1,6 +1,7 @@
 """The kubelet's part for Jobs: runs the command of every Job's pod as a real process and writes the pod's status.
 
 The job controller makes the pods and judges them. Faults can be put in: failures, hangs, images that cannot be pulled.
+An image is a folder with the package `hoa_app`: the checkout's, unless a release of tests/overlay.py is put on offer.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from tests.programs import REPOSITORY
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from tests.overlay import Release
 
 POLL_SECONDS = 0.1
 MESSAGE_LIMIT = 4096
@@ -63,6 +66,7 @@ class JobRunner:
     folder: Path
     faults: list[Fault] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
+    images: dict[str, Path] = field(default_factory=dict)
     _running: dict[str, Running] = field(default_factory=dict)
     _refused: set[str] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -95,6 +99,11 @@ class JobRunner:
         """Let something go wrong from now on."""
         self.faults.append(fault)
         return fault
+
+    def offer(self, release: Release) -> Release:
+        """Let pods of that release's image run its code."""
+        self.images[release.image] = release.app
+        return release
 
     def heal(self) -> None:
         """Take out every fault; pods whose image could not be pulled get it now, and what hangs stays hung."""
@@ -213,7 +222,7 @@ class JobRunner:
         env = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
-            "PYTHONPATH": f"{REPOSITORY / 'app'}",
+            "PYTHONPATH": str(self.images.get(container["image"], REPOSITORY / "app")),
             "PYTHONDONTWRITEBYTECODE": "1",
             "KUBERNETES_SERVICE_HOST": "127.0.0.1",
             "KUBERNETES_SERVICE_PORT": str(self.api.port),

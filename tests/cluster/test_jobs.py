@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.cluster.jobs import Fault
+from tests.overlay import HEAD, NEXT, make_release
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cluster.jobs import JobRunner
     from tests.cluster.kubectl import JSON, Kubectl
 
@@ -62,6 +65,19 @@ def test_a_job_waits_for_its_secret(kubectl: Kubectl, job_runner: JobRunner) -> 
     kubectl.wait_for("job", "waits", lambda found: found["status"].get("active") == 1)
     kubectl.apply(secret())
     kubectl.wait_for("job", "waits", condition("Complete"))
+
+
+def test_a_job_runs_the_code_of_its_image(kubectl: Kubectl, job_runner: JobRunner, tmp_path: Path) -> None:
+    later = job_runner.offer(make_release(tmp_path, "expand", "expand-of-a-job"))
+    script = "import os, pathlib; from hoa_app import migrate; p = pathlib.Path(os.environ['HOA_TERMINATION_LOG']); "
+    script += "p.write_text(migrate.known_revisions()[-1])"
+    for name, image in (("now", "hoa-connect/app:dev"), ("later", later.image)):
+        container = {"name": "migrate", "image": image, "command": ["python", "-c", script]}
+        template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
+        kubectl.apply(job(f"image-{name}", template=template))
+        kubectl.wait_for("job", f"image-{name}", condition("Complete"))
+    assert message(kubectl, "image-now") == (0, HEAD)
+    assert message(kubectl, "image-later") == (0, NEXT)
 
 
 def test_a_fault_fails_a_job_as_often_as_it_says(kubectl: Kubectl, job_runner: JobRunner) -> None:
