@@ -67,7 +67,7 @@ async def running(services: Services, background: Background) -> AsyncIterator[N
     """Follow the registry and keep the pools; on the way out close everything."""
     waker = Waker(services.registry)
     services.pools.on_wake = waker.wake
-    services.registry.on_change.append(services.pools.forget)
+    services.registry.on_change += [services.pools.forget, services.sizes.forget]
     works = {"registry": services.registry.run(), "pools": services.pools.housekeep(), "waker": waker.run()}
     try:
         async with background.running(works):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from hoa_app.db.sizes import DatabaseSizes
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -32,3 +34,4 @@ class Services:
     templates: Environment
     features: tuple[Feature, ...]
     nav: tuple[NavItem, ...]
+    sizes: DatabaseSizes = field(default_factory=DatabaseSizes)

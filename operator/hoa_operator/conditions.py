@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from hoa_operator import desire, migrating, names, steps
+from hoa_operator import desire, migrating, names, quantities, steps, storage
 from hoa_operator.kinds import INGRESS, is_owned_by, name_of
 from hoa_operator.manifests.meta import is_current
 from hoa_operator.plan import passwords_in_force
 from hoa_operator.postgres.desired import differences
+from hoa_operator.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from hoa_operator.postgres.model import Usage
     from hoa_operator.steps import Plan
+    from hoa_operator.storage import Level
     from hoa_operator.target import Failure
     from hoa_operator.world import World
 
@@ -26,6 +29,7 @@ ORDER: Final = (
     steps.SCHEMA_CURRENT,
     steps.ROUTE_READY,
     steps.CAPACITY_READY,
+    steps.STORAGE_WITHIN_LIMIT,
     steps.WELCOME_MAIL_SENT,
     steps.STALLED,
     steps.IN_SYNC,
@@ -64,6 +68,8 @@ PROGRESSING: Final = Finding("False", "Progressing", "nothing needs a person")
 def read(world: World, plan: Plan) -> dict[str, Finding]:
     """Return every condition but Ready."""
     findings = {name: reader(world) for name, reader in _READERS.items()}
+    if world.usage is not None:  # until it is measured, what was known before stays
+        findings[steps.STORAGE_WITHIN_LIMIT] = _storage(world, *storage_told(world, world.usage))
     findings[steps.SPEC_ACCEPTED] = Finding(
         "True", "Accepted", f"tier {world.target.tier.name}, server {world.target.server.name}"
     )
@@ -105,6 +111,28 @@ def previous(before: Mapping[str, Any], name: str, failure: Failure | None) -> F
     if known is None:
         return Finding("Unknown", "NotYetKnown", "the tenant was not looked at yet")
     return Finding(known["status"], known["reason"], known["message"])
+
+
+def storage_told(world: World, usage: Usage) -> tuple[Storage, Level]:
+    """Return how much room the tenant takes, as its status says it, and what that means."""
+    before = world.body.get("status") or {}
+    meant = next((c["reason"] for c in before.get("conditions") or () if c["type"] == steps.STORAGE_WITHIN_LIMIT), None)
+    measured = Storage(usage.database_bytes, usage.storage_bytes, world.target.limits.storage_bytes)
+    known = storage.from_status(before.get("storage"))
+    return storage.told(measured, known, meant), storage.level(measured, meant)
+
+
+def _storage(world: World, told: Storage, level: Level) -> Finding:
+    figures = told.describe()
+    if level == "WithinLimit":
+        return Finding("True", level, figures)
+    room = (
+        f"make room by raising spec.limits.storage (now {quantities.memory(told.limit)}, from tier {world.target.tier.name}) "
+        "or with a larger tier, or have the company remove photos"
+    )
+    if level == "NearLimit":
+        return Finding("True", level, f"{figures}; once it is full, uploads are refused: {room}")
+    return Finding("False", level, f"{figures}; uploads are refused, everything else goes on: {room}")
 
 
 def _credentials(world: World) -> Finding:

@@ -26,6 +26,12 @@ _LEAVING: Final[Mapping[str, Literal["Normal", "Warning"]]] = {
     steps.DELETING: "Normal",
     steps.DELETION_PAUSED: "Warning",
 }
+#: What is told when the use of storage comes to mean something else.
+_CROSSINGS: Final[Mapping[str, tuple[Literal["Normal", "Warning"], str]]] = {
+    "WithinLimit": ("Normal", "StorageRelieved"),
+    "NearLimit": ("Warning", "StorageNearLimit"),
+    "Full": ("Warning", "StorageFull"),
+}
 _MESSAGE_LIMIT: Final = 1000
 
 
@@ -53,6 +59,8 @@ def _transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
     for name, condition in now.items():
         if name == steps.READY:
             yield from _readiness(was.get(name), condition)
+        elif name == steps.STORAGE_WITHIN_LIMIT:
+            yield from _storage(was.get(name), condition)
         elif name == steps.STALLED and _differs(was.get(name), condition):
             yield from _stalling(condition, now)
     if after.get("tier") and before.get("tier") and before["tier"] != after["tier"]:
@@ -68,6 +76,14 @@ def _readiness(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Iterato
         yield Event("Normal", "Ready", f"serving at {new['message']}")
     elif new["status"] == "False" and was_ready:
         yield Event("Warning", new["reason"], f"no longer ready: {new['message']}")
+
+
+def _storage(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Iterator[Event]:
+    """Tell of each crossing; that a new tenant has room is no news."""
+    before = old["reason"] if old is not None else "WithinLimit"
+    if before != new["reason"]:
+        kind, reason = _CROSSINGS[new["reason"]]
+        yield Event(kind, reason, new["message"])
 
 
 def _stalling(new: Mapping[str, Any], all_now: Mapping[str, Mapping[str, Any]]) -> Iterator[Event]:

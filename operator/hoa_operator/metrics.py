@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from hoa_operator.kinds import LEASE, SERVER, TENANT, name_of
 from hoa_operator.steps import STALLED
+from hoa_operator.storage import from_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -84,6 +85,7 @@ class _State(Collector):
         yield silent
         yield from self._tenants()
         yield from self._each_tenant()
+        yield from self._storage()
         yield self._servers()
 
     def _tenants(self) -> Iterable[GaugeMetricFamily]:
@@ -124,6 +126,24 @@ class _State(Collector):
                     unmet.add_metric([name, phase, condition["type"], condition["reason"]], 1)
         yield info
         yield unmet
+
+    def _storage(self) -> Iterable[GaugeMetricFamily]:
+        used = GaugeMetricFamily(
+            "hoa_operator_tenant_storage_bytes",
+            "Bytes a tenant takes, by what takes them: database or files.",
+            labels=["tenant", "part"],
+        )
+        limit = GaugeMetricFamily(
+            "hoa_operator_tenant_storage_limit_bytes", "Bytes a tenant may take in all.", labels=["tenant"]
+        )
+        for body in self._cache.all(TENANT):
+            told = from_status((body.get("status") or {}).get("storage"))
+            if told is not None:
+                used.add_metric([name_of(body), "database"], told.database)
+                used.add_metric([name_of(body), "files"], told.files)
+                limit.add_metric([name_of(body)], told.limit)
+        yield used
+        yield limit
 
     def _servers(self) -> GaugeMetricFamily:
         family = GaugeMetricFamily("hoa_operator_database_server_ready", "Whether a server answers.", labels=["server"])

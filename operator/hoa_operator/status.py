@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hoa_operator import conditions as found
-from hoa_operator import desire, migrating, names, quantities, steps
+from hoa_operator import desire, migrating, names, steps
 from hoa_operator.tenant import format_time, parse_time
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def phase(report: Report, findings: Mapping[str, Finding], *, served: bool) -> P
 def _facts(world: World) -> Status:
     target = world.target
     placed = world.record.placement is not None
-    figures = {"storage": quantities.memory(world.usage.storage_bytes)} if world.usage else {}
+    figures = {"storage": found.storage_told(world, world.usage)[0].to_status()} if world.usage else {}
     return figures | {
         "url": world.settings.route.url(target.hosts[0]),
         "tenantID": str(target.tenant_id) if world.row else None,

@@ -29,8 +29,9 @@ def of_operator() -> bytes:
     cache = Cache()
     metadata = {"name": "a", "uid": "u", "resourceVersion": "1"}
     conditions = [{"type": "Ready", "status": "False", "reason": "Away"}]
+    status = {"conditions": conditions, "storage": {"database": "1Mi", "files": "1Mi", "limit": "1Gi"}}
     for kind in (TENANT, SERVER):
-        cache.observe(kind, {"kind": kind.kind, "metadata": metadata, "status": {"conditions": conditions}})
+        cache.observe(kind, {"kind": kind.kind, "metadata": metadata, "status": status})
     metrics = OperatorMetrics()
     metrics.watch_state(cache, WorkQueue(idle, str, Limits(1, 1)), WatchHealth(0.0), lambda: 1.0)
     metrics.request("apply", "Ingress")

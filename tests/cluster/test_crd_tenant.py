@@ -462,7 +462,7 @@ def test_the_whole_status_of_the_operator_fits(kubectl: Kubectl) -> None:
         "tenantID": "0b8a7f0e-9d6f-4e3b-9d52-0d4f2f0e6c11",
         "tier": "small",
         "homeowners": 80,
-        "storage": "12Mi",
+        "storage": {"used": "12Mi", "database": "11Mi", "files": "1Mi", "limit": "10Gi", "percent": 0},
         "schemaRevision": "0002",
         "appVersion": "0.1.0",
         "database": {"server": "default", "name": "hoa_connect_tenant_0b8a7f0e9d6f4e3b9d520d4f2f0e6c11"},

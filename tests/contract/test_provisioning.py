@@ -42,7 +42,6 @@ async def test_a_new_tenant_matches_its_spec(server: RealServer, door: PostgresS
     assert observed.identity == spec.identity
     assert {role.identity for role in observed.roles.values()} == {spec.identity}
     assert observed.owner == owner_of(spec)
-    assert observed.size_bytes
 
 
 async def test_roles_are_those_of_the_contract(server: RealServer, door: PostgresServer) -> None:

@@ -53,6 +53,8 @@ async def test_usage_is_read(server: RealServer, door: PostgresServer, pair: Pai
     assert usage is not None
     assert (usage.tenant_id, usage.homeowners, usage.schema_revision) == (pair.ours.tenant_id, 0, HEAD)
     assert usage.welcome_mail in {"Queued", "Sent"}
+    size = server.one("SELECT pg_database_size(%s::name)", pair.ours.database)
+    assert usage.database_bytes == pytest.approx(size, rel=0.2), "the whole database, not only what the view tells of"
     nobody = new_spec()
     await door.ensure(nobody)
     assert await door.usage(nobody.tenant_id, nobody.migrator_password) is None, "no view before the first migration"

@@ -38,7 +38,8 @@ _READ: Final = f"""
 SELECT CAST(tenant_id AS pg_catalog.uuid) AS tenant_id,
     {", ".join(f"CAST({name} AS pg_catalog.int8) AS {name}" for name in _FIGURES)},
     pg_catalog.left(CAST(welcome_mail AS pg_catalog.text), 20) AS welcome_mail,
-    pg_catalog.left(CAST(schema_revision AS pg_catalog.text), 20) AS schema_revision
+    pg_catalog.left(CAST(schema_revision AS pg_catalog.text), 20) AS schema_revision,
+    pg_catalog.pg_database_size(pg_catalog.current_database()) AS database_bytes
 FROM public.hoa_usage LIMIT 2
 """  # noqa: S608 - our own column names
 _MAILS: Final = frozenset({"None", "Queued", "Sent", "Failed"})

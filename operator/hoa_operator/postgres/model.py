@@ -90,7 +90,6 @@ class ObservedDatabase:
     public_connect: bool = False
     foreign_objects: int = 0
     extensions: tuple[str, ...] = ()
-    size_bytes: int | None = None
     sessions: int = 0
     app_sessions: int = 0
     custom_settings_allowed: bool = True
@@ -148,7 +147,7 @@ class OwnershipProof:
 
 @dataclass(frozen=True)
 class Usage:
-    """The row of a tenant's `hoa_usage` view (contract section 5)."""
+    """The row of a tenant's `hoa_usage` view (contract section 5), and beside it the size of the whole database."""
 
     tenant_id: UUID
     homeowners: int
@@ -158,6 +157,7 @@ class Usage:
     active_users: int
     welcome_mail: str
     schema_revision: str | None
+    database_bytes: int
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,6 @@ SELECT
         'name', c.datname, 'oid', c.oid::bigint, 'owner', c.owner, 'comment', c.comment,
         'connection_limit', c.datconnlimit, 'allow_connections', c.datallowconn,
         'public_connect', EXISTS (SELECT FROM acl WHERE grantee = 0),
-        'size_bytes', CASE WHEN has_database_privilege(c.oid, 'CONNECT') THEN pg_database_size(c.oid) END,
         'sessions', (SELECT count(*) FROM pg_stat_activity s WHERE s.datid = c.oid AND s.backend_type = 'client backend'),
         'foreign_objects', (SELECT count(*) FROM pg_shdepend s WHERE s.dbid = c.oid
             AND s.refclassid = 'pg_authid'::regclass
@@ -111,7 +110,6 @@ def _database(tenant_id: UUID, row: Mapping[str, Any]) -> ObservedDatabase:
         public_connect=found["public_connect"],
         foreign_objects=found["foreign_objects"],
         extensions=comments.extensions(found["comment"]),
-        size_bytes=found["size_bytes"],
         sessions=found["sessions"],
         **common,
     )

@@ -27,6 +27,7 @@ PAGES = {
     "POST /requests/{id:uuid}/assign": "requests:write",
     "POST /requests/{id:uuid}/photos": "requests:create",
     "GET /requests/{id:uuid}/photos/{photo:uuid}": "requests:read",
+    "POST /requests/{id:uuid}/photos/{photo:uuid}/remove": "requests:write",
     "GET /people": "people:read",
     "POST /people": "people:write",
     "GET /people/new": "people:write",

@@ -133,18 +133,6 @@ async def test_a_request_that_fails_leaves_no_file_behind(office: Office, platfo
     assert stored_files(platform) == before
 
 
-async def test_a_full_storage_says_so(platform: Platform) -> None:
-    tenant = platform.make_tenant("coastal", limits={"storageBytes": len(PNG) + 10})
-    async with serving(platform) as site:
-        small = await Office.open(site, tenant)
-        path = await small.manager.done("/requests", FILED, [("photos", ("a.png", PNG, "image/png"))])
-        for where, data in (("/requests", FILED), (f"{path}/photos", {})):
-            answer = await small.manager.post(where, data, [("photos", ("b.png", PNG, "image/png"))])
-            assert answer.status_code == 507
-            assert "storage of this portal is full" in answer.text
-        assert await small.manager.done("/requests", FILED)
-
-
 async def test_photos_can_be_added_up_to_five(office: Office) -> None:
     path = await office.manager.done("/requests", FILED, [("photos", ("a.png", PNG, "image/png"))] * 3)
     added = await office.manager.post(f"{path}/photos", files=[("photos", ("b.png", PNG, "image/png"))] * 2)

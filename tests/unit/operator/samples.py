@@ -212,9 +212,9 @@ def made(base: World) -> ObservedDatabase:
     )
 
 
-def usage(welcome: str = "Sent", homeowners: int = 80) -> Usage:
+def usage(welcome: str = "Sent", homeowners: int = 80, files: int = 2**20) -> Usage:
     """Return what a tenant's database says of its use."""
-    return Usage(UUID(UID), homeowners, 2**20, 1, 0, 3, welcome, "0002")
+    return Usage(UUID(UID), homeowners, files, 1, 0, 3, welcome, "0002", 11 * 2**20)
 
 
 def row_of(base: World, **changes: Any) -> RegistryRow:

@@ -64,3 +64,13 @@ def test_a_tenant_nobody_has_looked_at_yet_is_pending() -> None:
 
 def test_a_silent_watch_is_counted_in_seconds() -> None:
     assert 'hoa_operator_watch_silence_seconds{kind="HOATenant"} 30.0' in scraped()
+
+
+def test_storage_is_told_by_what_takes_it() -> None:
+    told = {"used": "3Mi", "database": "2Mi", "files": "1Mi", "limit": "10Mi", "percent": 30}
+    lines = scraped({"phase": "Ready", "storage": told}, {"phase": "Pending"}, {"phase": "Ready", "storage": "3Mi"})
+    assert [line for line in lines if line.startswith("hoa_operator_tenant_storage")] == [
+        'hoa_operator_tenant_storage_bytes{part="database",tenant="tenant-0"} 2.097152e+06',
+        'hoa_operator_tenant_storage_bytes{part="files",tenant="tenant-0"} 1.048576e+06',
+        'hoa_operator_tenant_storage_limit_bytes{tenant="tenant-0"} 1.048576e+07',
+    ]

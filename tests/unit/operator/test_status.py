@@ -44,7 +44,7 @@ def test_a_served_tenant() -> None:
         "url": "http://seabreeze.hoaconnect.test",
         "tier": "small",
         "homeowners": 80,
-        "storage": "1Mi",
+        "storage": {"used": "12Mi", "database": "11Mi", "files": "1Mi", "limit": "10Gi", "percent": 0},
         "schemaRevision": "0002",
         "appVersion": "1.0.0",
     }
@@ -57,6 +57,7 @@ def test_a_served_tenant() -> None:
         "SchemaCurrent": "True",
         "RouteReady": "True",
         "CapacityReady": "True",
+        "StorageWithinLimit": "True",
         "WelcomeMailSent": "True",
         "Stalled": "False",
     }

@@ -10,11 +10,12 @@ from hoa_app.features.home.limits import Room
 from hoa_app.features.kit.mailed import held_up
 from hoa_app.features.kit.pages import actor_of, database, page
 from hoa_app.features.kit.profile import time_zone
+from hoa_app.features.kit.room import space
 from hoa_app.features.people import service as people
 from hoa_app.features.requests import service as requests
 from hoa_app.features.requests.service import ANSWER, CATEGORIES, OPEN, STATES, Filters, State
 from hoa_app.identity.actor import requires
-from hoa_app.web import redirect
+from hoa_app.web import redirect, services
 
 SHOWN = 6
 WORDS = {"states": STATES, "categories": CATEGORIES}
@@ -37,6 +38,7 @@ async def _staff(request: Request) -> Response:
         homeowners = await people.homeowners(tx)
         steps = await guide.steps(tx, actor)
         held = await held_up(tx) if actor.can("users:invite") else None
+        taken = await space(services(request), request.state.tenant, tx, await requests.stored_bytes(tx))
     context = {
         **WORDS,
         "counts": counts,
@@ -47,6 +49,7 @@ async def _staff(request: Request) -> Response:
         "steps": steps,
         "held": held,
         "next_step": next((step for step in steps if not step.done), None),
+        "space": taken,
         "room": Room(homeowners, request.state.tenant.limits.homeowners_max),
     }
     return page(request, "home/staff.html", zone, context)

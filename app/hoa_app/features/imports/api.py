@@ -4,13 +4,14 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from starlette.requests import Request
 
 from hoa_app.api import ApiContext, Operation, Params, operation
 from hoa_app.features.communities import service as communities
 from hoa_app.features.imports import service
-from hoa_app.features.imports.csvfile import FileRefusedError
+from hoa_app.features.imports.csvfile import MAX_BYTES, FileRefusedError
 from hoa_app.features.imports.model import ErrorRow, Import, LineChange, PreviewRow
-from hoa_app.features.imports.reading import read_stream
+from hoa_app.features.imports.reading import no_room, read_stream
 from hoa_app.features.kit.moments import today
 from hoa_app.features.kit.profile import time_zone
 from hoa_app.problems import Problem
@@ -48,6 +49,9 @@ async def create_import(ctx: ApiContext, _: Any, params: Params) -> PreviewAnswe
     async with ctx.db.transaction(readonly=True) as tx:
         day = today(await time_zone(tx))
         community = (await communities.get(tx, query.community)).name if query.community else ""
+        full = await no_room(ctx.request, tx, _announced(ctx.request))
+    if full is not None:
+        raise full
     try:
         parsed = await read_stream(ctx.tenant.id, ctx.request.stream(), community, day)
     except FileRefusedError as refused:
@@ -76,6 +80,12 @@ async def confirm_import(ctx: ApiContext, _: Any, params: Params) -> Import:
     """Confirming twice is confirming once."""
     async with ctx.db.transaction() as tx:
         return await service.confirm(tx, ctx.actor, params["id"])
+
+
+def _announced(request: Request) -> int:
+    """Bytes of the body as its sender announces them; the most that is read where nothing is announced."""
+    given = request.headers.get("content-length", "")
+    return int(given) if given.isdecimal() else MAX_BYTES
 
 
 async def _answer(ctx: ApiContext, tx: Any, import_id: UUID) -> PreviewAnswer:

@@ -10,7 +10,7 @@ from hoa_app.features.communities import service as communities
 from hoa_app.features.imports import service
 from hoa_app.features.imports.columns import TEMPLATE
 from hoa_app.features.imports.csvfile import MAX_BYTES, MAX_ROWS, FileRefusedError
-from hoa_app.features.imports.reading import read_bytes, too_large
+from hoa_app.features.imports.reading import no_room, read_bytes, too_large
 from hoa_app.features.kit.moments import today
 from hoa_app.features.kit.pages import Sent, actor_of, database, page, path_id, query_id, with_files
 from hoa_app.features.kit.profile import time_zone
@@ -28,7 +28,9 @@ async def index(request: Request) -> Response:
     return await _index(request)
 
 
-async def _index(request: Request, refused: FileRefusedError | None = None, chosen: str = "") -> Response:
+async def _index(
+    request: Request, refused: FileRefusedError | None = None, chosen: str = "", status: int = 422
+) -> Response:
     async with database(request).transaction(readonly=True) as tx:
         zone = await time_zone(tx)
         names = await communities.names(tx)
@@ -41,7 +43,7 @@ async def _index(request: Request, refused: FileRefusedError | None = None, chos
         "values": {"community": chosen or query_id(request, "community") or ""},
         "limits": {"megabytes": MAX_BYTES // 1024 // 1024, "rows": MAX_ROWS},
     }
-    return page(request, "imports/index.html", zone, context, status=422 if refused else 200)
+    return page(request, "imports/index.html", zone, context, status=status if refused else 200)
 
 
 @requires("imports:run")
@@ -52,6 +54,9 @@ async def upload(request: Request) -> Response:
         async with database(request).transaction(readonly=True) as tx:
             zone = await time_zone(tx)
             names = {str(key): name for key, name in await communities.names(tx)}
+            full = await no_room(request, tx, sum(file.size for file in files))
+        if full is not None:
+            return await _index(request, FileRefusedError(full.title, full.detail), chosen, full.status)
         try:
             data, community = await _chosen_file(sent), names.get(chosen, "")
             parsed = await read_bytes(request.state.tenant.id, data, community, today(zone))

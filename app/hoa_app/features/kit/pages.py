@@ -31,6 +31,11 @@ class Upload:
     media_type: str
     file: UploadFile
 
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return self.file.size or 0
+
     async def read(self) -> bytes:
         """All of it."""
         return await self.file.read()

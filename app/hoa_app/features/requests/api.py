@@ -14,7 +14,7 @@ from hoa_app.features.requests.darkroom import developed
 from hoa_app.features.requests.delivery import photo_response
 from hoa_app.features.requests.model import Comment, Event, Filters, NewRequest, PhotoInfo, Reply, Request, Visibility
 from hoa_app.features.requests.photos import MAX_PHOTOS, PhotoRefusedError
-from hoa_app.features.requests.uploads import check_room, stored
+from hoa_app.features.requests.uploads import check_fits, removed, stored
 from hoa_app.features.requests.workflow import Category, State
 from hoa_app.web import services
 
@@ -207,7 +207,7 @@ async def create_photo(ctx: ApiContext, _: Any, params: Params) -> PhotoAnswer:
         raise Rejected({"photos": str(error)}) from None
     async with ctx.db.transaction(readonly=True) as tx:
         await service.get(tx, ctx.actor, params["id"])
-        check_room(ctx.tenant, await service.stored_bytes(tx), [photo])
+        await check_fits(ctx.request, tx, [photo])
     storage = services(ctx.request).storage
     async with stored(storage, ctx.tenant, params["id"], [photo]) as kept, ctx.db.transaction() as tx:
         await service.add_photos(tx, ctx.actor, params["id"], kept, MAX_PHOTOS)
@@ -228,6 +228,12 @@ async def get_photo(ctx: ApiContext, _: Any, params: Params) -> Any:
     return await photo_response(ctx.request, found)
 
 
+@operation("DELETE", "/requests/{id:uuid}/photos/{photo:uuid}", "Remove a photo", permission="requests:write")
+async def delete_photo(ctx: ApiContext, _: Any, params: Params) -> None:
+    """The photo is gone for good; its room is free again."""
+    await removed(ctx.request, params["id"], params["photo"])
+
+
 def _photo(request_id: UUID, photo: PhotoInfo) -> PhotoAnswer:
     href = f"/api/v1/requests/{request_id}/photos/{photo.id}"
     return PhotoAnswer(photo.id, photo.filename, photo.media_type, photo.bytes, photo.created_at, href)
@@ -243,4 +249,5 @@ OPERATIONS: tuple[Operation, ...] = (
     assign_request,
     create_photo,
     get_photo,
+    delete_photo,
 )

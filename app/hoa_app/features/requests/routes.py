@@ -19,7 +19,7 @@ from hoa_app.features.requests import service
 from hoa_app.features.requests.delivery import photo_response
 from hoa_app.features.requests.model import Filters, NewRequest, Reply
 from hoa_app.features.requests.photos import MAX_PHOTO_BYTES, MAX_PHOTOS, Photo
-from hoa_app.features.requests.uploads import check_room, checked, stored, together
+from hoa_app.features.requests.uploads import check_fits, checked, removed, stored, together
 from hoa_app.features.requests.workflow import CATEGORIES, OPEN, STATES, State
 from hoa_app.identity.actor import requires
 from hoa_app.problems import Problem
@@ -127,7 +127,7 @@ async def _filed(request: Request, form: NewRequest, photos: list[Photo]) -> Res
     async with db.transaction(readonly=True) as tx:
         again = await service.submitted_before(tx, actor, form)
         if photos and again is None:
-            check_room(request.state.tenant, await service.stored_bytes(tx), photos)
+            await check_fits(request, tx, photos)
     if again is not None:
         return redirect(request, f"/requests/{again}", "This request was sent already.", "info")
     request_id = service.new_id()
@@ -233,7 +233,7 @@ async def add_photos(request: Request) -> Response:
             photos = await checked(request.state.tenant, sent, room, at_least=1)
             async with db.transaction(readonly=True) as tx:
                 await service.get(tx, actor, request_id)
-                check_room(request.state.tenant, await service.stored_bytes(tx), photos)
+                await check_fits(request, tx, photos)
             async with (
                 stored(services(request).storage, request.state.tenant, request_id, photos) as kept,
                 db.transaction() as tx,
@@ -242,6 +242,13 @@ async def add_photos(request: Request) -> Response:
         except Rejected as rejected:
             return await _shown(request, rejected)
     return redirect(request, f"/requests/{request_id}", f"{len(photos)} photo{'' if len(photos) == 1 else 's'} added.")
+
+
+@requires("requests:write")
+async def remove_photo(request: Request) -> Response:
+    """Take a photo away for good, which makes room for others."""
+    await removed(request, path_id(request), path_id(request, "photo"))
+    return redirect(request, f"/requests/{path_id(request)}", "The photo was removed.", "info")
 
 
 @requires("requests:read")
@@ -261,4 +268,5 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/requests/{id:uuid}/assign", assign, methods=["POST"]),
     Route("/requests/{id:uuid}/photos", add_photos, methods=["POST"]),
     Route("/requests/{id:uuid}/photos/{photo:uuid}", photo, methods=["GET"]),
+    Route("/requests/{id:uuid}/photos/{photo:uuid}/remove", remove_photo, methods=["POST"]),
 )

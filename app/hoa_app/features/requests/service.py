@@ -209,6 +209,17 @@ async def add_photos(tx: Tx, actor: Actor, request_id: UUID, photos: list[PhotoI
     return request
 
 
+async def remove_photo(tx: Tx, actor: Actor, request_id: UUID, photo_id: UUID) -> PhotoInfo:
+    """Forget a photo; returns it, so that its file can be taken away. A second click finds nothing: 404."""
+    await _locked(tx, actor, request_id)
+    found = await photo(tx, actor, request_id, photo_id)
+    await store.delete_photo(tx, photo_id)
+    detail = {"photo": str(photo_id), "filename": found.filename, "bytes": found.bytes}
+    await audit(tx, actor, "requests.photo_removed", "request", request_id, detail)
+    await store.touch(tx, request_id)
+    return found
+
+
 async def stored_bytes(tx: Tx) -> int:
     """Bytes of all photos, which count against the tier's storage."""
     return await store.stored_bytes(tx)

@@ -237,6 +237,11 @@ async def insert_photo(tx: Tx, request_id: UUID, photo: PhotoInfo, created_by: U
     )
 
 
+async def delete_photo(tx: Tx, photo_id: UUID) -> None:
+    """Forget a photo."""
+    await tx.execute("DELETE FROM request_photos WHERE id = %s", (photo_id,))
+
+
 async def known_keys(tx: Tx, keys: Sequence[str]) -> set[str]:
     """Those of the storage keys that belong to a photo."""
     cursor = await tx.execute("SELECT storage_key FROM request_photos WHERE storage_key = ANY(%s)", (list(keys),))

@@ -5,17 +5,28 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
+from starlette.requests import Request
+
+from hoa_app.db.session import Tx
 from hoa_app.features.kit.answers import Rejected
-from hoa_app.features.kit.pages import Sent
+from hoa_app.features.kit.pages import Sent, database
+from hoa_app.features.kit.room import check_room, space
+from hoa_app.features.requests import service
 from hoa_app.features.requests.darkroom import developed
 from hoa_app.features.requests.model import PhotoInfo
 from hoa_app.features.requests.photos import MAX_PHOTO_BYTES, MAX_PHOTOS, Photo, PhotoRefusedError
-from hoa_app.problems import Problem
+from hoa_app.identity.actor import Actor
 from hoa_app.settings import MEBIBYTE, Settings
 from hoa_app.storage import Storage
 from hoa_app.tenancy.tenant import Tenant
+from hoa_app.web import services
 
 _AGAIN = "Nothing was sent yet; please choose the photos again."
+_MAKE_ROOM = (
+    "Nothing was sent yet. Remove photos of old requests that nobody needs any more, or ask your provider for a larger plan;"
+    " without photos it can be sent now."
+)
+_TELL = "Nothing was sent yet. Send it without photos, and tell the management; everything else goes on working."
 
 
 def together(settings: Settings) -> int:
@@ -43,14 +54,12 @@ async def checked(tenant: Tenant, sent: Sent, at_most: int, *, at_least: int = 0
     return photos
 
 
-def check_room(tenant: Tenant, used: int, photos: Sequence[Photo]) -> None:
+async def check_fits(request: Request, tx: Tx, photos: Sequence[Photo]) -> None:
     """Raise unless the tenant's storage has room for the photos."""
-    if used + sum(len(photo.data) for photo in photos) > tenant.limits.storage_bytes:
-        raise Problem(
-            507,
-            "No room for more photos",
-            "The storage of this portal is full. Send the request without photos, and tell the management.",
-        )
+    actor: Actor = request.state.actor
+    found = await space(services(request), request.state.tenant, tx, await service.stored_bytes(tx))
+    advice = _MAKE_ROOM if actor.can("requests:write") else _TELL
+    check_room(found, sum(len(photo.data) for photo in photos), "photos", advice)
 
 
 @asynccontextmanager
@@ -73,6 +82,14 @@ async def stored(
             with suppress(Exception):  # what went wrong first is what counts
                 await storage.delete(tenant, info.storage_key)
         raise
+
+
+async def removed(request: Request, request_id: UUID, photo_id: UUID) -> None:
+    """Forget a photo and take its file away. The row goes first: what a crash in between leaves, the daily sweep finds."""
+    tenant: Tenant = request.state.tenant
+    async with database(request).transaction() as tx:
+        gone = await service.remove_photo(tx, request.state.actor, request_id, photo_id)
+    await services(request).storage.delete(tenant, gone.storage_key)
 
 
 def _info(request_id: UUID, photo: Photo) -> PhotoInfo:
