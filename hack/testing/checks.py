@@ -46,6 +46,8 @@ def _checks(paths: Paths) -> Iterator[Check]:
     yield Check("ruff", (programs / "ruff", "check", "."), "Mend some: .venv/bin/ruff check --fix .")
     yield Check("mypy", (programs / "mypy", *_CODE), "Mend the types.")
     yield Check("import contracts", (programs / "lint-imports",), "Imports flow one way: docs/architecture.md.")
+    mend = "Keep what stored objects hold valid, or say in hack/compat/accepted.yaml why none is hurt."
+    yield Check("stored objects", (programs / "python", "-m", "hack.compat"), mend)
     yield Check("shellcheck", (debian.program("shellcheck"), *_shell_files(paths)), "Mend the shell scripts.")
 
 

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from contextlib import AsyncExitStack, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
@@ -32,7 +32,23 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_START_RETRY = 3.0
+T = TypeVar("T")
+_START_RETRY: Final = 1.0
+
+
+def _clock() -> float:
+    """Return seconds that run on while the process, or the whole machine, stands still."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _done(start: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[bool]]:
+    """Have something answer True when it is done."""
+
+    async def run() -> bool:
+        await start()
+        return True
+
+    return run
 
 
 class Process:
@@ -46,7 +62,7 @@ class Process:
         self._fenced: Fenced | None = None
         self._leader: Leader | None = None
         self._trouble: str | None = "starting"
-        self._leadership = Leadership(settings.lease_name, settings.pod_name, LeaseTerms(), time.monotonic)
+        self._leadership = Leadership(settings.lease_name, settings.pod_name, LeaseTerms(), _clock)
 
     async def run(self) -> int:
         """Run until told to stop; return the exit code, which is not zero when the lead was lost."""
@@ -57,13 +73,17 @@ class Process:
             await stack.enter_async_context(probes.serving(address, settings.probe_port, probed))
             scraped = [probes.metrics(self._metrics.registry)]
             await stack.enter_async_context(probes.serving(address, settings.metrics_port, scraped))
-            client = await kube.connect(self._environ)
-            stack.push_async_callback(client.close)
-            unfenced = Kube(client, settings.namespace, lambda: None, self._metrics)
-            fenced = Kube(client, settings.namespace, self._leadership.check, self._metrics)
+            # The lease has connections of its own: it waits for nobody, and one that falls silent is not met again.
+            unfenced = await self._connect(stack, lambda: None)
+            fenced = await self._connect(stack, self._leadership.check)
             self._trouble = None
             await self._stand_and_lead(unfenced, fenced)
         return 1 if self._fenced is not None else 0
+
+    async def _connect(self, stack: AsyncExitStack, gate: Callable[[], None]) -> Kube:
+        client = await kube.connect(self._environ)
+        stack.push_async_callback(client.close)
+        return Kube(client, self._settings.namespace, gate, self._metrics)
 
     def stop(self) -> None:
         """Stop gracefully."""
@@ -111,23 +131,26 @@ class Process:
         )
         async with AsyncExitStack() as stack:
             stack.push_async_callback(registry.close)
-            if not await self._until_it_works(registry.start):
+            if await self._until_it_works(_done(registry.start)) is None:
                 return
-            epoch = await registry.acquire_epoch()
+            epoch = await self._until_it_works(registry.acquire_epoch)
+            if epoch is None:
+                return
             fleet = Fleet(fenced, Opening(settings.pod_name, installation, registry.guard(epoch)), time.monotonic)
             stack.push_async_callback(fleet.close)
             usage = UsageBook(time.monotonic, settings.timing.resync * 0.75)
             sources = Sources(settings, Cache(), registry, Sealer(settings.sealing_keys_file), fleet, usage)
-            leader = Leader(sources, fenced, self._metrics, Term(epoch, self._fence))
-            if await self._until_it_works(leader.fill):
+            term = Term(epoch, self._fence, lambda: self._fenced is not None)
+            leader = Leader(sources, fenced, self._metrics, term)
+            if await self._until_it_works(_done(leader.fill)) is not None:
                 self._leader = leader
                 await leader.run(self._environ, self._stop)
 
-    async def _until_it_works(self, start: Callable[[], Awaitable[None]]) -> bool:
-        """Try again and again what the world may not be ready for; tell whether it worked before the end."""
+    async def _until_it_works(self, start: Callable[[], Awaitable[T]]) -> T | None:
+        """Try again and again what the world may not be ready for; return what came of it, or None if the end did."""
         while not self._stop.is_set():
             try:
-                await start()
+                found = await start()
             except Fenced as fenced:
                 self._fence(fenced)
             except OperatorError as error:
@@ -137,8 +160,8 @@ class Process:
                     await asyncio.wait_for(self._stop.wait(), _START_RETRY)
             else:
                 self._trouble = None
-                return True
-        return False
+                return found
+        return None
 
     def _dead(self) -> str | None:
         """Return why the kubelet should start this process anew."""

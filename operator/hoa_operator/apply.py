@@ -201,11 +201,34 @@ async def tell(doors: Doors, event: Manifest) -> None:
 
 
 async def apply_object(doors: Doors, manifest: Manifest) -> None:
-    """Apply a child; an object of that name that is not the operator's stays untouched."""
+    """Apply a child over what was seen of it last; an object of that name that is not the operator's stays untouched.
+
+    A request that is on its way while another operator takes the lead, and arrives late, changes nothing.
+    """
     kind, cache = kind_of(manifest), doors.sources.cache
-    if cache.get(kind, name_of(manifest)) is None:
+    seen = cache.get(kind, name_of(manifest))
+    if seen is None:
         await _adopt_or_refuse(doors, manifest)
-    cache.observe(kind, await doors.kube.apply(manifest))
+        cache.observe(kind, await doors.kube.apply(manifest))
+        return
+    known = {key: seen["metadata"][key] for key in ("uid", "resourceVersion")}
+    try:
+        after = await doors.kube.apply({**manifest, "metadata": {**manifest["metadata"], **known}})
+    except (Conflict, UserError):
+        await _see_again(doors, seen)
+        raise
+    cache.observe(kind, after)
+
+
+async def _see_again(doors: Doors, seen: Object) -> None:
+    """Read what was refused to be applied over; raise `Conflict` if that is another object by now, or none."""
+    kind, cache = kind_of(seen), doors.sources.cache
+    live = await doors.kube.get(kind, name_of(seen))
+    if live is not None and live["metadata"]["uid"] == seen["metadata"]["uid"]:
+        cache.observe(kind, live)
+        return
+    cache.forget(kind, seen)
+    raise Conflict(f"{kind.kind} {name_of(seen)} is gone, or was made anew")
 
 
 async def _adopt_or_refuse(doors: Doors, manifest: Manifest) -> None:

@@ -97,7 +97,10 @@ class Kube:
         return items, int(found["metadata"]["resourceVersion"])
 
     async def apply(self, manifest: Mapping[str, Any]) -> JsonObject:
-        """Server-side apply as field manager `hoa-operator`; fields that others wrote over become ours again."""
+        """Server-side apply as field manager `hoa-operator`; fields that others wrote over become ours again.
+
+        With `metadata.uid` and `resourceVersion`, raise `Conflict` if the object changed since, and make no other.
+        """
         kind, name, query = kind_of(manifest), name_of(manifest), (*_MANAGER, ("force", "true"))
         return await self._write(_Request("apply", "PATCH", kind, name, body=manifest, content=_APPLY, query=query))
 

@@ -47,10 +47,11 @@ _START_SPREAD = 10.0
 
 @dataclass(frozen=True)
 class Term:
-    """One term of leadership: `epoch` fences it in the registry; `fenced` ends the process."""
+    """One term of leadership: `epoch` fences it in the registry; `fenced` ends the process; `lost` tells that it does."""
 
     epoch: int
     fenced: Callable[[Fenced], None]
+    lost: Callable[[], bool]
 
 
 class Leader:
@@ -85,7 +86,8 @@ class Leader:
         await self._auditor.fill()
 
     async def run(self, environ: Mapping[str, str], stop: asyncio.Event) -> None:
-        """Lead until `stop` is set; then let what is at work finish. The cache was filled before."""
+        """Lead until `stop` is set; then let what is at work finish, unless the lead is lost. The cache was filled
+        before."""
         self._metrics.watch_state(self._cache, self.queue, self.health, time.monotonic)
         for kind, key in ((SERVER, SERVER_KEY), (TENANT, TENANT_KEY)):
             for body in self._cache.all(kind):
@@ -103,7 +105,7 @@ class Leader:
         try:
             await asyncio.wait({watching.task, audit, stopped}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            finished = await self.queue.drain(20.0)
+            finished = await self.queue.drain(0.0 if self._term.lost() else 20.0)
             log.info("queue drained", finished=finished)
             watching.flag.set()
             audit.cancel()
@@ -166,7 +168,7 @@ class Leader:
 
     def _schedule_first(self, key: Key, body: Object) -> None:
         """Look at what is unfinished at once, and at what is settled in a while, so that a restart is no storm."""
-        if key.kind == TENANT_KEY and (body.get("status") or {}).get("phase") == "Ready":
+        if key.kind == TENANT_KEY and _is_settled(body):
             self.queue.add_after(key, self._random.random() * min(_START_SPREAD, self._settings.timing.resync))
         else:
             self.queue.add(key)
@@ -195,6 +197,13 @@ class Leader:
     def _exists(self, key: Key) -> bool:
         kind = {TENANT_KEY: TENANT, SERVER_KEY: SERVER}.get(key.kind)
         return kind is None or self._cache.get(kind, key.name) is not None
+
+
+def _is_settled(tenant: Object) -> bool:
+    """Tell whether a tenant was Ready as it is now: nobody changed or deleted it while there was no leader."""
+    status, meta = tenant.get("status") or {}, tenant["metadata"]
+    unchanged = status.get("observedGeneration") == meta.get("generation") and "deletionTimestamp" not in meta
+    return unchanged and status.get("phase") == "Ready"
 
 
 @dataclass(frozen=True)

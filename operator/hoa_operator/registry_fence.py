@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from hoa_operator.errors import Fenced
+from psycopg import errors
+
+from hoa_operator.errors import Fenced, WorldError
 from hoa_operator.postgres import names
 
 if TYPE_CHECKING:
@@ -13,17 +15,32 @@ if TYPE_CHECKING:
 
     from hoa_operator.postgres.connections import Connection
 
+#: How long each try waits for a transaction that began between the end of other sessions and it.
+_PATIENCE: Final = ("500ms", "1s", "2s")
 _LEADER: Final = "SELECT epoch, holder FROM operator_epoch"
 
 
 async def take(connection: Connection, holder: str) -> int:
-    """Take the lead and return its epoch; every other session of an operator on this database ends."""
-    await _evict(connection)
-    cursor = await connection.execute(
-        "UPDATE operator_epoch SET epoch = epoch + 1, holder = %s, since = now() RETURNING epoch", [holder]
-    )
-    row = await cursor.fetchone()
-    await _evict(connection)
+    """Take the lead and return its epoch; every other session of an operator on this database ends.
+
+    A leader that was stopped between its check and its commit holds the row: then it is asked to leave once more.
+    """
+    for patience in _PATIENCE:
+        await _evict(connection)
+        with suppress(errors.LockNotAvailable):
+            epoch = await _next(connection, holder, patience)
+            await _evict(connection)
+            return epoch
+    raise WorldError("RegistryBusy", "another operator's transaction holds the registry's epoch; it is asked for again")
+
+
+async def _next(connection: Connection, holder: str, patience: str) -> int:
+    async with connection.transaction():
+        await connection.execute("SELECT set_config('lock_timeout', %s, true)", [patience])
+        cursor = await connection.execute(
+            "UPDATE operator_epoch SET epoch = epoch + 1, holder = %s, since = now() RETURNING epoch", [holder]
+        )
+        row = await cursor.fetchone()
     return int(row["epoch"]) if row else 0
 
 

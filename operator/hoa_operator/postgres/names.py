@@ -67,7 +67,7 @@ def template_name(revision: str) -> str:
 
 
 def lock_key(scope: str, name: str) -> int:
-    """Signed 64-bit advisory lock key for `name` within `scope` (`tenant`, `template`, `registry`)."""
+    """Signed 64-bit advisory lock key for `name` within `scope` (`tenant`, `template`, `registry`, `server`)."""
     digest = hashlib.sha256(f"hoa-connect/{scope}/{name}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 

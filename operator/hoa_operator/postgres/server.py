@@ -87,7 +87,7 @@ class PostgresServer:
         """Revoke CONNECT from PUBLIC on `postgres`, `template1` and the maintenance database; returns those still open to PUBLIC."""
         facts = await self.probe()
         doors = {"postgres", "template1", self.login.maintenance_db}
-        async with self._connections.maintenance() as connection:
+        async with self._connections.locked("server", "doors") as connection:
             for name in sorted(doors & set(facts.open_databases)):
                 await _lock_door(connection, name)
         return tuple(name for name in (await self.probe()).open_databases if name in doors)
