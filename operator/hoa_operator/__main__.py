@@ -15,7 +15,7 @@ import structlog
 
 from hoa_operator import kube, probes
 from hoa_operator.cache import Cache
-from hoa_operator.errors import Fenced, OperatorError
+from hoa_operator.errors import Fenced, OperatorError, Outdated
 from hoa_operator.fleet import Fleet, Opening
 from hoa_operator.kube import Kube
 from hoa_operator.leader import Leadership, LeaseTerms
@@ -153,6 +153,8 @@ class Process:
                 found = await start()
             except Fenced as fenced:
                 self._fence(fenced)
+            except Outdated:
+                raise  # the lease is released on the way out
             except OperatorError as error:
                 self._trouble = f"{error.reason}: {error.message}"
                 log.warning("cannot start yet", reason=error.reason, message=error.message)

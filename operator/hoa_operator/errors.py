@@ -1,4 +1,5 @@
-"""Who must act when something is wrong: a person (`UserError`), time (`WorldError`), or a successor (`Fenced`).
+"""Who must act when something is wrong: a person (`UserError`), time (`WorldError`), or a successor (`Fenced`,
+`Outdated`).
 
 Every error carries a CamelCase `reason` for a condition and a `message` a person can act on; neither ever holds a
 secret.
@@ -33,6 +34,13 @@ class Fenced(OperatorError):
 
     def __init__(self, message: str = "another operator instance has taken the lead") -> None:
         super().__init__("Fenced", message)
+
+
+class Outdated(OperatorError):
+    """What is stored was written by a later build than this one: give up the lead, and end, so that a later one leads."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("Outdated", message)
 
 
 class SlugTaken(UserError):

@@ -11,9 +11,11 @@ import psycopg
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from psycopg import sql
 
-from hoa_operator.errors import UserError, WorldError
+from hoa_operator.errors import Outdated, UserError, WorldError
 from hoa_operator.postgres import comments, names
 from hoa_operator.postgres.connections import Connections, parameters
 from hoa_operator.postgres.failures import explained, not_ours
@@ -188,6 +190,7 @@ def _migrate(registry: ConnectionDirectory, reader: str, application: str) -> No
             connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": key})
             connection.commit()
             config.attributes["connection"] = connection
+            _refuse_later(config, connection)
             command.upgrade(config, "head")
     except sqlalchemy.exc.DBAPIError as error:
         if isinstance(error.orig, psycopg.Error):
@@ -195,3 +198,15 @@ def _migrate(registry: ConnectionDirectory, reader: str, application: str) -> No
         raise
     finally:
         engine.dispose()
+
+
+def _refuse_later(config: Config, connection: sqlalchemy.Connection) -> None:
+    """Raise where a later build has migrated the registry: what that one knows of tenants, this one would lose."""
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    found = set(MigrationContext.configure(connection).get_current_heads())
+    connection.rollback()
+    if found - known:
+        raise Outdated(
+            f"the registry is at revision {', '.join(sorted(found - known))}, made by a later build of the operator; this one "
+            f"knows {', '.join(sorted(known))}. Tenants are served as they are. Install the later build again"
+        )

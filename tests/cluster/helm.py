@@ -64,6 +64,7 @@ class Helm:
         release: str = "hoa-connect",
         namespace: str = "hoa-connect",
         kinds: Sequence[str] = (),
+        chart: Path = CHART,
     ) -> list[Json]:
         """Return every object that the chart renders for these values, hooks included, CRDs not.
 
@@ -72,7 +73,7 @@ class Helm:
         text = self(
             "template",
             release,
-            str(CHART),
+            str(chart),
             f"--namespace={namespace}",
             f"--kube-version={KUBERNETES_VERSION}",
             *(f"--api-versions={kind}" for kind in kinds),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.cluster.helm import CHART, Helm, one
+from tests.cluster.helm import Helm, one
 from tests.processes import Process, free_port
 from tests.programs import REPOSITORY
 
@@ -120,6 +120,7 @@ class Platform:
     postgres: PostgresAccess
     folder: Path
     rendered: list[Json]
+    source: Path = REPOSITORY
     operators: list[Operator] = field(default_factory=list)
 
     @classmethod
@@ -131,18 +132,29 @@ class Platform:
         helm: Helm,
         folder: Path,
         values: Mapping[str, Any] | None = None,
+        *,
+        source: Path | None = None,
     ) -> Platform:
-        """Apply what the chart renders, and make its Secrets as the chart's own Job does."""
+        """Apply what the chart renders, and make its Secrets as the chart's own Job does.
+
+        With `source`, the tree of some build, its chart and its operator are used, and its CRDs are put in.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        rendered = helm.render(chart_values(postgres, values or {}), RELEASE, kubectl.namespace)
-        platform = cls(kubectl, plane, postgres, folder, rendered)
+        platform = cls(kubectl, plane, postgres, folder, [])
         login = {"username": postgres.username, "password": postgres.password}
-        kubectl.apply(
-            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": ADMIN_SECRET}, "stringData": login},
-            *(item for item in rendered if item["kind"] in APPLIED and not _is_hook(item)),
-        )
-        platform._prepare()
+        kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": ADMIN_SECRET}, "stringData": login})
+        platform.bring_to(source or REPOSITORY, helm, values, crds=source is not None)
         return platform
+
+    def bring_to(self, source: Path, helm: Helm, values: Mapping[str, Any] | None = None, *, crds: bool = True) -> None:
+        """Install, or upgrade to, the chart of a build, its hook first; operators made from now on are that build's."""
+        chart, wanted = source / "charts" / "hoa-connect", chart_values(self.postgres, values or {})
+        self.source, self.rendered = source, helm.render(wanted, RELEASE, self.namespace, chart=chart)
+        if crds:
+            self._prepare(crds=True)
+        self.kubectl.apply(*(item for item in self.rendered if item["kind"] in APPLIED and not _is_hook(item)))
+        if not crds:
+            self._prepare(crds=False)
 
     @property
     def namespace(self) -> str:
@@ -181,13 +193,13 @@ class Platform:
         for operator in self.operators:
             operator.process.stop()
 
-    def _prepare(self) -> None:
-        setup = load_setup()
+    def _prepare(self, *, crds: bool) -> None:
+        setup = load_setup(self.source)
         folder = self.folder / "setup"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         data = one(self.rendered, "ConfigMap", f"{RELEASE}-setup")["data"]
         (folder / "secrets.json").write_text(data["secrets.json"])
-        (folder / "crds.json").write_text("[]")
+        (folder / "crds.json").write_text(data["crds.json"] if crds else "[]")
         token = self.folder / "admin.token"
         token.write_text(self.plane.admin_token)
         setup.prepare(setup.Api(self.plane.url, token, self.plane.authority.certificate), folder)
@@ -204,7 +216,7 @@ class Platform:
         local = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
-            "PYTHONPATH": str(REPOSITORY / "operator"),
+            "PYTHONPATH": str(self.source / "operator"),
             "PYTHONUNBUFFERED": "1",
             "KUBECONFIG": str(kubeconfig),
             "HOA_BIND_ADDRESS": "127.0.0.1",
@@ -225,9 +237,10 @@ class Platform:
         return found
 
 
-def load_setup() -> Any:
-    """Return the chart's setup program as a module."""
-    spec = importlib.util.spec_from_file_location("hoa_connect_chart_setup", CHART / "files" / "setup.py")
+def load_setup(source: Path = REPOSITORY) -> Any:
+    """Return the setup program of a build's chart as a module."""
+    program = source / "charts" / "hoa-connect" / "files" / "setup.py"
+    spec = importlib.util.spec_from_file_location("hoa_connect_chart_setup", program)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
