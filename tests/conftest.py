@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
-pytest_plugins = ["tests.fix_postgres", "tests.cluster.fix_api", "tests.cluster.fix_platform"]
+pytest_plugins = [
+    "tests.fix_postgres",
+    "tests.cluster.fix_api",
+    "tests.cluster.fix_platform",
+    "tests.cluster.fix_earlier",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

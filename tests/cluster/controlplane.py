@@ -90,6 +90,13 @@ class ControlPlane:
         for process in reversed(self.processes):
             process.stop()
 
+    def restart(self, name: str) -> None:
+        """Let one of its programs crash and come back; return when the API is ready again."""
+        process = next(process for process in self.processes if process.name == name)
+        process.kill()
+        process.start()
+        process.wait_until(lambda: _answers(f"{self.url}/readyz", self.authority.certificate))
+
     def kubeconfig(self, user: str, token: str, namespace: str = "default") -> Path:
         """Write a kubeconfig for a bearer token and return its path."""
         path = self.folder / f"{user}.kubeconfig"

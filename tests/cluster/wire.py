@@ -28,6 +28,7 @@ class Wire:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._connected = True
+        self.held = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._silent: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._run, name="wire", daemon=True)
@@ -121,7 +122,8 @@ class Wire:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, outward: bool) -> None:
         with contextlib.suppress(OSError):
             while chunk := await reader.read(CHUNK):
-                if outward:
+                if outward and not self._flowing.is_set():
+                    self.held += len(chunk)
                     await self._flowing.wait()
                 if writer in self._silent:
                     continue
