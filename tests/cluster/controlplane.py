@@ -97,8 +97,8 @@ class ControlPlane:
         process.start()
         process.wait_until(lambda: _answers(f"{self.url}/readyz", self.authority.certificate))
 
-    def kubeconfig(self, user: str, token: str, namespace: str = "default") -> Path:
-        """Write a kubeconfig for a bearer token and return its path."""
+    def kubeconfig(self, user: str, token: str, namespace: str = "default", server: str | None = None) -> Path:
+        """Write a kubeconfig for a bearer token and return its path; ``server`` stands before the API server."""
         path = self.folder / f"{user}.kubeconfig"
         path.write_text(
             yaml.safe_dump(
@@ -109,7 +109,10 @@ class ControlPlane:
                     "clusters": [
                         {
                             "name": "test",
-                            "cluster": {"server": self.url, "certificate-authority": str(self.authority.certificate)},
+                            "cluster": {
+                                "server": server or self.url,
+                                "certificate-authority": str(self.authority.certificate),
+                            },
                         }
                     ],
                     "users": [{"name": user, "user": {"token": token}}],

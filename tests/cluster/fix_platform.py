@@ -10,7 +10,8 @@ from tests.cluster.api import Api
 from tests.cluster.helm import Helm
 from tests.cluster.jobs import JobRunner
 from tests.cluster.platform import Platform
-from tests.programs import program
+from tests.programs import REPOSITORY, program
+from tests.zygote import Zygote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,11 +29,22 @@ def helm(request: pytest.FixtureRequest, control_plane: ControlPlane, tmp_path_f
 
 
 @pytest.fixture(scope="session")
-def job_runner(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobRunner]:
+def migration_zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    """Forks migration Jobs."""
+    later = ["hoa_app.migrations.run", "sqlalchemy.dialects.postgresql.psycopg"]
+    zygote = Zygote("hoa_app.migrate", tmp_path_factory.mktemp("zygote"), [REPOSITORY / "app"], later).start()
+    yield zygote
+    zygote.stop()
+
+
+@pytest.fixture(scope="session")
+def job_runner(
+    control_plane: ControlPlane, migration_zygote: Zygote, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[JobRunner]:
     """Runs the Jobs of every namespace for real."""
     plane = control_plane
     api = Api(plane.port, plane.authority.certificate, plane.runner_token, "job-runner")
-    runner = JobRunner(api, tmp_path_factory.mktemp("jobs")).start()
+    runner = JobRunner(api, tmp_path_factory.mktemp("jobs"), zygote=migration_zygote).start()
     yield runner
     runner.stop()
 

@@ -24,9 +24,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.overlay import Release
+    from tests.zygote import Zygote
 
 POLL_SECONDS = 0.1
 MESSAGE_LIMIT = 4096
+UNFINISHED = (
+    "/api/v1/pods?labelSelector=batch.kubernetes.io%2Fjob-name"
+    "&fieldSelector=status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed"
+)
 
 
 @dataclass
@@ -67,6 +72,8 @@ class JobRunner:
     faults: list[Fault] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
     images: dict[str, Path] = field(default_factory=dict)
+    #: Forks the migration Job's program instead of starting Python anew each time.
+    zygote: Zygote | None = None
     _running: dict[str, Running] = field(default_factory=dict)
     _refused: set[str] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -125,7 +132,7 @@ class JobRunner:
             self.api.close()
 
     def _round(self) -> None:
-        answer = self.api.call("GET", "/api/v1/pods?labelSelector=batch.kubernetes.io%2Fjob-name")
+        answer = self.api.call("GET", UNFINISHED)
         pods = {pod["metadata"]["uid"]: pod for pod in answer["items"]}
         for uid, pod in pods.items():
             if uid in self._running or pod["status"].get("phase") not in (None, "Pending"):
@@ -163,11 +170,17 @@ class JobRunner:
         message = self.folder / f"{name}.termination"
         message.write_text("")
         env["HOA_TERMINATION_LOG"] = str(message)
-        process = Process(name, command, self.folder / f"{name}.log", env=env, cwd=REPOSITORY).start()
+        process = self._process(name, command, env).start()
         running = Running(pod, process, message, _now())
         self._running[metadata["uid"]] = running
         self.runs.append(f"{metadata['namespace']}/{metadata['labels']['batch.kubernetes.io/job-name']}")
         self._write(pod, "Running", {"running": {"startedAt": running.started}}, started=running.started)
+
+    def _process(self, name: str, command: Sequence[str], env: dict[str, str]) -> Process:
+        log, zygote = self.folder / f"{name}.log", self.zygote
+        if zygote is not None and zygote.runs(command, env):
+            return zygote.process(name, log, env, REPOSITORY, command[3:])
+        return Process(name, command, log, env=env, cwd=REPOSITORY)
 
     def _follow(self, uid: str, running: Running, pod: Json | None) -> None:
         if running.process.running:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tests.cluster.controlplane import ControlPlane
     from tests.cluster.kubectl import Kubectl
     from tests.fix_postgres import PostgresAccess
+    from tests.zygote import Zygote
 
 RELEASE = "hoa-connect"
 BASE_DOMAIN = "hoaconnect.test"
@@ -122,6 +123,10 @@ class Platform:
     rendered: list[Json]
     source: Path = REPOSITORY
     operators: list[Operator] = field(default_factory=list)
+    #: Forks operators instead of starting Python anew each time.
+    zygote: Zygote | None = None
+    #: Where operators find the API server, if something stands between.
+    api_url: str | None = None
 
     @classmethod
     def install(
@@ -168,18 +173,13 @@ class Platform:
 
     def operator(self, name: str = "operator-0", **settings: str) -> Operator:
         """Return an operator that is not started yet; keyword arguments are further environment variables."""
-        operator = Operator(
-            Process(
-                name,
-                [sys.executable, "-m", "hoa_operator"],
-                self.folder / f"{name}.log",
-                env={},
-                cwd=self.folder,
-            ),
-            probe_port=free_port(),
-            metrics_port=free_port(),
-        )
-        operator.process.env = self._environment(name, operator) | settings
+        log = self.folder / f"{name}.log"
+        if self.zygote is None:
+            process = Process(name, [sys.executable, "-m", "hoa_operator"], log, cwd=self.folder)
+        else:
+            process = self.zygote.process(name, log, {}, self.folder)
+        operator = Operator(process, probe_port=free_port(), metrics_port=free_port())
+        process.env = self._environment(name, operator) | settings
         self.operators.append(operator)
         return operator
 
@@ -207,7 +207,7 @@ class Platform:
     def _environment(self, pod: str, operator: Operator) -> dict[str, str]:
         account = f"{RELEASE}-operator"
         token = self.kubectl("create", "token", account, "--duration=2h").strip()
-        kubeconfig = self.plane.kubeconfig(f"{self.namespace}-operator", token, self.namespace)
+        kubeconfig = self.plane.kubeconfig(f"{self.namespace}-operator", token, self.namespace, self.api_url)
         fields = {"metadata.namespace": self.namespace, "metadata.name": pod}
         env = {}
         for entry in one(self.rendered, "Deployment", account)["spec"]["template"]["spec"]["containers"][0]["env"]:

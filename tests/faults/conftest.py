@@ -1,0 +1,60 @@
+"""Fixtures of the faults level: zygotes, the proxies' loop, installations behind proxies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.installation import Installation, Machinery
+from tests.faults.loops import LoopThread
+from tests.programs import REPOSITORY
+from tests.zygote import Zygote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.controlplane import ControlPlane
+    from tests.cluster.helm import Helm
+    from tests.cluster.jobs import JobRunner
+    from tests.cluster.kubectl import Kubectl
+
+
+@pytest.fixture(scope="session")
+def operator_zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    """Forks operators."""
+    path = [REPOSITORY / "operator"]
+    zygote = Zygote("hoa_operator.__main__", tmp_path_factory.mktemp("zygote"), path, OPERATOR_LATER).start()
+    yield zygote
+    zygote.stop()
+
+
+#: What the operator imports only when it first needs it.
+OPERATOR_LATER = ("alembic.command", "sqlalchemy.dialects.postgresql.psycopg", "kubernetes.aio.client.models")
+
+
+@pytest.fixture(scope="session")
+def proxy_loop() -> Iterator[LoopThread]:
+    """The loop that every proxy of the run lives in."""
+    loop = LoopThread("fault-proxies").start()
+    yield loop
+    loop.stop()
+
+
+@pytest.fixture(scope="session")
+def machinery(
+    control_plane: ControlPlane, helm: Helm, job_runner: JobRunner, proxy_loop: LoopThread, operator_zygote: Zygote
+) -> Machinery:
+    """What installations share."""
+    return Machinery(control_plane, helm, proxy_loop, operator_zygote)
+
+
+@pytest.fixture
+def installation(
+    machinery: Machinery, kubectl: Kubectl, job_runner: JobRunner, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """An installation behind fault proxies, on a Postgres of its own; its operator is not started yet."""
+    job_runner.heal()
+    made = Installation.create(machinery, kubectl, tmp_path_factory.mktemp(kubectl.namespace))
+    yield made
+    made.destroy()

@@ -1,0 +1,112 @@
+"""One installation whose operator sees the API server and Postgres through fault proxies only.
+
+operator --HTTP--> ApiProxy --TLS--> kube-apiserver
+operator, Jobs ----> PgProxy -------> a Postgres of its own
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from tests.cluster.platform import RELEASE, Operator, Platform
+from tests.faults.apiproxy import ApiProxy
+from tests.faults.objects import Objects
+from tests.faults.pgproxy import PgProxy
+from tests.faults.pgworld import query
+from tests.fix_postgres import PostgresServer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tests.cluster.controlplane import ControlPlane
+    from tests.cluster.helm import Helm
+    from tests.cluster.kubectl import Kubectl
+    from tests.faults.loops import LoopThread
+    from tests.zygote import Zygote
+
+#: A look at every tenant this often: what a lost event leaves behind is found within it, and a no-op look is seen soon.
+RESYNC_SECONDS = "3"
+
+
+@dataclass(frozen=True)
+class Machinery:
+    """What the installations of a run share."""
+
+    plane: ControlPlane
+    helm: Helm
+    loop: LoopThread
+    zygote: Zygote
+
+
+@dataclass
+class Installation:
+    """``platform`` is what the cluster level knows, too; ``objects`` goes past the proxies, and so do its dsn()s."""
+
+    platform: Platform
+    server: PostgresServer
+    api: ApiProxy
+    pg: PgProxy
+    objects: Objects
+    operator: Operator = field(init=False)
+
+    @classmethod
+    def create(
+        cls, shared: Machinery, kubectl: Kubectl, folder: Path, values: Mapping[str, Any] | None = None
+    ) -> Installation:
+        """Make one in kubectl's namespace, with its shared app available; ``operator`` is not started yet."""
+        server = PostgresServer.create().start()
+        pg = PgProxy(server.access.host, server.access.port, shared.loop).start()
+        api = ApiProxy(shared.plane.url, shared.plane.authority.certificate, shared.loop).start()
+        through = replace(server.access, port=pg.port)
+        platform = Platform.install(kubectl, shared.plane, through, shared.helm, folder, values)
+        platform.postgres, platform.zygote, platform.api_url = server.access, shared.zygote, api.url
+        made = cls(platform, server, api, pg, Objects.of(shared.plane, kubectl.namespace))
+        made.app_available()
+        made.operator = platform.operator(HOA_RESYNC_SECONDS=RESYNC_SECONDS)
+        return made
+
+    @property
+    def sealing_keys(self) -> Path:
+        """File of the keys that the registry's secrets are sealed with."""
+        return self.platform.folder / f"{RELEASE}-sealing-keys" / "keys"
+
+    @cached_property
+    def pg_system(self) -> str:
+        """The Postgres' system identifier."""
+        (row,) = query(self.server.access.dsn(), "SELECT system_identifier::text AS id FROM pg_control_system()")
+        return str(row["id"])
+
+    def app_available(self, name: str = f"{RELEASE}-app") -> None:
+        """Say of a Deployment what a kubelet would make true."""
+        count = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), 1)
+        self.objects.patch("Deployment", name, {"status": count}, "status")
+
+    def kill_operator(self) -> None:
+        """SIGKILL, from any thread, without waiting for the end: what a rule's hook calls."""
+        os.killpg(self.operator.process.pid, signal.SIGKILL)
+
+    def revive_operator(self) -> None:
+        """Wait for the end of an operator that was killed, and start it anew under the same pod's name.
+
+        The lease's holder is that name, so that the new process leads at once, as a restarted container does.
+        """
+        self.operator.process.wait(10)
+        self.operator.process.start()
+
+    def heal(self) -> None:
+        """Take out every fault."""
+        self.api.rules.clear()
+        self.pg.rules.clear()
+        self.api.freeze_watches(frozen=False)
+
+    def destroy(self) -> None:
+        """End everything that was started for it."""
+        self.platform.destroy()
+        self.api.stop()
+        self.pg.stop()
+        self.server.destroy()
