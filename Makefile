@@ -8,7 +8,7 @@ TESTING := $(PYTHON) -m hack.testing
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs env load-image install check test test-unit test-contract test-chart test-cluster test-e2e figures reference render lock
+.PHONY: help up down status logs env load-image install check test test-unit test-contract test-chart test-cluster test-faults faults test-e2e figures reference render lock
 
 help: ## what there is to do
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,12 @@ test-chart: ## what the chart renders
 
 test-cluster: ## the operator against a real Kubernetes API
 	@$(TESTING) cluster
+
+test-faults: ## the operator broken on purpose: a share of what make faults does
+	@$(TESTING) faults
+
+faults: ## as much of it as you like: make faults CRASH=all N=2000 SEED=7
+	@HOA_FAULTS_CRASH=$(CRASH) HOA_FAULTS_N=$(N) HOA_FAULTS_SEED=$(SEED) $(TESTING) faults
 
 test-e2e: ## the whole, in a browser, on the local cluster (brought up and taken away unless it runs already)
 	@$(TESTING) e2e

@@ -1,4 +1,4 @@
-"""`python3 -m hack.testing install|check|all|unit|contract|chart|cluster|e2e|figures`."""
+"""`python3 -m hack.testing install|check|all|unit|contract|chart|cluster|faults|e2e|figures`."""
 
 import argparse
 import os

@@ -30,6 +30,7 @@ LEVELS = (
     Level("contract", packages=("postgresql-15",)),
     Level("chart", packages=("prometheus", "etcd-server"), tools=("kubernetes", "helm")),
     Level("cluster", packages=("etcd-server", "postgresql-15"), tools=("kubernetes", "helm")),
+    Level("faults", packages=("etcd-server", "postgresql-15"), tools=("kubernetes", "helm")),
     Level("e2e", packages=("chromium",), tools=("kubernetes", "helm"), cluster=True),
 )
 

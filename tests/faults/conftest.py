@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.faults.installation import Installation, Machinery
+from tests.faults.lanes import Lane
 from tests.faults.loops import LoopThread
 from tests.programs import REPOSITORY
 from tests.zygote import Zygote
@@ -47,6 +49,29 @@ def machinery(
 ) -> Machinery:
     """What installations share."""
     return Machinery(control_plane, helm, proxy_loop, operator_zygote)
+
+
+@pytest.fixture(scope="session")
+def lanes(
+    machinery: Machinery,
+    bare_kubectl: Kubectl,
+    crds: None,
+    namespace_names: Iterator[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[list[Lane]]:
+    """Installations side by side, each with its operator running."""
+    made = []
+    for label in "abcdefgh"[: int(os.environ.get("HOA_FAULTS_LANES") or 2)]:
+        name = next(namespace_names)
+        bare_kubectl("create", "namespace", name)
+        installation = Installation.create(machinery, bare_kubectl.within(name), tmp_path_factory.mktemp(name))
+        made.append(Lane(installation, label))
+        installation.operator.start()
+    for lane in made:
+        lane.installation.template_ready()
+    yield made
+    for lane in made:
+        lane.installation.destroy()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from tests.cluster.operating import condition
 from tests.cluster.platform import RELEASE, Operator, Platform
 from tests.faults.apiproxy import ApiProxy
 from tests.faults.objects import Objects
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tests.faults.loops import LoopThread
     from tests.zygote import Zygote
 
+Json = dict[str, Any]
 #: A look at every tenant this often: what a lost event leaves behind is found within it, and a no-op look is seen soon.
 RESYNC_SECONDS = "3"
 
@@ -86,6 +88,10 @@ class Installation:
         count = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), 1)
         self.objects.patch("Deployment", name, {"status": count}, "status")
 
+    def template_ready(self) -> None:
+        """Wait until the server's template is sealed, so that every tenant is made in the same way."""
+        self.objects.wait_for("HOADatabaseServer", "default", _has_template, 60)
+
     def kill_operator(self) -> None:
         """SIGKILL, from any thread, without waiting for the end: what a rule's hook calls."""
         os.killpg(self.operator.process.pid, signal.SIGKILL)
@@ -110,3 +116,7 @@ class Installation:
         self.api.stop()
         self.pg.stop()
         self.server.destroy()
+
+
+def _has_template(server: Json) -> bool:
+    return bool(condition(server, "TemplateReady")["status"] == "True")

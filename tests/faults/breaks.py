@@ -1,0 +1,62 @@
+"""Every way to break a change, the share of them that is run, and the lanes that run it side by side."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import TYPE_CHECKING
+
+from tests.faults.lanes import Break, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.faults.entries import Recording
+    from tests.faults.lanes import Lane
+    from tests.faults.scenarios import Scenario
+    from tests.faults.world import World
+
+
+def all_breaks(recording: Recording) -> list[Break]:
+    """Return every way to break the change: all kills, then all replies lost, so that a spread has half of each."""
+    return [Break(entry, mode) for mode in ("kill", "reply lost") for entry in recording.entries]
+
+
+def spread(breaks: Sequence[Break], share: str, seed: int) -> list[Break]:
+    """Return so many of them, evenly spread, and others for another seed; all for ``all``."""
+    if share == "all" or int(share) >= len(breaks):
+        return list(breaks)
+    count = int(share)
+    return [breaks[(seed + number * len(breaks) // count) % len(breaks)] for number in range(count)]
+
+
+def run_all(lanes: Sequence[Lane], scenario: Scenario, breaks: Sequence[Break], reference: World) -> list[Result]:
+    """Run every break on whichever lane is free."""
+    waiting: queue.SimpleQueue[Break] = queue.SimpleQueue()
+    for broken in breaks:
+        waiting.put(broken)
+    results: list[Result] = []
+    errors: list[BaseException] = []
+
+    def work(lane: Lane) -> None:
+        try:
+            while not errors:
+                results.append(lane.broken_run(scenario, waiting.get_nowait(), reference))
+        except queue.Empty:
+            pass
+        except BaseException as error:  # raised again below, in the test's own thread
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(lane,), name=lane.label) for lane in lanes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """Return the value that this part of all do not exceed."""
+    return sorted(values)[max(0, -(-int(len(values) * part * 100) // 100) - 1)]

@@ -1,0 +1,245 @@
+"""A lane runs one scenario after another on an installation of its own, breaks the operator, and judges what became of it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
+
+from tests.faults.effects import ReplyLost, Rule
+from tests.faults.entries import GATHERED, Recording, api_signature, counts, pg_signature, record
+from tests.faults.purge import purge
+from tests.faults.world import differences, world_of
+from tests.waiting import soon
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.faults.apirequest import ApiRequest
+    from tests.faults.entries import Entry
+    from tests.faults.installation import Installation
+    from tests.faults.scenarios import Case, Scenario
+    from tests.faults.statement import Statement
+    from tests.faults.world import World
+
+Mode = Literal["kill", "reply lost"]
+
+#: Seconds within which everything is as a clean run leaves it (issue 4).
+CONVERGES_WITHIN: Final = 30.0
+#: Seconds without a write after which a clean run is over: longer than counts are gathered.
+QUIET: Final = 4.5
+_STRUCK_WITHIN: Final = 20.0
+
+
+@dataclass(frozen=True)
+class Break:
+    """Where one run is broken, and how."""
+
+    entry: Entry
+    mode: Mode
+
+    def __str__(self) -> str:
+        return f"{self.mode} after {self.entry}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one run: ``seconds`` from the fault to the reference world; ``wrong`` says what is not as it
+    should be, a line each."""
+
+    broken: Break
+    struck: bool
+    seconds: float
+    wrong: tuple[str, ...] = ()
+
+
+@dataclass
+class Lane:
+    """One installation with its operator running."""
+
+    installation: Installation
+    label: str
+    _numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    def begin(self, scenario: Scenario) -> Case:
+        """Bring a new tenant to where the scenario starts."""
+        name = f"crash{self.label}{next(self._numbers)}x"
+        case = scenario(self.installation, name)
+        case.prepare()
+        return case
+
+    def clean_run(self, scenario: Scenario) -> tuple[Recording, World]:
+        """Run undisturbed; return what was written, and the world it ends in."""
+        case = self.begin(scenario)
+        self.settle()
+        marks = self._marks()
+        case.change()
+        assert soon(case.finished, 60, 0.05), f"{scenario.__name__} never finished: {self._end_of_log()}"
+        self.settle()
+        requests, statements = self._since(marks)
+        world = self.world(case)
+        purge(self.installation, case.name, case.tenant_id)
+        return record(requests, statements, case.name), world
+
+    def broken_run(self, scenario: Scenario, broken: Break, reference: World) -> Result:
+        """Run, break it once, and judge; whatever is left is cleared away."""
+        case = self.begin(scenario)
+        if broken.entry.is_gathered:
+            self.settle()
+        try:
+            return self._judged(case, broken, reference)
+        finally:
+            self.installation.heal()
+            if not self.installation.operator.process.running:
+                self.installation.operator.start()
+            purge(self.installation, case.name, case.tenant_id)
+
+    def disturbed_run(self, scenario: Scenario, disturb: Callable[[Installation, str], None], reference: World) -> None:
+        """Run while something is wrong (``disturb`` is told the installation and the tenant), and judge.
+
+        AssertionError says what is not as a clean run leaves it.
+        """
+        case = self.begin(scenario)
+        try:
+            disturb(self.installation, case.name)
+            case.change()
+            wrong = self._difference(case, reference, time.monotonic())
+            self.installation.heal()
+            wrong = wrong or self._noise(case)
+            assert not wrong, "\n".join([*wrong, self._end_of_log()])
+        finally:
+            self.installation.heal()
+            purge(self.installation, case.name, case.tenant_id)
+
+    def world(self, case: Case) -> World:
+        """Return the world of a case's tenant."""
+        return world_of(self.installation, case.name, case.tenant_id, case.uid)
+
+    def settle(self, quiet: float = QUIET) -> None:
+        """Wait until nothing was written for some seconds."""
+
+        def silent() -> bool:
+            last = [request.at for request in self.installation.api.writes()[-1:]]
+            last += [statement.at for statement in self._pg_writes()[-1:]]
+            return time.monotonic() - max(last, default=0.0) >= quiet
+
+        assert soon(silent, 60, 0.2), f"the operator never stops writing: {self.installation.api.writes()[-5:]}"
+
+    def _judged(self, case: Case, broken: Break, reference: World) -> Result:
+        strike = _Strike(self.installation, case.name, broken)
+        strike.arm()
+        case.change()
+        struck = strike.wait(case)
+        began = time.monotonic()
+        if broken.mode == "kill" and struck:
+            self.installation.revive_operator()
+        wrong = self._difference(case, reference, began)
+        seconds = time.monotonic() - began
+        if not wrong:
+            wrong = self._noise(case)
+        if wrong:
+            wrong = [*wrong, f"the operator's last words: {self._end_of_log()}"]
+        return Result(broken, struck, seconds, tuple(wrong))
+
+    def _difference(self, case: Case, reference: World, began: float) -> list[str]:
+        """Wait for the reference world; return what differs at the end of the time."""
+
+        def arrived() -> bool:
+            self._as_kubelet()
+            return case.finished() and self.world(case) == reference
+
+        if soon(arrived, CONVERGES_WITHIN - (time.monotonic() - began), 0.05):
+            return []
+        last = f"not converged within {CONVERGES_WITHIN:g} s"
+        return [last, *differences(self.world(case), reference)]
+
+    def _as_kubelet(self) -> None:
+        """Start an operator that ended by itself anew: it does so when it cannot be sure of its lead."""
+        if not self.installation.operator.process.running:
+            self.installation.operator.process.start()
+
+    def _noise(self, case: Case) -> list[str]:
+        """Have the operator look once more; return what it wrote although everything was as it should be."""
+        marks = self._marks()
+        self._look_again(case)
+        requests, statements = self._since(marks)
+        told = [str(request) for request in requests if counts(request) and not str(request).startswith(GATHERED)]
+        told += [str(statement) for statement in statements if statement.by_operator and statement.is_write]
+        return [f"written after it had converged: {line}" for line in told]
+
+    def _look_again(self, case: Case) -> None:
+        """Wait until the operator has looked at the tenant twice, or, when it is gone, at the server."""
+        operator, kind = self.installation.operator, "tenant" if case.lives else "server"
+
+        def looks() -> float:
+            with contextlib.suppress(OSError):
+                known = operator.metrics()
+                return sum(
+                    known.get(f'hoa_operator_reconciles_total{{kind="{kind}",result="{r}"}}', 0.0)
+                    for r in ("ok", "error")
+                )
+            return 0.0
+
+        assert soon(lambda: operator.answers("livez"), 20), f"the operator does not live: {self._end_of_log()}"
+        for time_ in range(2 if case.lives else 1):
+            before = looks()
+            if case.lives:
+                case.poke(time_)
+            assert soon(lambda: looks() > before, 20, 0.05), f"the operator no longer looks: {self._end_of_log()}"  # noqa: B023
+
+    def _marks(self) -> tuple[int, int]:
+        return len(self.installation.api.journal), len(self.installation.pg.journal)
+
+    def _since(self, marks: tuple[int, int]) -> tuple[list[ApiRequest], list[Statement]]:
+        return self.installation.api.journal[marks[0] :], self.installation.pg.journal[marks[1] :]
+
+    def _pg_writes(self) -> list[Statement]:
+        return [statement for statement in self.installation.pg.writes() if statement.by_operator]
+
+    def _end_of_log(self) -> str:
+        return self.installation.operator.process.tail(8)
+
+
+class _Strike:
+    """The one fault of a run."""
+
+    def __init__(self, installation: Installation, tenant: str, broken: Break) -> None:
+        self._installation = installation
+        self._entry = broken.entry
+        self._tenant = tenant
+        self._kills = broken.mode == "kill"
+        self._happened = threading.Event()
+
+    def arm(self) -> None:
+        """Put the rule in; occurrences are counted from now on."""
+        effect, nth = ReplyLost(self._hook), self._entry.occurrence
+        if self._entry.door == "api":
+            self._installation.api.rules.add(Rule(self._is_request, effect, nth))
+        else:
+            self._installation.pg.rules.add(Rule(self._is_statement, effect, nth))
+
+    def wait(self, case: Case) -> bool:
+        """Wait for it; say whether it happened before the run was over without it."""
+        deadline = time.monotonic() + _STRUCK_WITHIN
+        over: float | None = None
+        while not self._happened.wait(0.02):
+            over = over or (time.monotonic() if case.finished() else None)
+            patience = QUIET if self._entry.is_gathered else 1.0
+            if time.monotonic() > deadline or (over is not None and time.monotonic() - over > patience):
+                return self._happened.is_set()
+        return True
+
+    def _is_request(self, request: ApiRequest) -> bool:
+        return counts(request) and api_signature(request, self._tenant) == self._entry.signature
+
+    def _is_statement(self, statement: Statement) -> bool:
+        return statement.by_operator and pg_signature(statement, self._tenant) == self._entry.signature
+
+    def _hook(self) -> None:
+        if self._kills:
+            with contextlib.suppress(ProcessLookupError):
+                self._installation.kill_operator()
+        self._happened.set()

@@ -1,0 +1,246 @@
+"""The changes of a tenant's life that the operator is broken in the midst of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from tests.cluster.operating import condition, is_ready
+from tests.cluster.platform import tenant
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from tests.faults.installation import Installation
+
+Json = dict[str, Any]
+CHANGED: Final = {
+    "displayName": "Other Words",
+    "tier": "large",
+    "limits": {"requestsPerSecond": 33, "databaseConnections": 21},
+    "branding": {"primaryColor": "#334455", "supportEmail": "help@words.example"},
+}
+
+
+class Case:
+    """One tenant in one scenario: ``prepare`` brings it to the start, ``change`` makes the change, ``finished`` says
+    cheaply whether the operator says that it is done."""
+
+    #: Whether there is a HOATenant at the end.
+    lives: ClassVar[bool] = True
+
+    def __init__(self, installation: Installation, name: str) -> None:
+        self.installation = installation
+        self.objects = installation.objects
+        self.name = name
+        self.tenant_id = ""
+        self.uid = ""
+
+    def prepare(self) -> None:
+        """Bring up a tenant that is Ready."""
+        self.bring_up()
+
+    def change(self) -> None:
+        """Make the change."""
+        raise NotImplementedError
+
+    def finished(self) -> bool:
+        """Whether the operator says that it is done."""
+        body = self.objects.find("HOATenant", self.name)
+        return body is not None and is_ready(body)
+
+    def apply(self, **spec: Any) -> None:
+        """Apply the tenant with these fields of its spec instead of the usual ones."""
+        body = self.objects.apply(tenant(self.name, **spec))
+        self.uid = body["metadata"]["uid"]
+        self.tenant_id = self.tenant_id or self.uid
+
+    def bring_up(self, **spec: Any) -> None:
+        """Apply it and wait until it is Ready."""
+        self.apply(**spec)
+        self.wait(self.is_settled)
+
+    def is_settled(self) -> bool:
+        """Whether it is Ready and the operator has seen what the tenant's database says of itself."""
+        body = self.objects.get("HOATenant", self.name)
+        return is_ready(body) and condition(body, "WelcomeMailSent")["reason"] not in ("", "Unknown")
+
+    def wait(self, holds: Any) -> None:
+        """Wait for something."""
+        until(holds, lambda: f"{self.name}: {self.objects.find('HOATenant', self.name)}", 60, 0.05)
+
+    def poke(self, number: int) -> None:
+        """Have the operator look at the tenant; another number each time."""
+        self.objects.patch("HOATenant", self.name, {"metadata": {"annotations": {"example.com/poke": str(number)}}})
+
+
+class Create(Case):
+    """A tenant comes up."""
+
+    def prepare(self) -> None:
+        """Nothing is there."""
+
+    def change(self) -> None:
+        """Apply it."""
+        self.apply()
+
+
+class Update(Case):
+    """Tier, limits, domains, branding and display name change at once."""
+
+    def change(self) -> None:
+        """Apply it otherwise."""
+        domains = [{"host": f"portal.{self.name}.example"}, {"host": f"www.{self.name}.example"}]
+        self.apply(**CHANGED, domains=domains)
+
+
+class NewAdmin(Case):
+    """Another person administers it: a second migration Job invites them."""
+
+    def change(self) -> None:
+        """Apply it with another admin."""
+        self.apply(admin={"name": "New", "email": "new@words.example"})
+
+
+class Suspend(Case):
+    """It is suspended."""
+
+    def change(self) -> None:
+        """Apply it suspended."""
+        self.apply(state="Suspended")
+
+    def finished(self) -> bool:
+        """Whether it says so."""
+        return _phase(self.objects.find("HOATenant", self.name)) == "Suspended"
+
+
+class Resume(Suspend):
+    """It was suspended and comes back."""
+
+    def prepare(self) -> None:
+        """Bring it up and suspend it."""
+        self.bring_up()
+        self.apply(state="Suspended")
+        self.wait(super().finished)
+
+    def change(self) -> None:
+        """Apply it active."""
+        self.apply()
+
+    def finished(self) -> bool:
+        """Whether it is served."""
+        return Case.finished(self)
+
+
+class ReadOnly(Case):
+    """It may be read only."""
+
+    def change(self) -> None:
+        """Apply it read-only."""
+        self.apply(state="ReadOnly")
+
+
+class Dedicate(Case):
+    """It gets its own capacity."""
+
+    def change(self) -> None:
+        """Apply it dedicated."""
+        self.apply(placement="Dedicated")
+
+    def finished(self) -> bool:
+        """Whether it is served by its own Deployment, which this makes available as a kubelet would."""
+        own = f"tenant-{self.name}-app"
+        deployment = self.objects.find("Deployment", own)
+        if deployment is not None and not (deployment.get("status") or {}).get("availableReplicas"):
+            self.installation.app_available(own)
+        return super().finished() and self.backend() == own
+
+    def backend(self) -> str:
+        """Return the Service its host leads to."""
+        ingress = self.objects.find("Ingress", f"tenant-{self.name}") or {"spec": {"rules": []}}
+        services = [rule["http"]["paths"][0]["backend"]["service"]["name"] for rule in ingress["spec"]["rules"]]
+        return str(services[0]) if services else ""
+
+
+class Share(Dedicate):
+    """It gives its own capacity up."""
+
+    def prepare(self) -> None:
+        """Bring it up with its own capacity."""
+        self.apply(placement="Dedicated")
+        self.wait(super().finished)
+
+    def change(self) -> None:
+        """Apply it shared."""
+        self.apply()
+
+    def finished(self) -> bool:
+        """Whether its own Deployment is gone."""
+        return Case.finished(self) and self.objects.find("Deployment", f"tenant-{self.name}-app") is None
+
+
+class Drop(Case):
+    """It is deleted, its data with it."""
+
+    lives = False
+    policy: ClassVar[str] = "Delete"
+
+    def prepare(self) -> None:
+        """Bring it up with the policy."""
+        self.bring_up(database={"deletionPolicy": self.policy})
+
+    def change(self) -> None:
+        """Delete it."""
+        self.objects.delete("HOATenant", self.name)
+
+    def finished(self) -> bool:
+        """Whether it is gone."""
+        return self.objects.find("HOATenant", self.name) is None
+
+
+class Retain(Drop):
+    """It is deleted, and its data stays."""
+
+    policy = "Retain"
+
+
+class Undelete(Retain):
+    """Its data was retained, and a new HOATenant takes it over."""
+
+    lives = True
+
+    def prepare(self) -> None:
+        """Bring it up and delete it."""
+        super().prepare()
+        super().change()
+        self.wait(super().finished)
+
+    def change(self) -> None:
+        """Apply one of the same name that asks for the data."""
+        body = tenant(self.name)
+        body["metadata"]["annotations"] = {"hoaconnect.com/adopt-tenant-id": self.tenant_id}
+        self.uid = self.objects.apply(body)["metadata"]["uid"]
+
+    def finished(self) -> bool:
+        """Whether it is served."""
+        return Case.finished(self)
+
+
+def _phase(body: Json | None) -> str:
+    status = (body or {}).get("status") or {}
+    current = status.get("observedGeneration") == (body or {}).get("metadata", {}).get("generation")
+    return str(status.get("phase", "")) if current else ""
+
+
+Scenario = type[Case]
+SCENARIOS: Final[tuple[Scenario, ...]] = (
+    Create,
+    Update,
+    NewAdmin,
+    Suspend,
+    Resume,
+    ReadOnly,
+    Dedicate,
+    Share,
+    Drop,
+    Retain,
+    Undelete,
+)
