@@ -51,6 +51,7 @@ def _fork(module: str, listener: socket.socket, selector: selectors.BaseSelector
         listener.close()
         asking.close()
         _become(module, request)
+    os.setpgid(pid, pid)  # before anybody hears of it: whoever signals the group finds one
     selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, asking))
     asking.sendall(json.dumps({"pid": pid}).encode() + b"\n")
 
@@ -73,7 +74,7 @@ def _become(module: str, request: dict[str, Any]) -> None:
     code = 1
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        os.setsid()
+        os.setpgid(0, 0)
         log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(log, 1)
