@@ -65,6 +65,7 @@ class TenantJob:
 
     tenant_id: UUID
     app_role: str
+    second_app_role: str
     writer_role: str
     admin_email: str
     admin_name: str
@@ -101,6 +102,7 @@ def _tenant_job(environ: Mapping[str, str]) -> TenantJob:
     return TenantJob(
         tenant_id=tenant_id,
         app_role=_required(environ, "HOA_APP_ROLE"),
+        second_app_role=environ.get("HOA_APP_ROLE_B", "").strip(),
         writer_role=_required(environ, "HOA_WRITER_ROLE"),
         admin_email=email,
         admin_name=environ.get("HOA_ADMIN_NAME", "").strip() or email.partition("@")[0],
@@ -232,10 +234,16 @@ def _write_identity(connection: psycopg.Connection[Any], job: Job, tenant: Tenan
     connection.execute(
         "INSERT INTO tenant_roles (role_name, tenant_id)"
         " SELECT role_name, %(tenant)s FROM (SELECT session_user::name UNION SELECT %(app)s::name"
-        "   UNION SELECT nullif(%(usage)s, '')::name) AS wanted (role_name) WHERE role_name IS NOT NULL"
+        "   UNION SELECT nullif(%(second)s, '')::name UNION SELECT nullif(%(usage)s, '')::name) AS wanted (role_name)"
+        " WHERE role_name IS NOT NULL"
         " ON CONFLICT (role_name) DO UPDATE SET tenant_id = excluded.tenant_id"
         " WHERE tenant_roles.tenant_id <> excluded.tenant_id",
-        {"tenant": tenant.tenant_id, "app": tenant.app_role, "usage": job.usage_role},
+        {
+            "tenant": tenant.tenant_id,
+            "app": tenant.app_role,
+            "second": tenant.second_app_role,
+            "usage": job.usage_role,
+        },
     )
 
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, assert_never
 import structlog
 
 from hoa_operator import events, names, steps
-from hoa_operator.errors import Fenced, OperatorError, UserError
+from hoa_operator.errors import Fenced, OperatorError, UserError, WorldError
 from hoa_operator.events import Event
-from hoa_operator.kinds import TENANT, Object, is_owned_by, kind_of, labels_of, name_of
+from hoa_operator.kinds import SECRET, TENANT, Object, is_owned_by, kind_of, labels_of, name_of
 from hoa_operator.kube import Conflict
-from hoa_operator.manifests.secrets import Credentials, credentials_secret
+from hoa_operator.manifests.secrets import Credentials, credentials_patch, credentials_secret
 from hoa_operator.observe import server_named
-from hoa_operator.sealing import SigningKey, encode_signing_keys
+from hoa_operator.rotation import Fresh, rotated
+from hoa_operator.sealing import generate_signing_key
+from hoa_operator.signing import encode_signing_keys
 from hoa_operator.target import attributed
 
 if TYPE_CHECKING:
@@ -68,8 +70,8 @@ async def _apply(doors: Doors, subject: Subject, step: Step) -> None:
             await apply_object(doors, manifest)
         case steps.DeleteObject():
             await delete_object(doors, step)
-        case steps.MintCredentials():
-            await _mint(doors, subject, step)
+        case steps.MintCredentials() | steps.RotateCredentials() | steps.WriteCredentials():
+            await _credentials(doors, subject, step)
         case steps.EnsureDatabase() | steps.SetPasswords():
             await _database(doors, step)
         case steps.Tell(kind, reason, message):
@@ -256,13 +258,29 @@ async def delete_object(doors: Doors, step: steps.DeleteObject) -> None:
         doors.sources.cache.forget_uid(step.kind, step.name, step.uid)
 
 
+async def _credentials(
+    doors: Doors, subject: Subject, step: steps.MintCredentials | steps.RotateCredentials | steps.WriteCredentials
+) -> None:
+    match step:
+        case steps.MintCredentials():
+            await _mint(doors, subject, step)
+        case steps.RotateCredentials(old, version):
+            fresh = Fresh(_password(), _password(), generate_signing_key(subject.now))
+            await _rewrite(doors, subject, rotated(old, fresh), version)
+        case steps.WriteCredentials(wanted, version):
+            await _rewrite(doors, subject, wanted, version)
+        case _:
+            assert_never(step)
+
+
 async def _mint(doors: Doors, subject: Subject, step: steps.MintCredentials) -> None:
     """Create, never overwrite: passwords that are in use must not be replaced by new ones."""
     known = step.known
     minted = Credentials(
-        app_password=known.app_password if known else secrets.token_urlsafe(32),
-        migrator_password=secrets.token_urlsafe(32),
-        signing_keys=known.signing_keys if known else encode_signing_keys([SigningKey.generate(subject.now)]).decode(),
+        app_password=known.app_password if known else _password(),
+        migrator_password=_password(),
+        signing_keys=known.signing_keys if known else encode_signing_keys([generate_signing_key(subject.now)]).decode(),
+        login=step.login,
     )
     manifest = credentials_secret(subject.family, names.credentials_secret(subject.identity.name), minted)
     kind = kind_of(manifest)
@@ -275,3 +293,24 @@ async def _mint(doors: Doors, subject: Subject, step: steps.MintCredentials) -> 
     elif not is_owned_by(live, str(subject.identity.uid)):
         raise UserError("NameTaken", f"Secret {name_of(manifest)} exists and is not this tenant's; rename or delete it")
     doors.sources.cache.observe(kind, live)
+
+
+async def _rewrite(doors: Doors, subject: Subject, wanted: Credentials, version: str) -> None:
+    """Change what the credentials Secret holds by one write that fails if anybody wrote since."""
+    name, cache = names.credentials_secret(subject.identity.name), doors.sources.cache
+    patch = {"metadata": {"resourceVersion": version}, "data": credentials_patch(wanted)}
+    try:
+        cache.observe(SECRET, await doors.kube.patch(SECRET, name, patch))
+    except (Conflict, WorldError) as refused:
+        if not isinstance(refused, Conflict) and refused.reason != "NotFound":
+            raise
+        known, live = cache.get(SECRET, name), await doors.kube.get(SECRET, name)
+        if live is not None:
+            cache.observe(SECRET, live)
+        elif known is not None:
+            cache.forget(SECRET, known)
+        raise Conflict(f"Secret {name} is not what it was") from refused
+
+
+def _password() -> str:
+    return secrets.token_urlsafe(32)

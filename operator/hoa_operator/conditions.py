@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from hoa_operator import desire, migrating, names, quantities, steps, storage
+from hoa_operator import desire, migrating, names, quantities, rotating, steps, storage
 from hoa_operator.kinds import INGRESS, is_owned_by, name_of
 from hoa_operator.manifests.meta import is_current
 from hoa_operator.plan import passwords_in_force
 from hoa_operator.postgres.desired import differences
+from hoa_operator.rotation import other
 from hoa_operator.storage import Storage
+from hoa_operator.tenant import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from hoa_operator.manifests.secrets import Credentials
     from hoa_operator.postgres.model import Usage
     from hoa_operator.steps import Plan
     from hoa_operator.storage import Level
@@ -142,8 +145,26 @@ def _credentials(world: World) -> Finding:
     if not passwords_in_force(world, credentials):
         if world.reading.refused:
             return Finding("False", "PasswordChanged", "a login refuses the Secret's password; it is set again")
+        if world.revision is not None and world.app_logins.registered == other(credentials.login):
+            return Finding(
+                "True",
+                "Rotating",
+                "the new login and keys are not in force yet; those before them serve until they are",
+            )
         return Finding("False", "NotInForce", "the Secret's passwords are not set in Postgres and in the registry yet")
-    return Finding("True", "InForce", f"Secret {names.credentials_secret(world.name)}")
+    return _rotation(world, credentials)
+
+
+def _rotation(world: World, credentials: Credentials) -> Finding:
+    """Return how credentials that are in force stand: replaced a moment ago, about to be replaced, or neither."""
+    secret, ends = f"Secret {names.credentials_secret(world.name)}", rotating.overlap_ends(world)
+    if ends is not None and world.is_overlapping:
+        message = f"rotated at {format_time(credentials.rotated_at)}; the login before is closed at {format_time(ends)}"
+        return Finding("True", "Overlapping", f"{secret} was {message}")
+    hindrance = rotating.hindrance(world) if rotating.is_due(world, credentials) else None
+    if hindrance is not None:
+        return Finding("True", "RotationWaits", f"{secret} is in force; its rotation is due and waits: {hindrance}")
+    return Finding("True", "InForce", secret)
 
 
 def _database(world: World) -> Finding:

@@ -66,7 +66,8 @@ def migrated(world: World) -> str | None:
 
 def purpose(world: World) -> str:
     """Return why a migration would run now: another revision, another person to invite, other roles to grant to."""
-    roles = [usage_role(world), postgres_names.role_name(world.target.tenant_id, postgres_names.WRITER)]
+    kinds = (postgres_names.WRITER, postgres_names.APP_B)
+    roles = [usage_role(world), *(postgres_names.role_name(world.target.tenant_id, kind) for kind in kinds)]
     return digest([world.settings.app.schema_revision, world.target.spec.admin.email, *roles])
 
 
@@ -87,6 +88,7 @@ def migration(world: World) -> Migration:
             "HOA_OWNER_ROLE": postgres_names.role_name(tenant_id, postgres_names.OWNER),
             "HOA_TENANT_ID": str(tenant_id),
             "HOA_APP_ROLE": postgres_names.role_name(tenant_id, postgres_names.APP),
+            "HOA_APP_ROLE_B": postgres_names.role_name(tenant_id, postgres_names.APP_B),
             "HOA_WRITER_ROLE": postgres_names.role_name(tenant_id, postgres_names.WRITER),
             "HOA_USAGE_ROLE": usage_role(world),
             "HOA_TARGET_REVISION": revision,

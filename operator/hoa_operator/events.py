@@ -65,6 +65,16 @@ def _transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
             yield from _stalling(condition, now)
     if after.get("tier") and before.get("tier") and before["tier"] != after["tier"]:
         yield Event("Normal", "TierChanged", f"from {before['tier']} to {after['tier']}")
+    yield from _rotation(before.get("credentials") or {}, after.get("credentials") or {})
+
+
+def _rotation(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Event]:
+    if was.get("rotatedAt") and now.get("rotatedAt", was["rotatedAt"]) != was["rotatedAt"]:
+        yield Event(
+            "Normal",
+            "CredentialsRotated",
+            f"passwords and signing key are new; the app logs in as {now.get('login')}, what was signed before stays good",
+        )
 
 
 def _readiness(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Iterator[Event]:

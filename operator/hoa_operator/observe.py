@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hoa_operator import names, servers, tiers
 from hoa_operator.adoption import retained
-from hoa_operator.errors import WorldError
+from hoa_operator.errors import UserError, WorldError
 from hoa_operator.kinds import (
     CHILDREN,
     DEPLOYMENT,
@@ -21,15 +21,16 @@ from hoa_operator.kinds import (
     labels_of,
     name_of,
 )
-from hoa_operator.manifests.secrets import read_password
+from hoa_operator.manifests.secrets import read_credentials, read_password
 from hoa_operator.places import Places
+from hoa_operator.postgres.names import APP
 from hoa_operator.steps import CREDENTIALS_READY, DATABASE_READY, SPEC_ACCEPTED
-from hoa_operator.target import Surroundings, Target, attributed, check_hosts
+from hoa_operator.target import StepFailed, Surroundings, Target, attributed, check_hosts
 from hoa_operator.teardown import Remains, is_abandoned
 from hoa_operator.tenant import parse_identity, parse_spec
 from hoa_operator.turns import Track, Turns, Wish
 from hoa_operator.usage import Passwords, look_inside
-from hoa_operator.world import Children, Reading, Record, RowSecrets, World
+from hoa_operator.world import Children, Reading, Record, RowSecrets, World, registered_login
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -78,6 +79,7 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
     known = record.row or record.kept
     tenant_id = known.tenant_id if known else identity.uid
     kin = children_of(sources.cache, identity.name)
+    record = replace(record, secrets=_secrets(sources.sealer, record.row, kin))
     with attributed(DATABASE_READY):
         async with sources.fleet.door(server) as door:
             database = await door.observe(tenant_id)
@@ -106,7 +108,7 @@ async def observe_remains(sources: Sources, body: Object, now: datetime) -> Rema
     """Return what is left of a tenant that goes away."""
     identity = parse_identity(body)
     with attributed(SPEC_ACCEPTED):
-        record = await read_record(sources, identity, unseal=False)
+        record = await read_record(sources, identity)
     database = None
     placement = record.placement
     living = record.row is not None and record.row.state != "Deleted"
@@ -207,25 +209,39 @@ def _unfinished(job: Object) -> bool:
     return not any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)
 
 
-async def read_record(sources: Sources, identity: Identity, *, unseal: bool = True) -> Record:
-    """Return what the registry knows; `unseal` opens the row's tokens, too."""
+async def read_record(sources: Sources, identity: Identity) -> Record:
+    """Return what the registry knows; the row's tokens stay sealed."""
     row = await sources.registry.observe(identity.uid)
     if row is None:
         return Record(None, None, None)
-    placement = await sources.registry.placement(row.tenant_id)
-    return Record(row, placement, _unseal(sources.sealer, row) if unseal else None)
+    return Record(row, await sources.registry.placement(row.tenant_id), None)
+
+
+def _secrets(sealer: Sealer, row: RegistryRow | None, kin: Children) -> RowSecrets | None:
+    """Return what the row's tokens hold. Where no key opens them, what the credentials Secret holds counts as not in
+    force, and is sealed anew; without that Secret only the key helps."""
+    if row is None:
+        return None
+    try:
+        with attributed(CREDENTIALS_READY):
+            return _unseal(sealer, row)
+    except StepFailed as failed:
+        secret = kin.get(SECRET, names.credentials_secret(row.name))
+        known = read_credentials(secret.get("data") or {}) if secret and is_owned_by(secret, str(row.uid)) else None
+        if known is None or not isinstance(failed.failure.error, UserError):
+            raise
+        return RowSecrets(known.app_password, known.signing_keys, newest_key=False, login=known.login)
 
 
 def _unseal(sealer: Sealer, row: RegistryRow) -> RowSecrets | None:
     if row.sealed_password is None or row.sealed_signing_keys is None:
         return None
-    with attributed(CREDENTIALS_READY):
-        password, keys = sealer.unseal(row.sealed_password), sealer.unseal(row.sealed_signing_keys)
-        newest = (
-            sealer.keep_or_seal(row.sealed_password, password) == row.sealed_password
-            and sealer.keep_or_seal(row.sealed_signing_keys, keys) == row.sealed_signing_keys
-        )
-    return RowSecrets(password.decode(), keys.decode(), newest)
+    password, keys = sealer.unseal(row.sealed_password), sealer.unseal(row.sealed_signing_keys)
+    newest = (
+        sealer.keep_or_seal(row.sealed_password, password) == row.sealed_password
+        and sealer.keep_or_seal(row.sealed_signing_keys, keys) == row.sealed_signing_keys
+    )
+    return RowSecrets(password.decode(), keys.decode(), newest, registered_login(row) or APP)
 
 
 async def _look_inside(
@@ -240,7 +256,7 @@ async def _look_inside(
     migrator = read_password(live.get("data") or {}) if live is not None and is_owned_by(live, str(row.uid)) else None
     if secrets is None or migrator is None:
         return Reading()
-    passwords = Passwords(secrets.app_password, migrator)
+    passwords = Passwords(secrets.app_password, migrator, secrets.login)
     return await sources.usage.read(row.tenant_id, lambda: look_inside(door, row.tenant_id, passwords))
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hoa_operator import desire, migrating, names
+from hoa_operator import desire, migrating, names, rotating
 from hoa_operator.errors import UserError, WorldError
 from hoa_operator.kinds import INGRESS, SECRET, is_owned_by, kind_of, name_of
 from hoa_operator.manifests.meta import is_current
 from hoa_operator.postgres import names as postgres_names
 from hoa_operator.postgres.desired import differences
 from hoa_operator.registry_model import Placement, RegistryRow
+from hoa_operator.rotation import without_old_keys
 from hoa_operator.steps import (
     CAPACITY_READY,
     CREDENTIALS_READY,
@@ -31,9 +32,11 @@ from hoa_operator.steps import (
     RecordPlacement,
     Register,
     RestoreDatabase,
+    RotateCredentials,
     SetPasswords,
     Step,
     Tell,
+    WriteCredentials,
 )
 from hoa_operator.world import RowSecrets
 
@@ -57,6 +60,7 @@ def plan(world: World) -> Plan:
     if credentials is None:
         return Plan((*steps, _mint(world)))
     steps += _database(world, credentials)
+    steps = steps or _rotation(world, credentials)
     if steps:
         return Plan(tuple(steps))
     steps += _credentials(world, credentials)
@@ -64,7 +68,8 @@ def plan(world: World) -> Plan:
     steps += [*turn.steps, *_capacity(world), *_route(world)]
     if not steps:
         steps += _serve(world)
-    return replace(turn, steps=tuple(steps))
+    waits = [wait for wait in (turn.wait, rotating.next_look(world, credentials)) if wait is not None]
+    return replace(turn, steps=tuple(steps), wait=min(waits, default=None))
 
 
 def _adoption(world: World, kept: RegistryRow) -> list[Step]:
@@ -118,7 +123,7 @@ def _app_connection(world: World) -> dict[str, str | int]:
         "host": server.host,
         "port": server.port,
         "dbname": postgres_names.database_name(tenant_id),
-        "username": postgres_names.role_name(tenant_id, postgres_names.APP),
+        "username": postgres_names.role_name(tenant_id, world.app_logins.current),
         "sslmode": server.sslmode,
     }
 
@@ -152,7 +157,20 @@ def check_data_is_there(world: World) -> None:
 
 def _mint(world: World) -> MintCredentials:
     unreadable = world.children.get(SECRET, names.credentials_secret(world.name))
-    return MintCredentials(world.record.secrets, unreadable["metadata"]["uid"] if unreadable else None)
+    return MintCredentials(
+        world.record.secrets, unreadable["metadata"]["uid"] if unreadable else None, world.app_logins.current
+    )
+
+
+def _rotation(world: World, credentials: Credentials) -> list[Step]:
+    """Rotate what is due, once all that the Secret holds is in force; and let go of keys that nothing needs."""
+    secret = world.children.get(SECRET, names.credentials_secret(world.name))
+    assert secret is not None  # noqa: S101 - the credentials were read from it; for the type checker
+    version = secret["metadata"]["resourceVersion"]
+    if rotating.is_due(world, credentials) and rotating.hindrance(world) is None:
+        return [RotateCredentials(credentials, version)]
+    fewer = without_old_keys(credentials, world.now)
+    return [WriteCredentials(fewer, version)] if fewer is not None else []
 
 
 def _database(world: World, credentials: Credentials) -> list[Step]:
@@ -181,7 +199,7 @@ def _told_restored(world: World) -> Tell:
 
 
 def _secrets(credentials: Credentials) -> RowSecrets:
-    return RowSecrets(credentials.app_password, credentials.signing_keys, newest_key=True)
+    return RowSecrets(credentials.app_password, credentials.signing_keys, newest_key=True, login=credentials.login)
 
 
 def passwords_in_force(world: World, credentials: Credentials) -> bool:
@@ -190,7 +208,7 @@ def passwords_in_force(world: World, credentials: Credentials) -> bool:
     known, live = world.record.secrets, desire.live_migrator_secret(world)
     if known is None or live is None or world.reading.refused:
         return False
-    registered = (known.app_password, known.signing_keys) == (credentials.app_password, credentials.signing_keys)
+    registered = replace(known, newest_key=True) == _secrets(credentials)
     wanted = desire.migrator_secret(world, credentials, None)
     return registered and known.newest_key and (live.get("data") or {}) == wanted["data"]
 

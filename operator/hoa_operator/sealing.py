@@ -2,52 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
-import json
 import secrets
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from hoa_operator.errors import UserError, WorldError
+from hoa_operator.signing import SigningKey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
     from pathlib import Path
 
 _KEY_BYTES = 32
 
 
-@dataclass(frozen=True)
-class SigningKey:
-    """A tenant's key for signing tokens: `k` is 32 random bytes, `created_at` has a time zone."""
-
-    kid: str
-    k: bytes = field(repr=False)
-    created_at: datetime
-
-    @classmethod
-    def generate(cls, now: datetime) -> Self:
-        """Make a new key with a random id."""
-        return cls(kid=secrets.token_hex(8), k=secrets.token_bytes(_KEY_BYTES), created_at=now)
-
-
-def encode_signing_keys(keys: Sequence[SigningKey]) -> bytes:
-    """Return the JSON of contract section 1, in the order given: newest first."""
-    return json.dumps(
-        [
-            {
-                "kid": key.kid,
-                "k": base64.urlsafe_b64encode(key.k).rstrip(b"=").decode("ascii"),
-                "createdAt": key.created_at.isoformat(),
-            }
-            for key in keys
-        ],
-        separators=(",", ":"),
-    ).encode()
+def generate_signing_key(now: datetime) -> SigningKey:
+    """Make a new key with a random id."""
+    return SigningKey(kid=secrets.token_hex(8), k=secrets.token_bytes(_KEY_BYTES), created_at=now)
 
 
 class Sealer:

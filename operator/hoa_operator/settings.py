@@ -69,6 +69,7 @@ class Timing:
     job_concurrency: int
     resync: float
     concurrency: int
+    credentials_overlap: float
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ def _timing(read: _Reader) -> Timing:
         job_concurrency=read.value("HOA_JOB_CONCURRENCY", _positive, 12),
         resync=read.value("HOA_RESYNC_SECONDS", _positive_float, 300.0),
         concurrency=read.value("HOA_CONCURRENCY", _positive, 16),
+        credentials_overlap=read.value("HOA_CREDENTIALS_OVERLAP_SECONDS", _positive_float, 120.0),
     )
     if timing.job_deadline > timing.provisioning_deadline:
         read.refuse(

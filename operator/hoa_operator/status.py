@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hoa_operator import conditions as found
-from hoa_operator import desire, migrating, names, steps
+from hoa_operator import desire, migrating, names, rotating, steps
+from hoa_operator.postgres import names as postgres_names
 from hoa_operator.tenant import format_time, parse_time
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def rolled_back(report: Report, hung: Mapping[str, Any], left: str | None) -> St
     base["conditions"] = _conditions(report, findings)
     base["phase"] = "Failed"
     base["onboarding"] = list(hung.get("onboarding") or ())
-    for key in ("retry", "database", "schemaRevision", "url", "tenantID", "failedMigration"):
+    for key in ("retry", "credentials", "database", "schemaRevision", "url", "tenantID", "failedMigration"):
         base.pop(key, None)
     return base
 
@@ -203,7 +204,21 @@ def _facts(world: World) -> Status:
         "homeowners": target.homeowners,
         "schemaRevision": world.revision,
         "appVersion": world.settings.app.version if world.revision else None,
+        "credentials": _credentials(world),
         "database": {"server": target.server.name, "name": desire.database_name(world)} if placed else None,
+    }
+
+
+def _credentials(world: World) -> dict[str, str] | None:
+    """Return since when the credentials are as they are, which role they are for, and when they are rotated next."""
+    held = world.credentials
+    if held is None:
+        return None
+    following = rotating.next_rotation(world, held)
+    return {
+        "login": postgres_names.role_name(world.target.tenant_id, held.login),
+        "rotatedAt": format_time(held.rotated_at),
+        **({"nextRotation": format_time(following)} if following else {}),
     }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from hoa_operator.kinds import kind_of, name_of
+from hoa_operator.postgres.names import APP
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -105,16 +106,43 @@ class RecordPlacement:
 class MintCredentials:
     """Make the credentials Secret, from `known` secrets where there are any: what is lost is rebuilt, never replaced.
 
-    `replaces` is the uid of a Secret of that name that cannot be read any more.
+    `login` is the app login that is in use; `replaces` is the uid of a Secret of that name that cannot be read any more.
     """
 
     known: RowSecrets | None
     replaces: str | None
+    login: str = APP
     condition: ClassVar[str] = CREDENTIALS_READY
 
     def describe(self) -> str:
         """Return what it does, for people."""
         return "rebuild the credentials Secret" if self.known else "make the credentials Secret"
+
+
+@dataclass(frozen=True)
+class RotateCredentials:
+    """Replace what the credentials Secret holds, if it is still at `version`: other app login, new passwords, new key."""
+
+    credentials: Credentials = field(repr=False)
+    version: str
+    condition: ClassVar[str] = CREDENTIALS_READY
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return "rotate the credentials"
+
+
+@dataclass(frozen=True)
+class WriteCredentials:
+    """Make the credentials Secret hold just this, if it is still at `version`."""
+
+    credentials: Credentials = field(repr=False)
+    version: str
+    condition: ClassVar[str] = CREDENTIALS_READY
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return "drop signing keys that nothing is signed with any more"
 
 
 @dataclass(frozen=True)
@@ -296,6 +324,8 @@ Step = (
     | Register
     | RecordPlacement
     | MintCredentials
+    | RotateCredentials
+    | WriteCredentials
     | EnsureDatabase
     | SetPasswords
     | ApplyObject

@@ -6,7 +6,7 @@ The CRD's schema has checked almost everything; what it cannot check raises `Use
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -86,6 +86,14 @@ class LimitOverrides:
 
 
 @dataclass(frozen=True)
+class CredentialsWish:
+    """When the tenant's credentials shall be rotated: by themselves, and once for a time that a person names."""
+
+    rotation_interval: timedelta | None = None
+    rotate_requested_at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class TenantSpec:
     """`spec`, with every default applied."""
 
@@ -103,6 +111,7 @@ class TenantSpec:
     domains: tuple[Domain, ...]
     branding: Branding
     limits: LimitOverrides
+    credentials: CredentialsWish
 
     def hosts(self, base_domain: str) -> tuple[str, ...]:
         """Return every host that reaches the tenant, the canonical one first."""
@@ -167,6 +176,7 @@ def parse_spec(body: Mapping[str, Any]) -> TenantSpec:
             domains=tuple(_domain(entry) for entry in spec.get("domains") or ()),
             branding=_branding(spec.get("branding") or {}),
             limits=_limits(spec.get("limits") or {}),
+            credentials=_credentials(spec.get("credentials") or {}),
         )
     except KeyError as missing:
         raise UserError("SpecInvalid", f"spec lacks {missing.args[0]}; add it") from missing
@@ -213,6 +223,17 @@ def _domain(raw: Mapping[str, Any]) -> Domain:
 
 def _branding(raw: Mapping[str, Any]) -> Branding:
     return Branding(raw.get("primaryColor"), raw.get("logoURL"), raw.get("supportEmail"))
+
+
+def _credentials(raw: Mapping[str, Any]) -> CredentialsWish:
+    interval, requested = raw.get("rotationInterval"), raw.get("rotateRequestedAt")
+    try:
+        return CredentialsWish(
+            timedelta(milliseconds=quantities.milliseconds(interval)) if interval else None,
+            parse_time(requested) if requested else None,
+        )
+    except ValueError as error:
+        raise UserError("RotationInvalid", f"spec.credentials: {error}") from error
 
 
 def _limits(raw: Mapping[str, Any]) -> LimitOverrides:

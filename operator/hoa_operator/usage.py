@@ -22,16 +22,17 @@ _SLOWEST: Final = 60.0
 
 @dataclass(frozen=True)
 class Passwords:
-    """What lets the app and the migrator in, if nobody changed it."""
+    """What lets the app and the migrator in, if nobody changed it; `login` is the app login that the registry names."""
 
     app: str
     migrator: str
+    login: str = APP
 
 
 async def look_inside(door: PostgresServer, tenant_id: UUID, passwords: Passwords) -> Reading:
     """Log in as the app and as the migrator, and read the figures."""
     try:
-        if not await door.verify_login(tenant_id, APP, passwords.app):
+        if not await door.verify_login(tenant_id, passwords.login, passwords.app):
             return Reading(refused=True)
         return Reading(await door.usage(tenant_id, passwords.migrator))
     except Fenced:

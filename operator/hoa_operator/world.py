@@ -9,6 +9,8 @@ from hoa_operator import names
 from hoa_operator.kinds import SECRET, is_owned_by, name_of
 from hoa_operator.manifests.secrets import Credentials, read_credentials
 from hoa_operator.postgres.model import DatabaseIdentity, DatabaseSpec
+from hoa_operator.postgres.names import APP, app_login_of
+from hoa_operator.rotation import AppLogins, other
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,11 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RowSecrets:
-    """What the registry row's tokens hold; `newest_key` tells whether the newest sealing key sealed them."""
+    """What the registry row's tokens hold, and which app login they are for; `newest_key` tells whether the newest sealing
+    key sealed them."""
 
     app_password: str = field(repr=False)
     signing_keys: str = field(repr=False)
     newest_key: bool
+    login: str = APP
 
 
 @dataclass(frozen=True)
@@ -114,18 +118,44 @@ class World:
             return None
         return read_credentials(secret.get("data") or {})
 
+    @property
+    def app_logins(self) -> AppLogins:
+        """Return how the app's logins stand; without a readable Secret the current one is the registered one."""
+        row, credentials = self.row, self.credentials
+        registered = registered_login(row or self.record.kept)
+        current = credentials.login if credentials else registered or APP
+        return AppLogins(
+            current=current,
+            registered=registered,
+            since=row.updated_at if row else None,
+            other_open=self.database.role(other(current)).can_login,
+            suspended=self.target.spec.state == "Suspended",
+        )
+
+    @property
+    def is_overlapping(self) -> bool:
+        """Tell whether the login before the last rotation may still be used."""
+        return self.app_logins.overlapping(self.now, self.settings.timing.credentials_overlap)
+
     def database_spec(self, credentials: Credentials | None) -> DatabaseSpec:
         """Return what the database shall be; without credentials, passwords stay as they are."""
-        target = self.target
+        target, logins = self.target, self.app_logins
         wanted = self.settings.app.schema_revision
         return DatabaseSpec(
             identity=DatabaseIdentity(target.tenant_id, target.identity.uid, self.settings.installation),
             connection_limit=target.limits.database_connections,
             statement_timeout_ms=target.limits.statement_timeout_ms,
             read_only=target.spec.state == "ReadOnly",
-            suspended=target.spec.state == "Suspended",
+            suspended=logins.suspended,
+            login=logins.current,
+            overlapping=self.is_overlapping,
             template=wanted if target.server.template_revision == wanted else None,
             app_password=credentials.app_password if credentials else "",
             migrator_password=credentials.migrator_password if credentials else "",
             extensions=target.spec.database.extensions,
         )
+
+
+def registered_login(row: RegistryRow | None) -> str | None:
+    """Return which app login the registry names, or None."""
+    return app_login_of(row.tenant_id, row.database.get("username")) if row is not None else None

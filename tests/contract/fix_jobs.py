@@ -18,7 +18,7 @@ from hoa_app.db.pools import PoolLimits, Pools
 from hoa_app.db.session import TenantDatabase
 from hoa_app.metrics import Metrics
 from hoa_app.tenancy.tenant import Database, KeyRing, SigningKey, Tenant
-from hoa_operator.postgres import TEMPLATE_MIGRATOR, TEMPLATE_OWNER, DatabaseSpec, template_name
+from hoa_operator.postgres import TEMPLATE_MIGRATOR, TEMPLATE_OWNER, DatabaseSpec, role_name, template_name
 from tests.contract.servers import RealServer, app_of, migrator_of, new_spec, owner_of, writer_of
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ async def migrate_tenant(server: RealServer, spec: DatabaseSpec, **more: str) ->
     given = {
         "HOA_OWNER_ROLE": owner_of(spec),
         "HOA_TENANT_ID": str(spec.tenant_id),
-        "HOA_APP_ROLE": app_of(spec),
+        "HOA_APP_ROLE": role_name(spec.tenant_id, "app"),
+        "HOA_APP_ROLE_B": role_name(spec.tenant_id, "app_b"),
         "HOA_WRITER_ROLE": writer_of(spec),
         "HOA_USAGE_ROLE": migrator_of(spec),
         "HOA_TENANT_SLUG": "seabreeze",

@@ -133,8 +133,8 @@ async def proof_of(door: PostgresServer, spec: DatabaseSpec) -> OwnershipProof:
 
 
 def app_of(spec: DatabaseSpec) -> str:
-    """Name the spec's app role."""
-    return role_name(spec.tenant_id, "app")
+    """Name the role that the app logs in as."""
+    return role_name(spec.tenant_id, spec.login)
 
 
 def migrator_of(spec: DatabaseSpec) -> str:

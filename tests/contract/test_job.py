@@ -9,7 +9,8 @@ from hoa_app.settings import Settings
 from hoa_app.tenancy.registry import parse_tenant
 from hoa_app.tenancy.sealing import Unsealer
 from hoa_operator.postgres import PostgresServer, differences, template_name
-from hoa_operator.sealing import Sealer, SigningKey, encode_signing_keys
+from hoa_operator.sealing import Sealer, generate_signing_key
+from hoa_operator.signing import encode_signing_keys
 from tests.contract.fix_jobs import HEAD, Pair, migrate_tenant
 from tests.contract.fix_registry import Rig, new_row
 from tests.contract.servers import RealServer, app_of, migrator_of, new_spec
@@ -66,7 +67,7 @@ async def test_the_app_reads_the_operators_registry(rig: Rig, registry: Registry
     keys_file.write_text("tDmp5Va3EEa0j8y5nGoV2vCHzRHcGlkc7kmeD0FxQFE=")
     sealer = Sealer.from_file(keys_file)
     spec, row = new_spec(), new_row()
-    signing = SigningKey.generate(datetime(2031, 1, 1, tzinfo=UTC))
+    signing = generate_signing_key(datetime(2031, 1, 1, tzinfo=UTC))
     database = {"host": "db", "port": 5432, "dbname": spec.database, "username": app_of(spec), "sslmode": "require"}
     sealed = new_row(
         slug=row.slug, name=row.name, hosts=row.hosts, tenant_id=row.tenant_id, uid=row.uid, database=database,

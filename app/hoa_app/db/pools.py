@@ -73,15 +73,22 @@ class Pools:
         self._entries: OrderedDict[UUID, _Entry] = OrderedDict()
         self._opening: dict[UUID, asyncio.Lock] = {}
         self._failed: dict[UUID, tuple[float, Database, Exception]] = {}
+        self._newest: dict[UUID, Tenant] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_wake: Callable[[Tenant], None] = lambda _tenant: None
 
     @asynccontextmanager
     async def lease(self, tenant: Tenant) -> AsyncIterator[TenantConnection]:
-        """Lend a connection in autocommit; raises the 503 problem when there is none to be had."""
+        """Lend a connection in autocommit; raises the 503 problem when there is none to be had.
+
+        A request keeps the tenant it began with. If the registry says something newer of it meanwhile, such as another
+        login, the connection is by that: else old and new requests would close each other's pool in turn.
+        """
+        tenant = self._newest.get(tenant.id, tenant)
         entry = self._entries.get(tenant.id)
         while entry is None or entry.database != tenant.database:
             await self._open(tenant)
+            tenant = self._newest.get(tenant.id, tenant)
             # Looked up again, because it may have been evicted while it opened.
             entry = self._entries.get(tenant.id)
         self._entries.move_to_end(tenant.id)
@@ -122,6 +129,10 @@ class Pools:
     def forget(self, tenant_id: UUID, tenant: Tenant | None) -> None:
         """The registry's row changed: what no longer matches it is closed, without failing requests in flight."""
         self._failed.pop(tenant_id, None)
+        if tenant is None:
+            self._newest.pop(tenant_id, None)
+        else:
+            self._newest[tenant_id] = tenant
         entry = self._entries.get(tenant_id)
         if entry is None:
             return

@@ -9,22 +9,39 @@ from typing import TYPE_CHECKING
 from hoa_operator import names
 from hoa_operator.kinds import SECRET
 from hoa_operator.manifests.meta import Family, Manifest, stamped
+from hoa_operator.postgres.names import APP, APP_LOGINS
+from hoa_operator.signing import decode_signing_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
+
+    from hoa_operator.signing import SigningKey
 
 APP_PASSWORD = "app-password"  # noqa: S105 - the key's name
 MIGRATOR_PASSWORD = "migrator-password"  # noqa: S105 - the key's name
 SIGNING_KEYS = "signing-keys"
+APP_LOGIN = "app-login"
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """A tenant's secrets; `signing_keys` is the JSON of contract section 1."""
+    """A tenant's secrets; `signing_keys` is the JSON of contract section 1, `login` the app login the password is for."""
 
     app_password: str = field(repr=False)
     migrator_password: str = field(repr=False)
     signing_keys: str = field(repr=False)
+    login: str = APP
+
+    @property
+    def keys(self) -> tuple[SigningKey, ...]:
+        """Return the signing keys, newest first."""
+        return decode_signing_keys(self.signing_keys)
+
+    @property
+    def rotated_at(self) -> datetime:
+        """Return when all of it was made or last rotated: each rotation makes a signing key."""
+        return self.keys[0].created_at
 
 
 @dataclass(frozen=True)
@@ -45,24 +62,40 @@ def credentials_secret(family: Family, name: str, credentials: Credentials) -> M
         family,
         name,
         "tenant",
-        {
-            APP_PASSWORD: credentials.app_password,
-            MIGRATOR_PASSWORD: credentials.migrator_password,
-            SIGNING_KEYS: credentials.signing_keys,
-        },
+        credentials_data(credentials),
     )
 
 
+def credentials_data(credentials: Credentials) -> dict[str, str]:
+    """Return what the Secret holds. One from before there was a second login says nothing of it, and is left like that."""
+    second = {} if credentials.login == APP else {APP_LOGIN: credentials.login}
+    return {
+        APP_PASSWORD: credentials.app_password,
+        MIGRATOR_PASSWORD: credentials.migrator_password,
+        SIGNING_KEYS: credentials.signing_keys,
+        **second,
+    }
+
+
+def credentials_patch(credentials: Credentials) -> dict[str, str | None]:
+    """Return the merge patch of the Secret's `data`."""
+    return {APP_LOGIN: None} | _encoded(credentials_data(credentials))
+
+
 def read_credentials(data: Mapping[str, str]) -> Credentials | None:
-    """Read what a Secret holds; None if a key is missing, empty or no base64: then it counts as deleted."""
+    """Read what a Secret holds; None if a key is missing, empty, no base64 or not what it shall be: then it counts as
+    deleted."""
     try:
-        texts = [
-            base64.b64decode(data[key], validate=True).decode()
-            for key in (APP_PASSWORD, MIGRATOR_PASSWORD, SIGNING_KEYS)
-        ]
+        app, migrator, keys = (_text(data, key) for key in (APP_PASSWORD, MIGRATOR_PASSWORD, SIGNING_KEYS))
+        found = Credentials(app, migrator, keys, _text(data, APP_LOGIN) if APP_LOGIN in data else APP)
+        complete = bool(app and migrator and found.login in APP_LOGINS and found.keys)
     except (KeyError, ValueError):
         return None
-    return Credentials(*texts) if all(texts) else None
+    return found if complete else None
+
+
+def _text(data: Mapping[str, str], key: str) -> str:
+    return base64.b64decode(data[key], validate=True).decode()
 
 
 def read_password(data: Mapping[str, str]) -> str | None:
@@ -100,6 +133,10 @@ def _secret(
             "kind": SECRET.kind,
             "metadata": family.metadata(name, component, annotations),
             "type": "Opaque",
-            "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},
+            "data": _encoded(data),
         }
     )
+
+
+def _encoded(data: Mapping[str, str]) -> dict[str, str]:
+    return {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}

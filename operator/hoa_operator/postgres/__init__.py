@@ -19,6 +19,7 @@ from hoa_operator.postgres.model import (
 )
 from hoa_operator.postgres.names import (
     APP,
+    APP_B,
     MIGRATOR,
     OWNER,
     TEMPLATE_MIGRATOR,
@@ -33,6 +34,7 @@ from hoa_operator.postgres.server import PostgresServer
 
 __all__ = [
     "APP",
+    "APP_B",
     "MIGRATOR",
     "OWNER",
     "PASSWORD_REFUSED",

@@ -15,14 +15,28 @@ CURRENT_TENANT = "app.current_tenant"
 READ_ONLY = "default_transaction_read_only"
 
 
+def is_wanted(spec: DatabaseSpec, kind: str, role: ObservedRole) -> bool:
+    """Say whether there shall be a role of that kind: the app's second login only once it is needed, and then for good."""
+    return kind != names.APP_B or spec.login == names.APP_B or role.exists
+
+
 def can_login(spec: DatabaseSpec, kind: str) -> bool:
     """Say whether a role of that kind may log in."""
-    return kind == names.MIGRATOR or (kind == names.APP and not spec.suspended)
+    if kind in names.APP_LOGINS:
+        return not spec.suspended and not is_retired(spec, kind)
+    return kind == names.MIGRATOR
+
+
+def is_retired(spec: DatabaseSpec, kind: str) -> bool:
+    """Say whether it is the app login that a rotation replaced, and its time is over."""
+    return kind in names.APP_LOGINS and kind != spec.login and not spec.overlapping
 
 
 def connection_limit(spec: DatabaseSpec, kind: str) -> int:
     """Return the role's CONNECTION LIMIT."""
-    return {names.APP: spec.connection_limit, names.MIGRATOR: spec.migrator_connection_limit}.get(kind, 0)
+    if kind in names.APP_LOGINS:
+        return spec.connection_limit
+    return spec.migrator_connection_limit if kind == names.MIGRATOR else 0
 
 
 def inherits(kind: str) -> bool:
@@ -34,6 +48,8 @@ def memberships(spec: DatabaseSpec, kind: str) -> set[str]:
     """Return the roles that a role of that kind is a member of, and no other."""
     if kind == names.MIGRATOR:
         return {names.role_name(spec.tenant_id, names.OWNER)}
+    if kind == names.APP_B:
+        return {names.role_name(spec.tenant_id, names.APP)}
     writes = kind == names.APP and not spec.read_only
     return {names.role_name(spec.tenant_id, names.WRITER)} if writes else set()
 
@@ -47,7 +63,7 @@ def settings(spec: DatabaseSpec, kind: str) -> Mapping[str, str]:
         "idle_in_transaction_session_timeout": str(spec.idle_in_transaction_timeout_ms),
         CURRENT_TENANT: str(spec.tenant_id),
     }
-    if kind == names.APP:
+    if kind in names.APP_LOGINS:
         wanted["statement_timeout"] = str(spec.statement_timeout_ms)
         if spec.read_only:
             wanted[READ_ONLY] = "on"
@@ -78,6 +94,11 @@ def role_differs(spec: DatabaseSpec, kind: str, role: ObservedRole) -> bool:
     )
 
 
+def must_end(spec: DatabaseSpec, kind: str, role: ObservedRole) -> bool:
+    """Say whether the role's sessions are of a login that is closed."""
+    return kind in names.APP_LOGINS and role.sessions > 0 and not can_login(spec, kind)
+
+
 def differences(spec: DatabaseSpec, observed: ObservedDatabase) -> tuple[str, ...]:
     """Return, in words for people, all that `PostgresServer.ensure` would change; empty when nothing.
 
@@ -89,6 +110,8 @@ def differences(spec: DatabaseSpec, observed: ObservedDatabase) -> tuple[str, ..
 def _differences(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator[str]:
     for kind, name in names.role_names(spec.tenant_id).items():
         role = observed.role(kind)
+        if not is_wanted(spec, kind, role):
+            continue
         if not role.exists:
             yield f"role {name} is missing"
             continue
@@ -100,6 +123,8 @@ def _differences(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator[str
             yield f"settings of role {name}"
         if observed.exists and kind in names.LOGINS and not role.can_connect:
             yield f"CONNECT for role {name}"
+        if must_end(spec, kind, role):
+            yield f"sessions of role {name}"
     yield from _database_differences(spec, observed)
 
 

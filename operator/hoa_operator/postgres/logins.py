@@ -78,7 +78,7 @@ async def _attempt(address: ServerAddress, dbname: str, role: str, password: str
 async def set_passwords(connection: Connection, address: ServerAddress, spec: DatabaseSpec) -> tuple[str, ...]:
     """Set those passwords that do not log in yet; returns the roles that changed."""
     claim_roles(spec, await observe(connection, spec.tenant_id))
-    passwords = {names.APP: spec.app_password, names.MIGRATOR: spec.migrator_password}
+    passwords = {spec.login: spec.app_password, names.MIGRATOR: spec.migrator_password}
     wrong = {
         names.role_name(spec.tenant_id, kind): password
         for kind, password in passwords.items()

@@ -66,6 +66,7 @@ class ObservedRole:
     powers: tuple[str, ...] = ()
     member_of: tuple[str, ...] = ()
     can_connect: bool = False
+    sessions: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -91,12 +92,11 @@ class ObservedDatabase:
     foreign_objects: int = 0
     extensions: tuple[str, ...] = ()
     sessions: int = 0
-    app_sessions: int = 0
     custom_settings_allowed: bool = True
     roles: Mapping[str, ObservedRole] = field(default_factory=dict)
 
     def role(self, kind: str) -> ObservedRole:
-        """Return the role of that kind (`owner`, `migrator`, `writer`, `app`), existing or not."""
+        """Return the role of that kind (`names.ROLE_KINDS`), existing or not."""
         return self.roles.get(kind, ObservedRole(exists=False))
 
     @property
@@ -107,13 +107,18 @@ class ObservedDatabase:
 
 @dataclass(frozen=True)
 class DatabaseSpec:
-    """What a tenant's database shall be. `connection_limit` bounds the app's role; `template` None makes it empty."""
+    """What a tenant's database shall be. `connection_limit` bounds each of the app's logins; `template` None makes it empty.
+
+    `login` is the app login that `app_password` is for; with `overlapping` the other one may log in, too.
+    """
 
     identity: DatabaseIdentity
     connection_limit: int
     statement_timeout_ms: int
     read_only: bool = False
     suspended: bool = False
+    login: str = names.APP
+    overlapping: bool = False
     template: str | None = None
     app_password: str = field(default="", repr=False)
     migrator_password: str = field(default="", repr=False)

@@ -16,8 +16,11 @@ OWNER: Final = "owner"
 MIGRATOR: Final = "migrator"
 WRITER: Final = "writer"
 APP: Final = "app"
-ROLE_KINDS: Final = (OWNER, MIGRATOR, WRITER, APP)
-LOGINS: Final = (MIGRATOR, APP)
+#: The app's second login, made when credentials are rotated for the first time: a member of the first, whose grants it uses.
+APP_B: Final = "app_b"
+ROLE_KINDS: Final = (OWNER, MIGRATOR, WRITER, APP, APP_B)
+APP_LOGINS: Final = (APP, APP_B)
+LOGINS: Final = (MIGRATOR, *APP_LOGINS)
 
 TENANT_PREFIX: Final = "hoa_connect_tenant_"
 TOMBSTONE_PREFIX: Final = "hoa_connect_deleted_"
@@ -52,13 +55,18 @@ def tombstone_name(tenant_id: UUID) -> str:
 
 
 def role_name(tenant_id: UUID, kind: str) -> str:
-    """Name of one of a tenant's roles; `kind` is `owner`, `migrator`, `writer` or `app`."""
+    """Name of one of a tenant's roles; `kind` is one of `ROLE_KINDS`."""
     return f"{TENANT_PREFIX}{tenant_id.hex}_{kind}"
 
 
 def role_names(tenant_id: UUID) -> Mapping[str, str]:
     """Role names of a tenant by kind."""
     return {kind: role_name(tenant_id, kind) for kind in ROLE_KINDS}
+
+
+def app_login_of(tenant_id: UUID, role: object) -> str | None:
+    """Return which of the tenant's app logins a role's name is, or None."""
+    return next((kind for kind in APP_LOGINS if role == role_name(tenant_id, kind)), None)
 
 
 def template_name(revision: str) -> str:

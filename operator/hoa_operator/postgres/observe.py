@@ -87,12 +87,10 @@ async def observe(connection: Connection, tenant_id: UUID) -> ObservedDatabase:
 
 def _database(tenant_id: UUID, row: Mapping[str, Any]) -> ObservedDatabase:
     roles = {kind: _role(row["roles"].get(name)) for kind, name in names.role_names(tenant_id).items()}
-    app = row["roles"].get(names.role_name(tenant_id, names.APP))
     found = row["database"]
     common: dict[str, Any] = {
         "system_identifier": row["system_identifier"],
         "custom_settings_allowed": row["custom_settings_allowed"],
-        "app_sessions": app["sessions"] if app else 0,
         "roles": roles,
     }
     if found is None:
@@ -130,6 +128,7 @@ def _role(found: Mapping[str, Any] | None) -> ObservedRole:
         powers=tuple(found["powers"]),
         member_of=tuple(found["member_of"]),
         can_connect=found["can_connect"],
+        sessions=found["sessions"],
         settings=dict(setting.split("=", 1) for setting in found["settings"]),
     )
 

@@ -74,15 +74,16 @@ def claim_database(spec: DatabaseSpec, observed: ObservedDatabase) -> None:
 
 
 async def ensure_roles(connection: Connection, spec: DatabaseSpec) -> None:
-    """Make the four roles, their attributes, comments and membership; one transaction."""
+    """Make the tenant's roles, their attributes, comments and membership; one transaction."""
     observed = await observe(connection, spec.tenant_id)
     claim_roles(spec, observed)
     statements = list(_role_statements(spec, observed))
     async with connection.transaction():
         for statement in statements:
             await connection.execute(statement)
-        for name in names.role_names(spec.tenant_id).values():
-            await join(connection, name)
+        for kind, name in names.role_names(spec.tenant_id).items():
+            if desired.is_wanted(spec, kind, observed.role(kind)):
+                await join(connection, name)
     if _excess(spec, observed):
         _refuse_excess(spec, await observe(connection, spec.tenant_id))
 
@@ -109,6 +110,8 @@ def _refuse_excess(spec: DatabaseSpec, observed: ObservedDatabase) -> None:
 def _role_statements(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator[sql.Composed]:
     for kind, name in names.role_names(spec.tenant_id).items():
         role = observed.role(kind)
+        if not desired.is_wanted(spec, kind, role):
+            continue
         if not role.exists:
             yield sql.SQL("CREATE ROLE {} {}").format(ident(name), _attributes(spec, kind, role))
             yield sql.SQL("COMMENT ON ROLE {} IS {}").format(ident(name), sql.Literal(comments.render(spec.identity)))
@@ -117,6 +120,8 @@ def _role_statements(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator
         if role.set_everywhere:
             yield sql.SQL("ALTER ROLE {} RESET ALL").format(ident(name))
     for kind, name in names.role_names(spec.tenant_id).items():
+        if not desired.is_wanted(spec, kind, observed.role(kind)):
+            continue
         for group in sorted(desired.memberships(spec, kind) - set(observed.role(kind).member_of)):
             yield sql.SQL("GRANT {} TO {}").format(ident(group), ident(name))
     for name, group in _excess(spec, observed):
@@ -129,6 +134,7 @@ def _attributes(spec: DatabaseSpec, kind: str, role: ObservedRole) -> sql.Compos
         "INHERIT" if desired.inherits(kind) else "NOINHERIT",
         *(f"NO{power}" for power in role.powers),
         *(["VALID UNTIL 'infinity'"] if role.expires else []),
+        *(["PASSWORD NULL"] if role.exists and desired.is_retired(spec, kind) else []),
     ]
     limit = sql.SQL("CONNECTION LIMIT {}").format(sql.Literal(desired.connection_limit(spec, kind)))
     return sql.SQL(" ").join([*(sql.SQL(word) for word in words), limit])
@@ -262,13 +268,14 @@ async def _let_in(connection: Connection, spec: DatabaseSpec, observed: Observed
         if observed.public_connect:
             await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
         for kind in names.LOGINS:
-            if not observed.role(kind).can_connect:
+            if observed.role(kind).exists and not observed.role(kind).can_connect:
                 role = ident(names.role_name(spec.tenant_id, kind))
                 await connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, role))
 
 
 async def ensure_settings(connection: Connection, spec: DatabaseSpec) -> None:
-    """Set the login roles' settings in the database; end the app's sessions where a new state must hold at once."""
+    """Set the login roles' settings in the database; end the app's sessions where a new state must hold at once, and those
+    of a login that is closed."""
     observed = await observe(connection, spec.tenant_id)
     if not observed.exists:
         raise WorldError("DatabaseMissing", f"database {spec.database} is missing; it is made first")
@@ -276,13 +283,17 @@ async def ensure_settings(connection: Connection, spec: DatabaseSpec) -> None:
     async with connection.transaction():
         for statement in _setting_statements(spec, observed):
             await connection.execute(statement)
-    newly_read_only = spec.read_only and desired.READ_ONLY not in observed.role(names.APP).settings
-    if observed.app_sessions and (spec.suspended or newly_read_only):
-        await terminate(connection, names.role_name(spec.tenant_id, names.APP))
+    for kind in names.APP_LOGINS:
+        role = observed.role(kind)
+        newly_read_only = spec.read_only and desired.READ_ONLY not in role.settings
+        if desired.must_end(spec, kind, role) or (role.sessions and newly_read_only):
+            await terminate(connection, names.role_name(spec.tenant_id, kind))
 
 
 def _setting_statements(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator[sql.Composed]:
     for kind, name in names.role_names(spec.tenant_id).items():
+        if not observed.role(kind).exists:
+            continue
         head = sql.SQL("ALTER ROLE {} IN DATABASE {} ").format(ident(name), ident(observed.name))
         for setting, value in desired.setting_changes(spec, kind, observed).items():
             quoted = sql.Identifier(*setting.split("."))

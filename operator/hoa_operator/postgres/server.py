@@ -98,7 +98,7 @@ class PostgresServer:
             return await observe.observe(connection, tenant_id)
 
     async def ensure_roles(self, spec: DatabaseSpec) -> None:
-        """Make the tenant's four roles what they shall be."""
+        """Make the tenant's roles what they shall be."""
         async with self._connections.locked("tenant", spec.tenant_id.hex) as connection:
             await provision.ensure_roles(connection, spec)
 
@@ -132,7 +132,7 @@ class PostgresServer:
         return created
 
     async def verify_login(self, tenant_id: UUID, role: str, password: str) -> bool:
-        """Say whether the password is the one of the tenant's `app` or `migrator` role."""
+        """Say whether the password is the one of the tenant's login `role` (`app`, `app_b` or `migrator`)."""
         name = names.role_name(tenant_id, role)
         return await logins.verify_login(self.login.address, names.database_name(tenant_id), name, password)
 

@@ -25,6 +25,7 @@ from psycopg.types.json import Jsonb
 from hoa_app import migrate
 from hoa_operator import registry_setup
 from hoa_operator.postgres import AdminLogin, DatabaseIdentity, DatabaseSpec, PostgresServer, ServerAddress
+from hoa_operator.postgres.names import ROLE_KINDS
 from hoa_operator.registry_setup import ConnectionDirectory
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 
 IDENTITY = "app-tests"
-ROLES = ("owner", "migrator", "writer", "app")
 LIMITS: dict[str, Any] = {
     "requestsPerSecond": 1000,
     "concurrentRequests": 100,
@@ -57,6 +57,7 @@ class MadeTenant:
     migrator_password: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     keys: list[dict[str, str]] = field(default_factory=lambda: [new_key()])
     admin_email: str = ""
+    login: str = "app"
 
     @property
     def prefix(self) -> str:
@@ -76,11 +77,11 @@ class MadeTenant:
     @contextmanager
     def as_app(self) -> Iterator[psycopg.Connection[Any]]:
         """The app's own login."""
-        with psycopg.connect(self.dsn("app"), autocommit=True) as connection:
+        with psycopg.connect(self.dsn(self.login), autocommit=True) as connection:
             yield connection
 
     def dsn(self, role: str) -> str:
-        password = {"app": self.app_password, "migrator": self.migrator_password}[role]
+        password = self.migrator_password if role == "migrator" else self.app_password
         access = self.platform.access
         return make_conninfo(
             host=access.host, port=access.port, dbname=self.prefix, user=f"{self.prefix}_{role}", password=password
@@ -181,11 +182,27 @@ class Platform:
         self.tenants.append(tenant)
         return tenant
 
-    def make_database(self, tenant: MadeTenant, *, read_only: bool = False) -> None:
-        """Have the operator make the tenant's roles and database, or bring them to another state."""
-        by_the_operator(self._ensure(tenant, read_only=read_only))
+    def make_database(self, tenant: MadeTenant, **state: bool) -> None:
+        """Have the operator make the tenant's roles and database, or bring them to another state (`DatabaseSpec`)."""
+        by_the_operator(self._ensure(tenant, **state))
 
-    async def _ensure(self, tenant: MadeTenant, *, read_only: bool) -> None:
+    def rotate(self, tenant: MadeTenant) -> None:
+        """Have the operator put new credentials in force; the ones before are good until `retire`."""
+        tenant.login = "app_b" if tenant.login == "app" else "app"
+        tenant.app_password, tenant.migrator_password = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
+        tenant.keys.insert(0, new_key())
+        self.make_database(tenant, overlapping=True)
+        tenant.update(
+            database=self.database(tenant),
+            sealed_password=self.seal(tenant.app_password),
+            sealed_signing_keys=self.seal(json.dumps(tenant.keys)),
+        )
+
+    def retire(self, tenant: MadeTenant) -> None:
+        """Have the operator close the login before the last rotation."""
+        self.make_database(tenant)
+
+    async def _ensure(self, tenant: MadeTenant, **state: Any) -> None:
         address = ServerAddress(self.access.host, self.access.port)
         login = AdminLogin(address, self.access.username, self.access.password)
         door = PostgresServer(login, identity=IDENTITY, installation=self.registry)
@@ -193,9 +210,10 @@ class Platform:
             identity=DatabaseIdentity(tenant.id, tenant.id, self.registry),
             connection_limit=LIMITS["databaseConnections"],
             statement_timeout_ms=LIMITS["statementTimeoutMs"],
-            read_only=read_only,
+            login=tenant.login,
             app_password=tenant.app_password,
             migrator_password=tenant.migrator_password,
+            **state,
         )
         await door.ensure(spec)
         await door.close()
@@ -212,6 +230,7 @@ class Platform:
             "PGSSLMODE": "prefer",
             "HOA_OWNER_ROLE": f"{tenant.prefix}_owner",
             "HOA_APP_ROLE": f"{tenant.prefix}_app",
+            "HOA_APP_ROLE_B": f"{tenant.prefix}_app_b",
             "HOA_WRITER_ROLE": f"{tenant.prefix}_writer",
             # Not the migrator, as the operator says, but the superuser: so the tests may look and act for the tenant.
             "HOA_USAGE_ROLE": self.access.username,
@@ -266,7 +285,7 @@ class Platform:
             "host": self.access.host,
             "port": self.access.port,
             "dbname": tenant.prefix,
-            "username": f"{tenant.prefix}_app",
+            "username": f"{tenant.prefix}_{tenant.login}",
             "sslmode": "prefer",
         }
 
@@ -283,5 +302,5 @@ class Platform:
 
     def drop(self, connection: psycopg.Connection[Any], tenant: MadeTenant) -> None:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(tenant.prefix)))
-        for role in reversed(ROLES):
-            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(f"{tenant.prefix}_{role}")))
+        for role in reversed(ROLE_KINDS):
+            connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(f"{tenant.prefix}_{role}")))

@@ -27,7 +27,9 @@ from hoa_operator.world import Children, Reading, Record, RowSecrets, World
 Json = dict[str, Any]
 UID = "2b3c4d5e-0000-4000-8000-00000000000a"
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-CREDENTIALS = Credentials("app-secret", "migrator-secret", '[{"kid":"k"}]')
+CREDENTIALS = Credentials(
+    "app-secret", "migrator-secret", '[{"kid":"k","k":"aGVsbG8","createdAt":"2026-11-23T11:59:30+00:00"}]'
+)
 SYSTEM = "7300000000000000001"
 OID = 16_500
 
@@ -199,6 +201,7 @@ def made(base: World) -> ObservedDatabase:
             settings=desired.settings(spec, kind),
         )
         for kind in postgres_names.ROLE_KINDS
+        if desired.is_wanted(spec, kind, base.database.role(kind))
     }
     return ObservedDatabase(
         exists=True,
@@ -227,7 +230,7 @@ def row_of(base: World, **changes: Any) -> RegistryRow:
 
 def secrets_of(credentials: Credentials = CREDENTIALS) -> RowSecrets:
     """Return what the row's tokens hold."""
-    return RowSecrets(credentials.app_password, credentials.signing_keys, newest_key=True)
+    return RowSecrets(credentials.app_password, credentials.signing_keys, newest_key=True, login=credentials.login)
 
 
 def placement(oid: int | None = OID) -> Placement:

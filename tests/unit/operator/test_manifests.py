@@ -132,6 +132,7 @@ def test_migration_job() -> None:
         "HOA_ADMIN_EMAIL": "maria@seabreeze.example",
         "HOA_ADMIN_NAME": "Maria Alvarez",
         "HOA_APP_ROLE": f"{database}_app",
+        "HOA_APP_ROLE_B": f"{database}_app_b",
         "HOA_DISPLAY_NAME": "Seabreeze Management",
         "HOA_OWNER_ROLE": f"{database}_owner",
         "HOA_TARGET_REVISION": "0002",

@@ -100,6 +100,7 @@ def converged(spec: DatabaseSpec) -> ObservedDatabase:
             settings=desired.settings(spec, kind),
         )
         for kind in names.ROLE_KINDS
+        if desired.is_wanted(spec, kind, ObservedRole(exists=False))
     }
     return ObservedDatabase(
         exists=True,

@@ -11,7 +11,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from hoa_operator.errors import UserError, WorldError
-from hoa_operator.sealing import Sealer, SigningKey, encode_signing_keys
+from hoa_operator.sealing import Sealer, generate_signing_key
+from hoa_operator.signing import encode_signing_keys
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +84,7 @@ def test_a_missing_file_may_come(tmp_path: Path) -> None:
 
 def test_signing_keys_have_the_contracts_form() -> None:
     now = datetime(2031, 1, 2, 3, 4, 5, tzinfo=UTC)
-    newest, older = SigningKey.generate(now), SigningKey.generate(now)
+    newest, older = generate_signing_key(now), generate_signing_key(now)
     decoded = json.loads(encode_signing_keys([newest, older]))
     assert [entry["kid"] for entry in decoded] == [newest.kid, older.kid]
     assert set(decoded[0]) == {"kid", "k", "createdAt"}

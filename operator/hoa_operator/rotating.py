@@ -1,0 +1,58 @@
+"""Reads off a tenant's world whether its credentials are due, what keeps a rotation, and when to look again: pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hoa_operator import migrating, migration
+from hoa_operator.kinds import JOB, POD
+from hoa_operator.rotation import due_at
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from hoa_operator.manifests.secrets import Credentials
+    from hoa_operator.world import World
+
+#: Seconds after a moment at which it is surely over, whoever rounds what.
+_SLACK = 0.1
+
+
+def next_rotation(world: World, credentials: Credentials) -> datetime | None:
+    """Return when the next rotation is due, if ever."""
+    return due_at(world.target.spec.credentials, credentials.rotated_at)
+
+
+def is_due(world: World, credentials: Credentials) -> bool:
+    """Tell whether a rotation is due."""
+    moment = next_rotation(world, credentials)
+    return moment is not None and moment <= world.now
+
+
+def hindrance(world: World) -> str | None:
+    """Return, for people, what a rotation has to wait for."""
+    if world.is_overlapping:
+        return "the login before the last rotation is still in use"
+    if migrating.is_needed(world):
+        return "the schema has to be current, so that the second login may act for the tenant"
+    unfinished = [job for job in _jobs(world) if job.phase in ("Running", "Deleting")]
+    if unfinished:
+        return f"Job {unfinished[0].name} still uses the migrator's password"
+    return None
+
+
+def overlap_ends(world: World) -> datetime | None:
+    """Return when the login before the last rotation is closed."""
+    return world.app_logins.overlap_ends(world.settings.timing.credentials_overlap)
+
+
+def next_look(world: World, credentials: Credentials) -> float | None:
+    """Return the seconds until something is to be done: close the login before, or rotate."""
+    moment = overlap_ends(world) or next_rotation(world, credentials)
+    if moment is None or (moment <= world.now and hindrance(world) is not None):
+        return None
+    return max(0.0, (moment - world.now).total_seconds()) + _SLACK
+
+
+def _jobs(world: World) -> list[migration.JobState]:
+    return migration.read_jobs(world.children.owned(JOB, world.uid), world.children.by_kind.get(POD, ()))

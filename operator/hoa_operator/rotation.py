@@ -1,0 +1,91 @@
+"""Decides when a tenant's credentials are rotated, and how long the login before may still be used: pure.
+
+A rotation is one write of the credentials Secret: the other app login, new passwords, a new signing key before the old
+ones. All that follows is what always follows when the Secret says something else than Postgres and the registry. The
+login before is closed only when the registry has named the new one for so long that every pod of the app has read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from hoa_operator.postgres.names import APP, APP_B
+from hoa_operator.signing import encode_signing_keys, still_needed
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from hoa_operator.manifests.secrets import Credentials
+    from hoa_operator.signing import SigningKey
+    from hoa_operator.tenant import CredentialsWish
+
+
+@dataclass(frozen=True)
+class AppLogins:
+    """How the app's two logins stand: `current` is what the Secret names, `registered` what the registry does, since
+    `since` at the earliest; `other_open` tells whether the one that is not current may still log in."""
+
+    current: str
+    registered: str | None
+    since: datetime | None
+    other_open: bool
+    suspended: bool
+
+    def overlap_ends(self, overlap: float) -> datetime | None:
+        """Return when the other login is closed at the earliest; None when it is not open or not to be closed yet."""
+        if self.registered != self.current or not self.other_open or self.since is None:
+            return None
+        return self.since + timedelta(seconds=overlap)
+
+    def overlapping(self, now: datetime, overlap: float) -> bool:
+        """Tell whether the other login stays open. Once closed it is not opened again but by a rotation."""
+        if self.registered is not None and self.registered != self.current:
+            return True
+        ends = self.overlap_ends(overlap)
+        return ends is not None and now < ends and not self.suspended
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """What a rotation brings."""
+
+    app_password: str
+    migrator_password: str
+    key: SigningKey
+
+
+def other(login: str) -> str:
+    """Return the app login that is not `login`."""
+    return APP_B if login == APP else APP
+
+
+def due_at(wish: CredentialsWish, rotated_at: datetime) -> datetime | None:
+    """Return when the next rotation is due; None without an interval and without a request that is newer than the last."""
+    moments = []
+    if wish.rotation_interval is not None:
+        moments.append(rotated_at + wish.rotation_interval)
+    if wish.rotate_requested_at is not None and wish.rotate_requested_at > rotated_at:
+        moments.append(wish.rotate_requested_at)
+    return min(moments, default=None)
+
+
+def rotated(old: Credentials, fresh: Fresh) -> Credentials:
+    """Return the credentials after a rotation: what `old` signed is still good."""
+    keys = still_needed((fresh.key, *old.keys), fresh.key.created_at)
+    return replace(
+        old,
+        app_password=fresh.app_password,
+        migrator_password=fresh.migrator_password,
+        signing_keys=encode_signing_keys(keys).decode(),
+        login=other(old.login),
+    )
+
+
+def without_old_keys(credentials: Credentials, now: datetime) -> Credentials | None:
+    """Return the credentials without signing keys that nothing can need any more; None if there is none."""
+    kept = still_needed(credentials.keys, now)
+    if len(kept) == len(credentials.keys):
+        return None
+    return replace(credentials, signing_keys=encode_signing_keys(kept).decode())

@@ -1,0 +1,156 @@
+"""Credentials rotate under load: no request fails, nobody is signed out, and pools are opened once each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from hoa_app.identity.tokens import key_id
+from tests.contract.app.browser import add_user, eventually
+from tests.contract.app.conftest import serving
+from tests.contract.app.test_outages import database
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from tests.contract.app.browser import Site
+    from tests.contract.app.platform import MadeTenant, Platform
+
+SLOW = 0.3
+
+
+@dataclass
+class Load:
+    """What steady load came to: answers by what was asked and how it ended."""
+
+    answers: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def total(self, what: str) -> int:
+        return sum(count for (asked, _), count in self.answers.items() if asked == what)
+
+    @property
+    def failed(self) -> dict[tuple[str, str], int]:
+        return {key: count for key, count in self.answers.items() if key[1] != "done"}
+
+    async def more(self, count: int = 15) -> None:
+        """Return when each kind of work was done that often again, from now on."""
+        before = {what: self.total(what) for what in ("page", "program", "write", "slow")}
+        least = {what: count if what != "slow" else 3 for what in before}
+        await eventually(lambda: all(self.total(w) >= n + least[w] for w, n in before.items()) or bool(self.failed), 60)
+        assert self.failed == {}
+
+
+@asynccontextmanager
+async def steady_load(site: Site, tenant: MadeTenant, email: str) -> AsyncIterator[Load]:
+    """Nine requests and transactions under way at any time, with a session and a token from before all rotations."""
+    load, browser = Load(), await site.signed_in(tenant, email)
+    program = await site.program(tenant, email)
+
+    async def page() -> str:
+        return ok((await browser.get("/account")).status_code)
+
+    async def call() -> str:
+        return ok((await program.get("/api/v1/me")).status_code)
+
+    async def write() -> str:
+        async with database(site, tenant).transaction() as tx:
+            await tx.execute("INSERT INTO settings (key, value) VALUES (gen_random_uuid()::text, '1')")
+        return "done"
+
+    async def slow() -> str:
+        async with database(site, tenant).transaction(readonly=True) as tx:
+            await tx.execute("SELECT pg_sleep(%s)", (SLOW,))
+        return "done"
+
+    async def again(what: str, work: Callable[[], Awaitable[str]]) -> None:
+        while True:
+            try:
+                ended = await work()
+            except Exception as error:
+                ended = repr(error)
+            load.answers[what, ended] += 1
+
+    works = {"page": page, "program": call, "write": write, "slow": slow}
+    lanes = ["page"] * 3 + ["program"] * 2 + ["write"] * 2 + ["slow"] * 2
+    tasks = [asyncio.create_task(again(what, works[what])) for what in lanes]
+    try:
+        yield load
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def ok(status: int) -> str:
+    return "done" if status == 200 else str(status)
+
+
+def sessions(platform: Platform, role: str) -> int:
+    """How many sessions a role has on the server."""
+    with psycopg.connect(platform.access.dsn(), autocommit=True) as connection:
+        row = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = %s", (role,)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def pool_events(site: Site, event: str) -> float:
+    found = site.services.metrics.pool_events.labels(event)
+    return float(found._value.get())
+
+
+async def test_two_rotations_under_load_fail_no_request(platform: Platform) -> None:
+    tenant = platform.make_tenant("rotating")
+    email = add_user(tenant, "owner")
+    async with serving(platform) as site, steady_load(site, tenant, email) as load:
+        await load.more()
+        opened = pool_events(site, "opened")
+        for _ in range(2):
+            before = f"{tenant.prefix}_{tenant.login}"
+            await asyncio.to_thread(platform.rotate, tenant)
+            now = f"{tenant.prefix}_{tenant.login}"
+            await eventually(lambda name=now: database(site, tenant).tenant.database.username == name)  # type: ignore[misc]
+            await load.more()
+            await eventually(lambda name=before: sessions(platform, name) == 0)  # type: ignore[misc]
+            await asyncio.to_thread(platform.retire, tenant)
+            await load.more()
+            assert sessions(platform, now) > 0
+        assert pool_events(site, "opened") - opened == 2, "each rotation opens one pool, and no other"
+        assert load.failed == {}
+
+
+async def test_what_was_signed_before_stays_good_and_the_new_key_signs(platform: Platform) -> None:
+    tenant = platform.make_tenant("keyring")
+    email = add_user(tenant, "owner")
+    async with serving(platform) as site:
+        program = await site.program(tenant, email)
+        old = key_id(program.headers["authorization"].removeprefix("Bearer "))
+        await asyncio.to_thread(platform.rotate, tenant)
+        await eventually(lambda: database(site, tenant).tenant.keys.signing.kid == tenant.keys[0]["kid"])
+        assert (await program.get("/api/v1/me")).status_code == 200
+        fresh = await site.program(tenant, email)
+        assert key_id(fresh.headers["authorization"].removeprefix("Bearer ")) == tenant.keys[0]["kid"] != old
+        tenant.keys.pop()
+        tenant.update(sealed_signing_keys=platform.seal(json.dumps(tenant.keys)))
+        await eventually(lambda: database(site, tenant).tenant.keys.find(old) is None)
+        assert (await program.get("/api/v1/me")).status_code == 401
+        assert (await fresh.get("/api/v1/me")).status_code == 200
+
+
+async def test_a_request_that_began_before_does_not_bring_the_old_pool_back(platform: Platform) -> None:
+    tenant = platform.make_tenant("late")
+    async with serving(platform) as site:
+        began = database(site, tenant)
+        async with began.transaction(readonly=True) as tx:
+            await tx.execute("SELECT 1")
+        await asyncio.to_thread(platform.rotate, tenant)
+        await eventually(lambda: database(site, tenant).tenant != began.tenant)
+        await asyncio.to_thread(platform.retire, tenant)
+        async with began.transaction(readonly=True) as tx:
+            row: Any = await (await tx.execute("SELECT session_user::text AS login")).fetchone()
+        assert row["login"] == f"{tenant.prefix}_{tenant.login}"

@@ -1,0 +1,339 @@
+"""Rotation as a decision: when it is due, what it waits for, how long the login before stays, which keys are kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from types import MappingProxyType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hoa_app.identity import api_tokens, sessions
+from hoa_operator import conditions, desire, rotating, status, steps
+from hoa_operator.errors import UserError
+from hoa_operator.events import transitions
+from hoa_operator.kinds import name_of
+from hoa_operator.manifests.secrets import Credentials, credentials_patch, read_credentials
+from hoa_operator.observe import _secrets
+from hoa_operator.plan import plan
+from hoa_operator.postgres import desired, names
+from hoa_operator.postgres.model import DatabaseSpec, ObservedDatabase, ObservedRole
+from hoa_operator.rotation import AppLogins, Fresh, due_at, other, rotated, without_old_keys
+from hoa_operator.signing import LIFETIME, MOST, SigningKey, decode_signing_keys, encode_signing_keys, still_needed
+from hoa_operator.status import Report
+from hoa_operator.target import StepFailed
+from hoa_operator.tenant import CredentialsWish, format_time
+from hoa_operator.world import Reading, World
+from tests.unit.operator.samples import (
+    CREDENTIALS,
+    NOW,
+    Json,
+    children,
+    live,
+    secrets_of,
+    served,
+    settings,
+    tenant_body,
+)
+
+DAY = timedelta(days=1)
+ROTATED_AT = CREDENTIALS.rotated_at
+NEW = rotated(CREDENTIALS, Fresh("new-app", "new-migrator", SigningKey("two", bytes(32), NOW - DAY / 24)))
+
+
+def wishing(**credentials: str) -> World:
+    """Return a served tenant with a wish about its credentials."""
+    return served(tenant_body(credentials=credentials))
+
+
+def half_done(**changes: object) -> World:
+    """Return a served tenant just after the one write of the Secret."""
+    base = served()
+    secret = live(desire.credentials_secret(base, NEW))
+    kept = [item for item in all_of(base) if name_of(item) != name_of(secret)]
+    return replace(base, children=children(secret, *kept), **changes)  # type: ignore[arg-type]
+
+
+def done(seconds_ago: float, *, other_open: bool = True) -> World:
+    """Return the tenant `seconds_ago` after the registry named the new login."""
+    base = half_done()
+    assert base.row is not None
+    database = {**base.row.database, "username": f"hoa_connect_tenant_{base.target.tenant_id.hex}_app_b"}
+    row = replace(base.row, database=database, updated_at=NOW - timedelta(seconds=seconds_ago))
+    record = replace(base.record, row=row, secrets=secrets_of(NEW))
+    fresh = replace(base, record=record)
+    spec = replace(fresh.database_spec(NEW), overlapping=other_open)
+    migrator = live(desire.migrator_secret(fresh, NEW, desire.purpose(fresh)))
+    objects = [migrator if name_of(item) == name_of(migrator) else item for item in all_of(fresh)]
+    return replace(fresh, database=observed(fresh, spec), children=children(*objects))
+
+
+def observed(base: World, spec: DatabaseSpec) -> ObservedDatabase:
+    """Return the database of `base` as `spec` wants it."""
+    roles = {
+        kind: ObservedRole(
+            exists=True,
+            identity=spec.identity,
+            can_login=desired.can_login(spec, kind),
+            connection_limit=desired.connection_limit(spec, kind),
+            inherits=desired.inherits(kind),
+            member_of=tuple(desired.memberships(spec, kind)),
+            can_connect=True,
+            settings=desired.settings(spec, kind),
+        )
+        for kind in names.ROLE_KINDS
+    }
+    return replace(base.database, roles=MappingProxyType(roles))
+
+
+def all_of(base: World) -> list[Json]:
+    return [dict(item) for items in base.children.by_kind.values() for item in items]
+
+
+def kinds(base: World) -> list[type]:
+    return [type(step) for step in plan(base).steps]
+
+
+class TestDue:
+    """When."""
+
+    def test_without_a_wish_never(self) -> None:
+        assert due_at(CredentialsWish(), ROTATED_AT) is None
+
+    def test_an_interval_counts_from_the_last_rotation(self) -> None:
+        assert due_at(CredentialsWish(rotation_interval=DAY), ROTATED_AT) == ROTATED_AT + DAY
+
+    @pytest.mark.parametrize("later", [timedelta(0), -DAY])
+    def test_a_request_is_met_by_any_rotation_since(self, later: timedelta) -> None:
+        assert due_at(CredentialsWish(rotate_requested_at=ROTATED_AT + later), ROTATED_AT) is None
+
+    def test_whatever_comes_first(self) -> None:
+        wish = CredentialsWish(DAY, ROTATED_AT + DAY / 2)
+        assert due_at(wish, ROTATED_AT) == ROTATED_AT + DAY / 2
+        assert due_at(wish, ROTATED_AT + DAY / 2) == ROTATED_AT + DAY * 1.5
+
+    def test_a_request_asks_for_one(self) -> None:
+        base = wishing(rotateRequestedAt=format_time(NOW))
+        (step,) = plan(base).steps
+        assert step == steps.RotateCredentials(CREDENTIALS, "20")
+        after = rotated(CREDENTIALS, Fresh("a", "m", SigningKey("new", bytes(32), NOW)))
+        assert not rotating.is_due(base, after)
+
+    def test_a_request_for_later_waits(self) -> None:
+        decided = plan(wishing(rotateRequestedAt=format_time(NOW + timedelta(seconds=90))))
+        assert decided.steps == ()
+        assert decided.wait == pytest.approx(90, abs=1)
+
+    def test_an_interval_wakes_up_by_itself(self) -> None:
+        decided = plan(wishing(rotationInterval="24h"))
+        assert decided.steps == ()
+        assert decided.wait == pytest.approx((ROTATED_AT + DAY - NOW).total_seconds(), abs=1)
+
+    def test_a_wish_that_is_none_is_said(self) -> None:
+        with pytest.raises(UserError, match=r"spec\.credentials"):
+            wishing(rotationInterval="soon")
+
+
+class TestWaiting:
+    """What a rotation waits for."""
+
+    def test_the_schema_has_to_be_current(self) -> None:
+        base = replace(wishing(rotateRequestedAt=format_time(NOW)), settings=settings(HOA_APP_SCHEMA_REVISION="0003"))
+        assert steps.RotateCredentials not in kinds(base)
+        said = conditions.read(base, plan(base))[steps.CREDENTIALS_READY]
+        assert (said.status, said.reason) == ("True", "RotationWaits")
+
+    def test_a_job_that_runs_keeps_its_password(self) -> None:
+        base = wishing(rotateRequestedAt=format_time(NOW))
+        job = live(desire.migration_job(base, 1))
+        base = replace(base, children=children(job, *all_of(base)))
+        assert plan(base).steps == ()
+        assert "migrator's password" in conditions.read(base, plan(base))[steps.CREDENTIALS_READY].message
+
+    def test_the_rotation_before_has_to_be_over(self) -> None:
+        base = done(30)
+        body = tenant_body(credentials={"rotateRequestedAt": format_time(NOW)})
+        base = replace(base, body=body, target=served(body).target)
+        assert plan(base).steps == ()
+        assert steps.RotateCredentials in kinds(replace(done(130, other_open=False), body=body, target=base.target))
+
+
+class TestOverlap:
+    """How long the login before stays."""
+
+    def test_the_write_is_brought_in_force_by_what_always_does(self) -> None:
+        assert kinds(half_done()) == [steps.EnsureDatabase, steps.SetPasswords, steps.ApplyObject, steps.Register]
+        ensure, _, _, register = plan(half_done()).steps
+        assert isinstance(ensure, steps.EnsureDatabase)
+        assert (ensure.spec.login, ensure.spec.overlapping) == ("app_b", True)
+        assert isinstance(register, steps.Register)
+        assert str(register.row.database["username"]).endswith("_app_b")
+        assert register.secrets == secrets_of(NEW)
+
+    def test_while_it_is_not_in_force_the_tenant_stays_ready(self) -> None:
+        said = conditions.read(half_done(), plan(half_done()))[steps.CREDENTIALS_READY]
+        assert (said.status, said.reason) == ("True", "Rotating")
+
+    def test_however_long_that_takes_the_registered_login_stays_open(self) -> None:
+        base = half_done(now=NOW + 400 * DAY)
+        assert base.is_overlapping
+
+    def test_it_stays_for_the_overlap(self) -> None:
+        decided = plan(done(30))
+        assert decided.steps == ()
+        assert decided.wait == pytest.approx(90, abs=1)
+        said = conditions.read(done(30), decided)[steps.CREDENTIALS_READY]
+        assert (said.status, said.reason) == ("True", "Overlapping")
+
+    def test_then_it_is_closed(self) -> None:
+        ensure = plan(done(121)).steps[0]
+        assert isinstance(ensure, steps.EnsureDatabase)
+        assert not ensure.spec.overlapping
+        assert ensure.differences == (f"attributes of role {done(0).database_spec(NEW).database}_app",)
+
+    def test_once_closed_a_later_write_of_the_row_opens_it_no_more(self) -> None:
+        base = done(1, other_open=False)
+        assert not base.is_overlapping
+        assert plan(base).steps == ()
+
+    @given(st.booleans(), st.booleans(), st.booleans(), st.integers(-1000, 1000))
+    def test_the_registered_login_is_never_closed_unless_suspended(
+        self, swapped: bool, other_open: bool, suspended: bool, seconds: int
+    ) -> None:
+        since = NOW - timedelta(seconds=seconds)
+        registered = other("app") if swapped else "app"
+        logins = AppLogins("app", registered, since, other_open, suspended)
+        assert registered == logins.current or logins.overlapping(NOW, 120)
+
+
+class TestRebuilding:
+    """A lost Secret locks nobody out."""
+
+    def test_a_secret_lost_after_a_rotation_names_the_login_in_use(self) -> None:
+        base = done(500, other_open=False)
+        left = [item for item in all_of(base) if "credentials" not in name_of(item)]
+        (step,) = plan(replace(base, children=children(*left))).steps
+        assert step == steps.MintCredentials(secrets_of(NEW), None, "app_b")
+
+    def test_a_secret_lost_in_the_middle_brings_the_login_back_that_the_row_names(self) -> None:
+        base = half_done()
+        left = [item for item in all_of(base) if "credentials" not in name_of(item)]
+        (step,) = plan(replace(base, children=children(*left))).steps
+        assert step == steps.MintCredentials(secrets_of(), None, "app")
+
+    def test_a_lost_sealing_key_is_no_loss_while_the_secret_is_there(self) -> None:
+        base = served()
+        known = _secrets(Keyless(), base.row, base.children)  # type: ignore[arg-type]
+        assert known == replace(secrets_of(), newest_key=False)
+        sealed = plan(replace(base, record=replace(base.record, secrets=known)))
+        assert [type(step) for step in sealed.steps] == [steps.SetPasswords, steps.ApplyObject, steps.Register]
+
+    def test_a_lost_sealing_key_and_a_lost_secret_are(self) -> None:
+        base = served()
+        left = [item for item in all_of(base) if "credentials" not in name_of(item)]
+        with pytest.raises(StepFailed) as caught:
+            _secrets(Keyless(), base.row, children(*left))  # type: ignore[arg-type]
+        assert caught.value.failure.error.reason == "UnsealFailed"
+
+
+class Keyless:
+    """A sealer whose keys open nothing."""
+
+    def unseal(self, _sealed: bytes) -> bytes:
+        raise UserError("UnsealFailed", "no sealing key opens a stored secret")
+
+
+class TestSecret:
+    """What one write changes."""
+
+    def test_a_rotation_changes_all_and_keeps_the_old_key(self) -> None:
+        assert (NEW.login, NEW.app_password, NEW.migrator_password) == ("app_b", "new-app", "new-migrator")
+        assert [key.kid for key in NEW.keys] == ["two", *(key.kid for key in CREDENTIALS.keys)]
+        back = rotated(NEW, Fresh("a", "m", SigningKey("three", bytes(32), NOW)))
+        assert back.login == "app"
+
+    @pytest.mark.parametrize("credentials", [CREDENTIALS, NEW])
+    def test_it_reads_back(self, credentials: Credentials) -> None:
+        data = {key: value for key, value in credentials_patch(credentials).items() if value is not None}
+        assert read_credentials(data) == credentials
+
+    def test_back_on_the_first_login_the_key_is_removed(self) -> None:
+        assert credentials_patch(CREDENTIALS)["app-login"] is None
+
+    @pytest.mark.parametrize("broken", [{"app-login": "b3duZXI="}, {"signing-keys": "W10="}, {"signing-keys": "e30="}])
+    def test_what_makes_no_sense_counts_as_deleted(self, broken: dict[str, str]) -> None:
+        data = {key: value for key, value in credentials_patch(NEW).items() if value is not None}
+        assert read_credentials({**data, **broken}) is None
+
+
+class TestKeys:
+    """Old keys stay while anything signed with them may be good, and no longer."""
+
+    def keys(self, *days_ago: float) -> tuple[SigningKey, ...]:
+        return tuple(SigningKey(f"k{days}", bytes(32), NOW - DAY * days) for days in days_ago)
+
+    def test_a_key_outlives_its_replacement_by_the_longest_token(self) -> None:
+        days = LIFETIME.days
+        assert still_needed(self.keys(0, 1000), NOW) == self.keys(0, 1000)
+        assert still_needed(self.keys(days - 1, 1000), NOW) == self.keys(days - 1, 1000)
+        assert still_needed(self.keys(days + 1, 1000), NOW) == self.keys(days + 1)
+        assert still_needed(self.keys(5000), NOW) == self.keys(5000)
+
+    def test_the_app_makes_no_token_that_lives_longer(self) -> None:
+        longest = max(timedelta(days=api_tokens.MAX_DAYS), sessions.ABSOLUTE, sessions.API_SESSION)
+        assert longest < LIFETIME
+
+    def test_there_are_never_too_many_for_a_secret(self) -> None:
+        many = tuple(SigningKey("0" * 16, bytes(32), NOW - DAY / 100 * n) for n in range(MOST + 10))
+        kept = still_needed(many, NOW)
+        assert len(kept) == MOST
+        assert len(encode_signing_keys(kept)) < 2**17
+
+    def test_they_are_dropped_without_a_rotation(self) -> None:
+        keys = encode_signing_keys(self.keys(LIFETIME.days + 1, LIFETIME.days + 2)).decode()
+        old = replace(CREDENTIALS, signing_keys=keys)
+        fewer = without_old_keys(old, NOW)
+        assert fewer is not None
+        assert len(fewer.keys) == 1
+        assert without_old_keys(fewer, NOW) is None
+        base = served()
+        secret = live(desire.credentials_secret(base, old))
+        others = [item for item in all_of(base) if name_of(item) != name_of(secret)]
+        base = replace(base, record=replace(base.record, secrets=secrets_of(old)), children=children(secret, *others))
+        assert plan(base).steps == (steps.WriteCredentials(fewer, "20"),)
+
+    @pytest.mark.parametrize(
+        "text", ["", "{}", "[]", '[{"kid":"a","k":"AA","createdAt":"2026-01-01T00:00:00"}]', "[1]"]
+    )
+    def test_what_is_no_list_of_keys_is_refused(self, text: str) -> None:
+        with pytest.raises(ValueError, match=r"sign|JSON|Expecting"):
+            decode_signing_keys(text)
+
+    def test_they_read_back(self) -> None:
+        assert decode_signing_keys(encode_signing_keys(self.keys(0, 1)).decode()) == self.keys(0, 1)
+
+
+def report(base: World, before: Json) -> Json:
+    return status.build(Report(base.target.identity, before, NOW, world=base, plan=plan(base)))
+
+
+def test_the_status_says_who_logs_in_since_when_and_until_when() -> None:
+    before = report(wishing(rotationInterval="24h"), {})
+    assert before["credentials"] == {
+        "login": f"hoa_connect_tenant_{served().target.tenant_id.hex}_app",
+        "rotatedAt": format_time(ROTATED_AT),
+        "nextRotation": format_time(ROTATED_AT + DAY),
+    }
+    after = report(done(30), before)
+    assert after["credentials"]["login"].endswith("_app_b")
+    assert "nextRotation" not in after["credentials"]
+    assert [event.reason for event in transitions(before, after)] == ["CredentialsRotated"]
+    assert transitions({}, before) != ()
+    assert "CredentialsRotated" not in [event.reason for event in transitions({}, before)]
+
+
+def test_a_password_that_somebody_changed_is_no_rotation() -> None:
+    base = half_done(reading=Reading(refused=True))
+    assert conditions.read(base, plan(base))[steps.CREDENTIALS_READY].reason == "PasswordChanged"
