@@ -25,6 +25,7 @@ from hoa_operator.observe import track
 from hoa_operator.orphans import ORPHANS, OrphanReconciler
 from hoa_operator.reconcile import Outcome, TenantReconciler
 from hoa_operator.retained import RetainedReconciler
+from hoa_operator.sealingkeys import SEALING, SealingKeysReconciler
 from hoa_operator.serverwork import ServerReconciler
 from hoa_operator.watch import Auditor, WatchHealth, is_ours
 from hoa_operator.workqueue import Limits, WorkQueue, backoff
@@ -73,6 +74,7 @@ class Leader:
             CAPACITY.kind: CapacityReconciler(doors),
             RETAINED.kind: RetainedReconciler(doors, reporter),
             ORPHANS.kind: OrphanReconciler(doors),
+            SEALING.kind: SealingKeysReconciler(doors, reporter),
         }
         concurrency = self._settings.timing.concurrency
         limits = Limits(total=concurrency, per_lane=max(2, concurrency * 3 // 4))
@@ -95,6 +97,7 @@ class Leader:
         self.queue.add(CAPACITY)
         self.queue.add(RETAINED)
         self.queue.add(ORPHANS, urgent=False)
+        self.queue.add(SEALING, urgent=False)
         self._leading = True
         self.queue.start()
         watching = await _watch(self, self._settings, environ)
@@ -131,7 +134,9 @@ class Leader:
         known = self._cache.get(SECRET, name_of(secret))
         if known is not None and known["metadata"]["uid"] == secret["metadata"]["uid"]:
             self._changed_if(self._cache.forget(SECRET, secret))
-        if self._leading:
+        if self._leading and name_of(secret) == self._settings.sealing.secret:
+            self.queue.add(SEALING)
+        elif self._leading:
             for call in self._admin_secrets.calls(secret, deleted=deleted):
                 self._call(call)
 

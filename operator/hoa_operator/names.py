@@ -39,6 +39,11 @@ ANNOTATION_INPUTS: Final = f"{GROUP}/inputs"
 ANNOTATION_PURPOSE: Final = f"{GROUP}/purpose"
 ANNOTATION_ATTEMPT: Final = f"{GROUP}/attempt"
 ANNOTATION_MIGRATED: Final = f"{GROUP}/migrated"
+#: On the Secret of the sealing keys: a person's request, when they were last rotated, and how far a rotation is.
+ANNOTATION_ROTATE_REQUESTED: Final = f"{GROUP}/rotate-requested-at"
+ANNOTATION_ROTATED_AT: Final = f"{GROUP}/rotated-at"
+ANNOTATION_SEALING_STEP: Final = f"{GROUP}/sealing-step"
+ANNOTATION_SEALING_SINCE: Final = f"{GROUP}/sealing-step-since"
 
 APP_NAME: Final = "hoa-connect"
 APP_CONTAINER: Final = "app"

@@ -161,6 +161,16 @@ class Registry:
             )
             return cursor.rowcount > 0
 
+    async def reseal(self, row: RegistryRow, tokens: tuple[bytes, bytes], epoch: int) -> bool:
+        """Replace the row's sealed password and signing keys, if they are still what `row` says; says whether they were."""
+        async with self._writing(epoch) as connection:
+            cursor = await connection.execute(
+                "UPDATE tenants SET sealed_password = %s, sealed_signing_keys = %s"
+                " WHERE tenant_id = %s AND sealed_password = %s AND sealed_signing_keys = %s",
+                [*tokens, row.tenant_id, row.sealed_password, row.sealed_signing_keys],
+            )
+            return cursor.rowcount > 0
+
     async def record_placement(self, placement: Placement, epoch: int) -> None:
         """Remember where the data lies; the row must exist. A recorded server or oid never changes by this."""
         async with self._writing(epoch) as connection:

@@ -12,6 +12,7 @@ from hoa_operator.errors import UserError, WorldError
 from hoa_operator.signing import SigningKey
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -65,6 +66,11 @@ class Sealer:
                 pass
         return self.seal(plain)
 
+    def seals_with(self, key: str) -> bool:
+        """Tell whether this is the key that seals, as far as the mounted file has come."""
+        self._refresh()
+        return secrets.compare_digest((self._text or "").partition(",")[0].strip(), key)
+
     def _refresh(self) -> None:
         try:
             text = self._path.read_text(encoding="ascii").strip()
@@ -76,6 +82,32 @@ class Sealer:
             return
         keys = _parse(text, self._path)
         self._primary, self._all, self._text = keys[0], MultiFernet(keys), text
+
+
+def generate_sealing_key() -> str:
+    """Make a new key in the form of the file."""
+    return Fernet.generate_key().decode("ascii")
+
+
+class Resealer:
+    """Brings tokens from any of the keys to the first."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        parsed = [Fernet(key) for key in keys]
+        self._first, self._all = parsed[0], MultiFernet(parsed)
+
+    def renewed(self, token: bytes) -> bytes | None:
+        """Return the token itself if the first key made it, else one over the same; None if no key opens it."""
+        try:
+            self._first.decrypt(token)
+        except InvalidToken:
+            pass
+        else:
+            return token
+        try:
+            return self._all.rotate(token)
+        except InvalidToken:
+            return None
 
 
 def _parse(text: str, path: Path) -> list[Fernet]:

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+from hoa_operator import quantities
+from hoa_operator.keyring import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -73,6 +77,14 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class SealingSettings:
+    """The Secret of the sealing keys, if the operator rotates them, and how; empty where somebody else looks after it."""
+
+    secret: str
+    pace: Pace
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything the environment says."""
 
@@ -86,6 +98,7 @@ class Settings:
     route: RouteSettings
     capacity: CapacitySettings
     timing: Timing
+    sealing: SealingSettings
     lease_name: str
     log_level: str
     metrics_port: int
@@ -113,6 +126,7 @@ class Settings:
             route=_route(read),
             capacity=_capacity(read),
             timing=_timing(read),
+            sealing=_sealing(read),
             lease_name=read.text("HOA_LEASE_NAME", f"{release}-operator"),
             log_level=read.choice("HOA_LOG_LEVEL", ("debug", "info", "warning", "error"), "info", str.lower),
             metrics_port=read.value("HOA_METRICS_PORT", _port, 9090),
@@ -154,6 +168,12 @@ def _capacity(read: _Reader) -> CapacitySettings:
     if capacity.minimum > capacity.maximum:
         read.refuse(f"HOA_HPA_MIN: {capacity.minimum} is above HOA_HPA_MAX, {capacity.maximum}")
     return capacity
+
+
+def _sealing(read: _Reader) -> SealingSettings:
+    interval = read.value("HOA_SEALING_ROTATION_INTERVAL", _duration, None)
+    propagation = read.value("HOA_SEALING_PROPAGATION_SECONDS", _positive_float, 180.0)
+    return SealingSettings(read.text("HOA_SEALING_SECRET", ""), Pace(interval, timedelta(seconds=propagation)))
 
 
 def _timing(read: _Reader) -> Timing:
@@ -233,6 +253,13 @@ def _positive(text: str) -> int:
     if number < 1:
         raise ValueError(f"{text!r} is not a positive whole number")
     return number
+
+
+def _duration(text: str) -> timedelta:
+    found = timedelta(milliseconds=quantities.milliseconds(text))
+    if not found:
+        raise ValueError(f"{text!r} is no time")
+    return found
 
 
 def _positive_float(text: str) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hoa_app.settings import Settings as AppSettings
+from hoa_operator.keyring import Pace
 from hoa_operator.settings import Settings as OperatorSettings
 from tests.chart.conftest import COMBINATIONS, DOMAIN
 from tests.chart.pods import environment
@@ -63,7 +65,8 @@ def test_the_chart_sets_what_the_programs_read_and_nothing_else(
 
 CHANGED: dict[str, Any] = {
     "bindAddress": "::",
-    "operator": {"jobConcurrency": 3, "jobTtlSeconds": 60},
+    "operator": {"jobConcurrency": 3, "jobTtlSeconds": 60, "credentialsOverlapSeconds": 150},
+    "sealing": {"rotationInterval": "8760h", "propagationSeconds": 90},
     "app": {"pool": {"maxTotal": 50, "tenantShare": 0.25}, "maxBodyBytes": 104857600, "shutdownSeconds": 40},
     "worker": {"sweepSeconds": 7, "shutdownSeconds": 90, "concurrency": 4},
     "mail": {"smtpUrl": "smtp://mail.example", "timeoutSeconds": 5},
@@ -75,10 +78,17 @@ def test_values_reach_the_programs(renderer: Helm) -> None:
     operator = OperatorSettings.from_env(environment(objects, OPERATOR))
     app, worker = (AppSettings.from_env(environment(objects, name)) for name in (APP, WORKER))
     assert (operator.bind_address, operator.timing.job_concurrency, operator.timing.job_ttl) == ("::", 3, 60)
+    assert operator.timing.credentials_overlap == 150
+    assert operator.sealing.secret == "hoa-connect-sealing-keys"
+    assert operator.sealing.pace == Pace(timedelta(days=365), timedelta(seconds=90))
     assert (app.host, app.pool_max_total, app.pool_tenant_share) == ("::", 50, 0.25)
     assert (app.max_body_bytes, app.shutdown_seconds, app.mail.timeout_seconds) == (104857600, 40, 5.0)
     assert (worker.host, worker.worker_concurrency) == ("::", 4)
     assert (worker.worker_sweep_seconds, worker.shutdown_seconds) == (7.0, 90)
+
+
+def test_sealing_keys_of_somebody_else_are_left_alone(combinations: dict[str, Rendered]) -> None:
+    assert "HOA_SEALING_SECRET" not in environment(combinations["external everything"], OPERATOR)
 
 
 @pytest.mark.parametrize("deployment", [APP, WORKER])

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from hoa_app.settings import Settings
-from hoa_app.tenancy.registry import parse_tenant
+from hoa_app.tenancy.registry import parse_tenant, unseal
 from hoa_app.tenancy.sealing import Unsealer
 from hoa_operator.postgres import PostgresServer, differences, template_name
 from hoa_operator.sealing import Sealer, generate_signing_key
@@ -86,7 +86,7 @@ async def test_the_app_reads_the_operators_registry(rig: Rig, registry: Registry
             "HOA_STORAGE_URL": tmp_path.as_uri(),
         }
     )
-    tenant = parse_tenant(found, Unsealer(keys_file), settings)
+    tenant = parse_tenant(found, unseal(found, Unsealer(keys_file)), settings)
     assert (tenant.id, tenant.slug, tenant.hosts, tenant.served) == (row.tenant_id, row.slug, row.hosts, True)
     assert (tenant.database.username, tenant.database.password) == (app_of(spec), spec.app_password)
     assert tenant.keys.signing.secret == signing.k

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -17,7 +17,7 @@ from hoa_app.logs import get_logger
 from hoa_app.metrics import Metrics
 from hoa_app.settings import Settings
 from hoa_app.tenancy.sealing import SealError, Unsealer
-from hoa_app.tenancy.tenant import Branding, Database, Limits, Tenant
+from hoa_app.tenancy.tenant import Branding, Database, KeyRing, Limits, Tenant
 
 COLUMNS = (
     "tenant_id, slug, hosts, display_name, state, placement, tier, limits, branding, database, sealed_password,"
@@ -40,6 +40,7 @@ class Registry:
         self._metrics = metrics
         self._unsealer = Unsealer(settings.sealing_keys_file)
         self._rows: dict[UUID, Row] = {}
+        self._unread: set[UUID] = set()
         self._by_host: dict[str, Tenant] = {}
         self._by_id: dict[UUID, Tenant] = {}
         self._side: psycopg.AsyncConnection[DictRow] | None = None
@@ -128,7 +129,12 @@ class Registry:
         self._apply(rows, gone=changed - rows.keys())
 
     def _apply(self, rows: Mapping[UUID, Row], gone: set[UUID]) -> None:
-        changed = {tenant_id: row for tenant_id, row in rows.items() if self._rows.get(tenant_id) != row}
+        changed = {
+            tenant_id: row
+            for tenant_id, row in rows.items()
+            if tenant_id in self._unread or self._rows.get(tenant_id) != row
+        }
+        self._unread -= rows.keys() | gone
         for tenant_id, row in changed.items():
             self._rows[tenant_id] = row
             self._put(tenant_id, self._parse(row))
@@ -163,10 +169,25 @@ class Registry:
         if row["state"] in ("Deleting", "Deleted") or not row["sealed_password"] or not row["sealed_signing_keys"]:
             return None
         try:
-            return parse_tenant(row, self._unsealer, self._settings)
+            return parse_tenant(row, self._secrets_of(row), self._settings)
         except (SealError, KeyError, TypeError, ValueError) as error:
             log.error("registry row cannot be used", tenant=str(row["tenant_id"]), error=_first_line(error))
             return None
+
+    def _secrets_of(self, row: Row) -> Secrets:
+        """What is sealed in the row. While no mounted key opens it, which a key that comes late may, what was known before
+        serves on for the same login, and the row is read again at the next look; raises SealError if nothing was known."""
+        try:
+            return unseal(row, self._unsealer)
+        except SealError as error:
+            self._unread.add(row["tenant_id"])
+            known = self._by_id.get(row["tenant_id"])
+            if known is None or known.database.username != row["database"].get("username"):
+                raise
+            log.error(
+                "sealed secrets cannot be read; those known before are used", tenant=known.id_text, error=str(error)
+            )
+            return Secrets(known.database.password, known.keys)
 
     def _set_connected(self, connected: bool) -> None:
         self.connected = connected
@@ -211,8 +232,21 @@ class Registry:
             self._side = None
 
 
-def parse_tenant(row: Row, unsealer: Unsealer, settings: Settings) -> Tenant:
-    """One row of the registry as a Tenant; raises SealError, KeyError, TypeError or ValueError."""
+class Secrets(NamedTuple):
+    """What a row holds sealed."""
+
+    password: str
+    keys: KeyRing
+
+
+def unseal(row: Row, unsealer: Unsealer) -> Secrets:
+    """Open what a row holds sealed; raises SealError."""
+    password = unsealer.open(bytes(row["sealed_password"])).decode()
+    return Secrets(password, unsealer.signing_keys(bytes(row["sealed_signing_keys"])))
+
+
+def parse_tenant(row: Row, secrets: Secrets, settings: Settings) -> Tenant:
+    """One row of the registry as a Tenant; raises KeyError, TypeError or ValueError."""
     database = row["database"]
     hosts = tuple(str(host).lower() for host in row["hosts"])
     return Tenant(
@@ -231,9 +265,9 @@ def parse_tenant(row: Row, unsealer: Unsealer, settings: Settings) -> Tenant:
             dbname=str(database["dbname"]),
             username=str(database["username"]),
             sslmode=str(database.get("sslmode", "prefer")),
-            password=unsealer.open(bytes(row["sealed_password"])).decode(),
+            password=secrets.password,
         ),
-        keys=unsealer.signing_keys(bytes(row["sealed_signing_keys"])),
+        keys=secrets.keys,
         schema_revision=row["schema_revision"],
         base_url=f"{settings.url_scheme}://{hosts[0]}{settings.port_suffix}" if hosts else "",
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from hoa_operator.keyring import Pace
 from hoa_operator.settings import Settings, SettingsError
 from tests.unit.operator.samples import ENVIRON, settings
 
@@ -14,6 +17,8 @@ def test_defaults() -> None:
     assert (read.app.deployment, read.app.service) == ("hoa-connect-app", "hoa-connect-app")
     assert (read.capacity.minimum, read.capacity.maximum) == (2, 20)
     assert (read.timing.provisioning_deadline, read.timing.resync, read.timing.concurrency) == (600.0, 300.0, 16)
+    assert read.timing.credentials_overlap == 120
+    assert (read.sealing.secret, read.sealing.pace) == ("", Pace(None, timedelta(seconds=180)))
     assert (read.metrics_port, read.probe_port) == (9090, 8080)
     assert read.installation == "hoa-connect/hoa-connect"
 
@@ -23,6 +28,13 @@ def test_what_is_required_is_named(name: str) -> None:
     without = {key: value for key, value in ENVIRON.items() if key != name}
     with pytest.raises(SettingsError, match=f"{name}: required, but not set"):
         Settings.from_env(without)
+
+
+@pytest.mark.parametrize("interval", ["0h", "90d", "often"])
+def test_an_interval_of_sealing_keys_is_a_time(interval: str) -> None:
+    assert settings(HOA_SEALING_ROTATION_INTERVAL="2160h").sealing.pace.interval == timedelta(days=90)
+    with pytest.raises(SettingsError, match="HOA_SEALING_ROTATION_INTERVAL"):
+        settings(HOA_SEALING_ROTATION_INTERVAL=interval)
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -1,0 +1,111 @@
+"""How sealing keys are rotated: whatever moment a kill or a slow pod chooses, everything sealed can be opened by everyone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hoa_operator import keyring, names
+from hoa_operator.keyring import PROMOTED, STAGED, Keys, Pace, decide, is_due, read, stage
+from hoa_operator.tenant import format_time
+
+NOW = datetime(2026, 11, 27, 1, 0, tzinfo=UTC)
+SPREAD = timedelta(seconds=180)
+PACE = Pace(None, SPREAD)
+BORN = NOW - timedelta(days=30)
+IDLE = Keys(("old",), "", BORN, BORN)
+
+
+def secret(**annotations: str) -> dict[str, Any]:
+    return {"creationTimestamp": format_time(BORN), "annotations": annotations}
+
+
+def test_without_interval_and_request_nothing_is_due() -> None:
+    assert not is_due(IDLE, PACE, NOW)
+    assert decide(IDLE, PACE, NOW, sealed_anew=False) == keyring.Decision()
+
+
+def test_an_interval_counts_from_the_last_rotation() -> None:
+    month = Pace(timedelta(days=31), SPREAD)
+    assert not is_due(IDLE, month, NOW)
+    wait = decide(IDLE, month, NOW, sealed_anew=False).wait
+    assert wait == pytest.approx(86_400, abs=1)
+    assert is_due(IDLE, month, NOW + timedelta(days=1))
+    assert not is_due(stage(IDLE, "new", NOW), month, NOW + timedelta(days=40)), "one at a time"
+
+
+def test_a_request_is_met_once() -> None:
+    asked = read(secret(**{names.ANNOTATION_ROTATE_REQUESTED: format_time(NOW)}), "old")
+    assert is_due(asked, PACE, NOW)
+    done = stage(asked, "new", NOW)
+    done = Keys(("new",), "", done.since, done.rotated_at, done.requested_at)
+    assert not is_due(done, PACE, NOW + timedelta(days=1))
+
+
+def test_the_way_of_a_key() -> None:
+    staged = stage(IDLE, "new", NOW)
+    assert (staged.keys, staged.step) == (("old", "new"), STAGED)
+    assert decide(staged, PACE, NOW + SPREAD / 2, sealed_anew=False).become is None
+    promoted = decide(staged, PACE, NOW + SPREAD, sealed_anew=False).become
+    assert promoted is not None
+    assert (promoted.keys, promoted.step) == (("new", "old"), PROMOTED)
+    later = NOW + SPREAD * 3
+    assert decide(promoted, PACE, later, sealed_anew=False) == keyring.Decision(wait=keyring.SOON)
+    assert decide(promoted, PACE, NOW + SPREAD * 1.5, sealed_anew=True).become is None, "not every pod knows yet"
+    done = decide(promoted, PACE, later, sealed_anew=True).become
+    assert done is not None
+    assert (done.keys, done.step) == (("new",), "")
+    assert done.annotations() == {
+        names.ANNOTATION_SEALING_STEP: None,
+        names.ANNOTATION_SEALING_SINCE: None,
+        names.ANNOTATION_ROTATED_AT: format_time(NOW),
+    }
+
+
+@pytest.mark.parametrize("step", [STAGED, PROMOTED, ""])
+def test_what_is_written_reads_back(step: Any) -> None:
+    keys = Keys(("a", "b"), step, NOW if step else BORN, NOW)
+    said = {key: value for key, value in keys.annotations().items() if value is not None}
+    assert read(secret(**said), "a, b\n") == keys
+
+
+def test_a_secret_that_somebody_put_back_is_at_rest() -> None:
+    said = {names.ANNOTATION_SEALING_STEP: STAGED, names.ANNOTATION_SEALING_SINCE: format_time(NOW)}
+    assert read(secret(**said), "old").step == ""
+    assert read(secret(**{names.ANNOTATION_SEALING_STEP: "Nonsense"}), "a,b").step == ""
+    assert read(secret(), "a,b") == Keys(("a", "b"), "", BORN, BORN)
+
+
+@pytest.mark.parametrize("text", ["soon", "2026-11-27T01:00:00"])
+def test_a_time_that_is_none_is_said(text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        read(secret(**{names.ANNOTATION_ROTATE_REQUESTED: text}), "old")
+
+
+@given(
+    looks=st.lists(st.tuples(st.floats(0.1, 400), st.booleans()), min_size=1, max_size=40),
+    lags=st.lists(st.floats(0, 179), min_size=40, max_size=40),
+)
+def test_every_pod_opens_what_is_sealed_at_any_time(looks: list[tuple[float, bool]], lags: list[float]) -> None:
+    """Looks come at any pace; what a pod has mounted is up to 179 s old; the first key a writer has mounted seals."""
+    now, held = NOW, stage(IDLE, "new", NOW)
+    written: list[tuple[datetime, tuple[str, ...]]] = [(BORN, IDLE.keys), (NOW, held.keys)]
+    sealed = "old"
+    for (pause, reseals), lag in zip(looks, lags, strict=False):
+        now += timedelta(seconds=pause)
+        writer = [keys for since, keys in written if since <= now - timedelta(seconds=lag)][-1]
+        # While the writer's own file is behind it counts as not sealed; so says `sealingkeys`.
+        if reseals or writer[0] != held.keys[0]:
+            sealed = writer[0]
+        anew = sealed == held.keys[0] == writer[0]
+        decision = decide(held, PACE, now, sealed_anew=anew)
+        if decision.become is not None:
+            held = decision.become
+            written.append((now, held.keys))
+        for age in (0, 90, 179):
+            mounted = [keys for since, keys in written if since <= now - timedelta(seconds=age)][-1]
+            assert sealed in mounted, (age, written)
