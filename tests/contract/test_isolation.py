@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Town:
-    """Two live tenants, a retained one, a template and a registry on one server."""
+    """Two live tenants, one in the middle of a rotation, a retained one, a template and a registry on one server."""
 
     ours: DatabaseSpec
     theirs: DatabaseSpec
+    rotating: DatabaseSpec
     retained: DatabaseSpec
     rig: Rig
     registry: Registry
@@ -58,8 +59,9 @@ async def town(server: RealServer, template: str, tmp_path_factory: pytest.TempP
     rig = make_rig(server, tmp_path_factory.mktemp("town"))
     registry = rig.registry()
     await registry.start()
-    made = Town(new_spec(template=template), new_spec(template=template), new_spec(), rig, registry)
-    for spec in (made.ours, made.theirs, made.retained):
+    rotating = new_spec(template=template, login="app_b", overlapping=True)
+    made = Town(new_spec(template=template), new_spec(template=template), rotating, new_spec(), rig, registry)
+    for spec in (made.ours, made.theirs, before(rotating), rotating, made.retained):
         await door.ensure(spec)
     await door.tombstone(await proof_of(door, made.retained), datetime(2031, 1, 1, tzinfo=UTC))
     yield made
@@ -67,15 +69,26 @@ async def town(server: RealServer, template: str, tmp_path_factory: pytest.TempP
     await door.close()
 
 
+def before(spec: DatabaseSpec) -> DatabaseSpec:
+    """Return the spec as it was before its rotation; the password is another one."""
+    return replace(spec, login="app", overlapping=False, app_password=f"{spec.app_password}-before")
+
+
+def logins_of(*specs: DatabaseSpec) -> list[tuple[str, str, str]]:
+    """Return role, password and database of everyone who may log in for these tenants."""
+    apps = [each for spec in specs for each in ([before(spec), spec] if spec.overlapping else [spec])]
+    return [
+        *((app_of(spec), spec.app_password, spec.database) for spec in apps),
+        *((migrator_of(spec), spec.migrator_password, spec.database) for spec in specs),
+    ]
+
+
 async def test_every_other_database_refuses_every_login(server: RealServer, town: Town) -> None:
     rig = town.rig
     everything = [row["datname"] for row in server.all("SELECT datname FROM pg_database")]
     assert {"postgres", "template1", "template0", rig.dbname, town.theirs.database} <= set(everything)
-    logins = [
-        (app_of(town.ours), town.ours.app_password, town.ours.database),
-        (migrator_of(town.ours), town.ours.migrator_password, town.ours.database),
-        (rig.reader, rig.reader_password, rig.dbname),
-    ]
+    logins = [*logins_of(town.ours, town.rotating), (rig.reader, rig.reader_password, rig.dbname)]
+    assert len(logins) == 6
     for role, password, own in logins:
         reached = [dbname for dbname in everything if server.sees(role, password, dbname) is None]
         assert reached == [own], role
@@ -117,20 +130,20 @@ REFUSED_TO_THE_APP = (
 @pytest.mark.parametrize("statement", REFUSED_TO_THE_APP)
 async def test_the_app_may_do_nothing_until_granted(server: RealServer, town: Town, statement: str) -> None:
     refusals = (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject)
-    with (
-        server.login(app_of(town.ours), town.ours.app_password, town.ours.database) as app,
-        pytest.raises(refusals),
-    ):
-        app.execute(statement.encode())
+    for spec in (town.ours, town.rotating):
+        with server.login(app_of(spec), spec.app_password, spec.database) as app, pytest.raises(refusals):
+            app.execute(statement.encode())
 
 
 async def test_no_login_becomes_another_tenant(server: RealServer, town: Town) -> None:
     ours, theirs = town.ours, town.theirs
-    for role, password in ((app_of(ours), ours.app_password), (migrator_of(ours), ours.migrator_password)):
-        with server.login(role, password, ours.database) as session:
+    for role, password, database in logins_of(ours, town.rotating):
+        own = ours if database == ours.database else town.rotating
+        with server.login(role, password, database) as session:
             others = [owner_of(theirs), app_of(theirs), migrator_of(theirs), "hoa_connect_template_owner"]
-            if role == app_of(ours):
-                others += [owner_of(ours), migrator_of(ours)]
+            if role != migrator_of(own):
+                others += [owner_of(own), migrator_of(own)]
+            others += [app_of(town.rotating)] if own is ours else [app_of(ours)]
             for other in others:
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     session.execute(f'SET ROLE "{other}"'.encode())

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+import pytest
 
 from hoa_app.identity.tokens import key_id
 from tests.contract.app.browser import add_user, eventually
 from tests.contract.app.conftest import serving
 from tests.contract.app.test_outages import database
+from tests.figures import record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -104,6 +106,7 @@ def pool_events(site: Site, event: str) -> float:
     return float(found._value.get())
 
 
+@pytest.mark.figures
 async def test_two_rotations_under_load_fail_no_request(platform: Platform) -> None:
     tenant = platform.make_tenant("rotating")
     email = add_user(tenant, "owner")
@@ -121,6 +124,8 @@ async def test_two_rotations_under_load_fail_no_request(platform: Platform) -> N
             await load.more()
             assert sessions(platform, now) > 0
         assert pool_events(site, "opened") - opened == 2, "each rotation opens one pool, and no other"
+        done = sum(load.answers.values())
+        record("failed requests during 2 rotations", sum(load.failed.values()), 0, note=f"of {done}, 9 at a time")
         assert load.failed == {}
 
 
