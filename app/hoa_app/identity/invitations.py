@@ -15,7 +15,7 @@ from hoa_app.db.session import Tx
 from hoa_app.feature import AcceptedInvitation, InvitationHook
 from hoa_app.identity.actor import Actor
 from hoa_app.identity.roles import INVITABLE, Role
-from hoa_app.identity.tokens import hash_secret, link_secret
+from hoa_app.identity.tokens import hash_secret, link_secrets
 from hoa_app.jobs.outbox import enqueue
 from hoa_app.problems import Problem, forbidden, not_found
 from hoa_app.tenancy.tenant import Tenant
@@ -146,14 +146,15 @@ def checked(name: str, email: str) -> tuple[str, str]:
 
 async def mint_link(tx: Tx, tenant: Tenant, invitation_id: UUID) -> tuple[str, OpenInvitation] | None:
     """The token of an invitation that is still open, the same at every attempt to send it. Called when the mail leaves."""
-    token = link_secret(tenant, "invitation", invitation_id)
+    link = link_secrets(tenant, "invitation", invitation_id)
     cursor = await tx.execute(
-        "UPDATE invitations SET token_hash = %s, sent_at = now() WHERE id = %s AND accepted_at IS NULL"
-        " AND revoked_at IS NULL AND expires_at > now() RETURNING id, email, name, role, person_id",
-        (hash_secret(token), invitation_id),
+        "UPDATE invitations SET token_hash = CASE WHEN token_hash = ANY(%s) THEN token_hash ELSE %s END, sent_at = now()"
+        " WHERE id = %s AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > now()"
+        " RETURNING id, email, name, role, person_id, token_hash",
+        (link.hashes, link.newest, invitation_id),
     )
     row = await cursor.fetchone()
-    return (token, OpenInvitation(**row)) if row else None
+    return (link.token(row.pop("token_hash")), OpenInvitation(**row)) if row else None
 
 
 async def find(tx: Tx, token: str, *, lock: bool = False) -> OpenInvitation:

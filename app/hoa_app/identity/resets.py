@@ -10,7 +10,7 @@ from hoa_app.db.session import Tx
 from hoa_app.identity.accounts import forget_failures
 from hoa_app.identity.api_tokens import revoke_tokens
 from hoa_app.identity.sessions import revoke_all
-from hoa_app.identity.tokens import hash_secret, link_secret
+from hoa_app.identity.tokens import hash_secret, link_secrets
 from hoa_app.jobs.outbox import enqueue
 from hoa_app.problems import Problem
 from hoa_app.tenancy.tenant import Tenant
@@ -35,14 +35,15 @@ async def ask(tx: Tx, email: str) -> None:
 
 async def mint_link(tx: Tx, tenant: Tenant, reset_id: UUID) -> tuple[str, str, str] | None:
     """(token, email, name) for a reset that is still good, the same at every attempt; called when the mail leaves."""
-    token = link_secret(tenant, "reset", reset_id)
+    link = link_secrets(tenant, "reset", reset_id)
     cursor = await tx.execute(
-        "UPDATE password_resets r SET token_hash = %s FROM users u WHERE r.id = %s AND r.used_at IS NULL"
-        " AND r.expires_at > now() AND u.id = r.user_id AND u.disabled_at IS NULL RETURNING u.email, u.name",
-        (hash_secret(token), reset_id),
+        "UPDATE password_resets r SET token_hash = CASE WHEN token_hash = ANY(%s) THEN token_hash ELSE %s END FROM users u"
+        " WHERE r.id = %s AND r.used_at IS NULL AND r.expires_at > now() AND u.id = r.user_id AND u.disabled_at IS NULL"
+        " RETURNING r.token_hash, u.email, u.name",
+        (link.hashes, link.newest, reset_id),
     )
     row = await cursor.fetchone()
-    return (token, row["email"], row["name"]) if row else None
+    return (link.token(row["token_hash"]), row["email"], row["name"]) if row else None
 
 
 async def check(tx: Tx, token: str) -> str:

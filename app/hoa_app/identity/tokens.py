@@ -79,10 +79,37 @@ def mint(tenant: Tenant, kind: Kind, expires_at: int) -> Minted:
     return Minted(token, hash_secret(secret))
 
 
-def link_secret(tenant: Tenant, purpose: str, row_id: UUID) -> str:
-    """What a mailed link proves itself by: the same at every attempt to send it, known only to whoever holds the tenant's key."""
-    mac = bytes.fromhex(tenant.keys.mac(f"link:{purpose}", str(row_id)))
-    return urlsafe_b64encode(mac).decode().rstrip("=")
+@dataclass(frozen=True)
+class LinkSecrets:
+    """What a mailed link may prove itself by, by hash, newest key first: known only to whoever holds the tenant's keys.
+
+    An attempt to send it anew keeps the link of the one before, also after the keys were rotated in between.
+    """
+
+    by_hash: dict[bytes, str]
+
+    @property
+    def hashes(self) -> list[bytes]:
+        """The hashes that one of the tenant's keys leads to: a stored one of them is kept."""
+        return list(self.by_hash)
+
+    @property
+    def newest(self) -> bytes:
+        """The hash to store where none of them is."""
+        return next(iter(self.by_hash))
+
+    def token(self, stored: bytes) -> str:
+        """The link's token for the hash that is stored now."""
+        return self.by_hash[bytes(stored)]
+
+
+def link_secrets(tenant: Tenant, purpose: str, row_id: UUID) -> LinkSecrets:
+    """The link of one row, under each of the tenant's keys."""
+    tokens = [
+        urlsafe_b64encode(bytes.fromhex(mac)).decode().rstrip("=")
+        for mac in tenant.keys.macs(f"link:{purpose}", str(row_id))
+    ]
+    return LinkSecrets({hash_secret(token): token for token in tokens})
 
 
 def hash_secret(secret: str) -> bytes:

@@ -101,6 +101,10 @@ class KeyRing:
         """Hex MAC of `message` under the newest key, separated by purpose."""
         return _mac(self.signing.secret, purpose, message)
 
+    def macs(self, purpose: str, message: str) -> list[str]:
+        """Hex MACs of `message` under each of the keys, newest first."""
+        return [_mac(key.secret, purpose, message) for key in self.keys]
+
     def mac_matches(self, purpose: str, message: str, given: str) -> bool:
         """Whether `given` is a MAC of `message` under any of the keys."""
         wanted = given.encode("utf-8", "replace")

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from hoa_app.identity.tokens import key_id
-from tests.contract.app.browser import add_user, eventually
+from hoa_app.identity import invitations
+from hoa_app.identity.tokens import key_id, link_secrets
+from tests.contract.app.browser import add_user, eventually, invite
 from tests.contract.app.conftest import serving
 from tests.contract.app.test_outages import database
 from tests.figures import record
@@ -145,6 +146,31 @@ async def test_what_was_signed_before_stays_good_and_the_new_key_signs(platform:
         await eventually(lambda: database(site, tenant).tenant.keys.find(old) is None)
         assert (await program.get("/api/v1/me")).status_code == 401
         assert (await fresh.get("/api/v1/me")).status_code == 200
+
+
+async def test_an_invitation_sent_again_carries_the_link_of_before(platform: Platform) -> None:
+    tenant = platform.make_tenant("inviting")
+    invitation = invite(tenant, "ina@inviting.example")
+    async with serving(platform) as site:
+
+        async def mint() -> str:
+            found = database(site, tenant)
+            async with found.transaction() as tx:
+                minted = await invitations.mint_link(tx, found.tenant, invitation)
+            assert minted is not None
+            return minted[0]
+
+        first = await mint()
+        await asyncio.to_thread(platform.rotate, tenant)
+        await eventually(lambda: database(site, tenant).tenant.keys.signing.kid == tenant.keys[0]["kid"])
+        assert await mint() == first
+        other = invite(tenant, "ian@inviting.example", token="another-token")
+        links = link_secrets(database(site, tenant).tenant, "invitation", other)
+        assert len(links.hashes) == 2
+        async with database(site, tenant).transaction() as tx:
+            minted = await invitations.mint_link(tx, database(site, tenant).tenant, other)
+        assert minted is not None
+        assert minted[0] == links.token(links.newest)
 
 
 async def test_a_request_that_began_before_does_not_bring_the_old_pool_back(platform: Platform) -> None:
