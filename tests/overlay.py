@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from hoa_app import migrate
+from hoa_app.migrations import serving
 from tests.programs import REPOSITORY
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["expand", "fails", "hangs"]
 #: The head of the app in this checkout, and of a release made here.
-HEAD: Final = migrate.known_revisions()[-1]
+HEAD: Final = serving.head()
 NEXT: Final = f"{int(HEAD) + 1:04d}"
 #: `expand` fails for good where `settings` holds this key, and for the time being while somebody holds a lock on `users`.
 POISON: Final = "overlay-poison"
@@ -78,6 +78,10 @@ class Release:
         """The version that the chart would carry."""
         return f"9.{int(self.revision)}.0-{self.name}"
 
+    def job(self) -> dict[str, str]:
+        """Return what a migration Job run by hand needs in its environment."""
+        return {"PYTHONPATH": str(self.app), "HOA_TARGET_REVISION": self.revision}
+
     def settings(self) -> dict[str, str]:
         """Return what an operator is told that shall take tenants to this version: `platform.operator(**...)`."""
         return {
@@ -93,11 +97,26 @@ def make_release(folder: Path, kind: Kind, name: str | None = None, upgrade: str
     Two releases of one kind need names of their own: the name becomes the image's tag.
     """
     made = Release(name or kind, folder / (name or kind), NEXT)
-    copy = made.app / "hoa_app"
-    shutil.copytree(REPOSITORY / "app" / "hoa_app", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    copy = _copy(made)
     text = _REVISION.format(revision=NEXT, before=HEAD, upgrade=upgrade or _UPGRADES[kind])
     (copy / "migrations" / "versions" / f"{NEXT}_overlay.py").write_text(text)
     return made
+
+
+def make_earlier(folder: Path) -> Release:
+    """Copy the app into `folder` without the migrations that came after the oldest schema that this app serves."""
+    made = Release("earlier", folder / "earlier", serving.OLDEST_SERVED)
+    _copy(made)
+    for path in (made.app / "hoa_app" / "migrations" / "versions").glob("[0-9]*.py"):
+        if path.name[:4] > serving.OLDEST_SERVED:
+            path.unlink()
+    return made
+
+
+def _copy(release: Release) -> Path:
+    copy = release.app / "hoa_app"
+    shutil.copytree(REPOSITORY / "app" / "hoa_app", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
 
 
 def poison(connection: psycopg.Connection[object], tenant_id: str) -> None:

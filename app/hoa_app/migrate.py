@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -20,9 +20,16 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-VERSIONS = Path(__file__).parent / "migrations" / "versions"
+from hoa_app.migrations.serving import known_revisions, note
+
 LOCK_KEY = 0x484F41  # any fixed number: the lock is per database
 LOCK_TIMEOUT = "20s"
+# While a change of a table waits for its lock, everybody who comes after it waits, too: so it waits for moments only,
+# lets the others through, and tries again, LOCK_PATIENCE seconds in all.
+TABLE_LOCK_TIMEOUT = "2s"
+LOCK_PATIENCE = 30.0
+LOCK_PAUSE = 1.0
+LOCKED = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 STATEMENT_TIMEOUT = "10min"
 MESSAGE_LIMIT = 4096
 
@@ -147,11 +154,6 @@ class Result:
         return text
 
 
-def known_revisions() -> list[str]:
-    """The revisions in this image, oldest first, read from the file names so that alembic need not be imported."""
-    return sorted(match[1] for path in VERSIONS.iterdir() if (match := re.match(r"(\d{4})_\w+\.py$", path.name)))
-
-
 def run(job: Job, result: Result) -> None:
     """Do everything in the contract's order; every part finds its own work done when it is."""
     head = known_revisions()[-1]
@@ -166,8 +168,9 @@ def run(job: Job, result: Result) -> None:
         result.from_revision = current_revision(connection)
         _check_before(connection, job, result.from_revision)
         if result.from_revision != head:
-            _upgrade(connection)
+            _upgrade(connection, result)
         result.revision = head
+        _leave_note(connection)
         if job.tenant is not None:
             with connection.transaction():
                 _write_identity(connection, job, job.tenant)
@@ -183,10 +186,13 @@ def _prepare(connection: psycopg.Connection[Any], job: Job) -> None:
     connection.execute(
         "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false),"
         " set_config('idle_in_transaction_session_timeout', %s, false), set_config('search_path', 'public', false),"
-        " set_config('default_transaction_read_only', 'off', false), set_config('app.current_tenant', %s, false)",
+        " set_config('default_transaction_read_only', 'off', false), set_config('app.current_tenant', %s, false),"
+        # A Job that was killed leaves no session that goes on and keeps the next one waiting.
+        " set_config('client_connection_check_interval', '2s', false)",
         (LOCK_TIMEOUT, STATEMENT_TIMEOUT, STATEMENT_TIMEOUT, tenant_id),
     )
     connection.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
+    connection.execute("SELECT set_config('lock_timeout', %s, false)", (TABLE_LOCK_TIMEOUT,))
     connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(job.owner_role)))
 
 
@@ -221,10 +227,44 @@ def _exists(connection: psycopg.Connection[Any], table: str) -> bool:
     return row is not None and row[0] is not None
 
 
-def _upgrade(connection: psycopg.Connection[Any]) -> None:
+def _upgrade(connection: psycopg.Connection[Any], result: Result) -> None:
+    """Upgrade, again and again while somebody holds a lock; what this tenant's data does not allow is final."""
     from hoa_app.migrations.run import upgrade
 
-    upgrade(connection, "head")
+    deadline = time.monotonic() + LOCK_PATIENCE
+    while True:
+        try:
+            upgrade(connection, "head")
+        except Exception as error:
+            result.revision = current_revision(connection) if not connection.closed else None
+            cause = cause_of(error)
+            if isinstance(cause, LOCKED) and time.monotonic() < deadline:
+                time.sleep(LOCK_PAUSE)
+                continue
+            if isinstance(cause, psycopg.IntegrityError | psycopg.DataError):
+                raise _unfit(cause, result.revision) from error
+            raise
+        else:
+            return
+
+
+def _unfit(cause: psycopg.Error, revision: str | None) -> MigrationError:
+    """The final error of a migration that the data stands against; a value that Postgres would quote is left out."""
+    quoted = isinstance(cause, psycopg.DataError)
+    said = "a value cannot be converted" if quoted else first_line(cause)
+    return MigrationError(
+        PERMANENT,
+        type(cause).__name__,
+        f"this tenant's data does not allow the migration after {revision or 'the empty schema'}: {said}; "
+        "mend the data or deploy an app with a mended migration",
+    )
+
+
+def _leave_note(connection: psycopg.Connection[Any]) -> None:
+    """Say which apps may serve this schema, where they look when they open a pool."""
+    row = connection.execute("SELECT obj_description('public.alembic_version'::regclass, 'pg_class')").fetchone()
+    if row is None or row[0] != note():
+        connection.execute(sql.SQL("COMMENT ON TABLE alembic_version IS {}").format(sql.Literal(note())))
 
 
 def _write_identity(connection: psycopg.Connection[Any], job: Job, tenant: TenantJob) -> None:
@@ -324,10 +364,10 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
         run(Job.from_env(environ, template="--template" in argv), result)
     except MigrationError as error:
         code = _failed(result, error.code, error.reason, str(error))
-    except psycopg.OperationalError as error:
-        code = _failed(result, PASSING, type(error).__name__, first_line(error))
+    except KeyboardInterrupt:
+        code = _failed(result, PASSING, "Stopped", "the Job was ended from outside; what was not finished was undone")
     except Exception as error:
-        code = _classify_wrapped(result, error)
+        code = _classify(result, error)
     result.seconds = time.monotonic() - started
     line = result.line()
     sys.stdout.write(line + "\n")
@@ -335,12 +375,16 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
     return code
 
 
-def _classify_wrapped(result: Result, error: Exception) -> int:
-    """SQLAlchemy wraps the driver's errors; what counts is the cause."""
-    cause = getattr(error, "orig", None) or error
-    if isinstance(cause, psycopg.OperationalError):
-        return _failed(result, PASSING, type(cause).__name__, first_line(cause))
-    return _failed(result, UNEXPECTED, type(cause).__name__, first_line(cause))
+def cause_of(error: Exception) -> Exception:
+    """The driver's own error: SQLAlchemy wraps it."""
+    cause = getattr(error, "orig", None)
+    return cause if isinstance(cause, Exception) else error
+
+
+def _classify(result: Result, error: Exception) -> int:
+    cause = cause_of(error)
+    code = PASSING if isinstance(cause, psycopg.OperationalError) else UNEXPECTED
+    return _failed(result, code, type(cause).__name__, first_line(cause))
 
 
 def _failed(result: Result, code: int, reason: str, message: str) -> int:
@@ -362,4 +406,6 @@ def _leave(path: Path, line: str) -> None:
 
 
 if __name__ == "__main__":
+    # The kernel spares a container's first process the default end by SIGTERM. As Ctrl-C it also cancels what Postgres does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main(sys.argv[1:], os.environ))

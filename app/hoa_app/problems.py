@@ -65,6 +65,16 @@ def unavailable(detail: str, retry_after: int = 5) -> Problem:
     return Problem(503, "Try again shortly", detail, headers={"Retry-After": str(retry_after)})
 
 
+def upgrading() -> Problem:
+    """503 for a tenant whose database is not one this version of the app can serve: its migration is still to come."""
+    return Problem(
+        503,
+        "This portal is being upgraded",
+        "It is brought to a new version and comes back by itself. Nothing is lost. Try again in a few minutes.",
+        headers={"Retry-After": "60"},
+    )
+
+
 def refuse_controls(texts: Iterable[tuple[str, str]], key: str) -> None:
     """422 for control characters in named texts (line ends and tabs are none): nobody types them, Postgres keeps no NUL."""
     detail = "This holds a control character, which cannot be stored. Type it anew."

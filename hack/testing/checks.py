@@ -48,6 +48,8 @@ def _checks(paths: Paths) -> Iterator[Check]:
     yield Check("import contracts", (programs / "lint-imports",), "Imports flow one way: docs/architecture.md.")
     mend = "Keep what stored objects hold valid, or say in hack/compat/accepted.yaml why none is hurt."
     yield Check("stored objects", (programs / "python", "-m", "hack.compat"), mend)
+    mend = "Expand first, contract one release later: docs/adr/0006-expand-and-contract.md."
+    yield Check("migrations", (programs / "python", "-m", "hack.migrations"), mend)
     yield Check("shellcheck", (debian.program("shellcheck"), *_shell_files(paths)), "Mend the shell scripts.")
 
 

@@ -26,6 +26,13 @@ def jobs(world: World) -> list[JobState]:
     return migration.read_jobs(own, world.children.by_kind.get(POD, ()))
 
 
+def outdated(world: World) -> list[JobState]:
+    """Return the tenant's Jobs for another revision, of a newer app or an older one, that have not ended."""
+    wanted = {job.uid for job in jobs(world)}
+    own = migration.read_jobs(world.children.owned(JOB, world.uid), world.children.by_kind.get(POD, ()))
+    return [job for job in own if job.uid not in wanted and job.phase in ("Running", "Deleting")]
+
+
 def is_needed(world: World) -> bool:
     """Tell whether a migration has to run, or its result to be taken in."""
     if is_newer(world):
@@ -44,7 +51,9 @@ def is_done(world: World) -> bool:
 
 
 def decide(world: World) -> Plan:
-    """Return what to do about the migration now."""
+    """Return what to do about the migration now: first of all, no two versions of the app work on one database."""
+    for job in outdated(world):
+        return _ended(job)
     if not is_needed(world):
         return Plan()
     known = jobs(world)
@@ -78,11 +87,13 @@ def _is_outdated(world: World, job: JobState) -> bool:
 
 
 def _unfinished(world: World, last: JobState) -> Plan:
-    if last.phase == "Deleting":
+    return _ended(last) if last.phase == "Deleting" or _is_outdated(world, last) else Plan()
+
+
+def _ended(job: JobState) -> Plan:
+    if job.phase == "Deleting":
         return Plan(wait=_GONE)
-    if _is_outdated(world, last):
-        return Plan((DeleteObject(JOB, last.name, last.uid, SCHEMA_CURRENT),))
-    return Plan()
+    return Plan((DeleteObject(JOB, job.name, job.uid, SCHEMA_CURRENT),))
 
 
 def _again(world: World, last: JobState) -> Plan:
@@ -94,10 +105,15 @@ def _again(world: World, last: JobState) -> Plan:
             f"it would fail again as it is; change the spec or the app, or annotate with {names.ANNOTATION_RETRY}=now"
         )
         known = last.result.reason if last.result else reason
-        return Plan(stop=(SCHEMA_CURRENT, known, f"Job {last.name}: {message}. {advice[0].upper()}{advice[1:]}"))
+        said = f"Job {last.name}: {message}. {advice[0].upper()}{advice[1:]}{_meanwhile(world)}"
+        return Plan(stop=(SCHEMA_CURRENT, known, said))
     finished = last.finished_at or world.now
     remaining = last.retry_delay() - (world.now - finished).total_seconds()
     return Plan(wait=remaining) if remaining > 0 else _start(world, last.attempt + 1)
+
+
+def _meanwhile(world: World) -> str:
+    return f". Until then the database stays at revision {world.revision}" if world.revision else ""
 
 
 def _start(world: World, attempt: int) -> Plan:

@@ -7,6 +7,7 @@ before they are registered.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -113,8 +114,15 @@ def _row(world: World) -> RegistryRow:
         database=_app_connection(world),
         sealed_password=row.sealed_password if row else None,
         sealed_signing_keys=row.sealed_signing_keys if row else None,
-        schema_revision=row.schema_revision if row else None,
+        schema_revision=_revision(world),
     )
+
+
+def _revision(world: World) -> str | None:
+    """Return the revision on record, or a later one that the database itself tells: a Job got it there whose end nobody
+    took in, because an older app was deployed meanwhile."""
+    known, said = world.revision, world.usage.schema_revision if world.usage else None
+    return said if known and said and re.fullmatch(r"\d{4}", said) and said > known else known
 
 
 def _app_connection(world: World) -> dict[str, str | int]:

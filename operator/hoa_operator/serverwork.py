@@ -126,14 +126,16 @@ class ServerReconciler:
         if await case.door.template_ready(revision):
             found["templateRevision"] = revision
             findings[TEMPLATE_READY] = Finding("True", "Sealed", f"at revision {revision}")
+            # Not only right after sealing: an operator killed in between would leave the old one for good.
+            await case.door.drop_old_templates({revision})
             await self._clean_up(case)
             return
+        await self._end_outdated(case)
         findings[TEMPLATE_READY] = Finding("False", "Migrating", f"the template of revision {revision} is being made")
         known = self._jobs(case)
         last = known[-1] if known else None
         if last is not None and last.phase == "Complete":
             await case.door.seal_template(revision)
-            await case.door.drop_old_templates({revision})
             await self._template(case, found, findings)
         elif last is None or last.phase == "Failed":
             await self._start(case, last)
@@ -144,6 +146,15 @@ class ServerReconciler:
         cache = self._sources.cache
         own = [job for job in cache.all(JOB) if is_owned_by(job, case.server.uid)]
         return migration.read_jobs(migration.for_revision(own, self._settings.app.schema_revision), cache.all(POD))
+
+    async def _end_outdated(self, case: _Case) -> None:
+        """End Jobs of another version of the app: they share the template's login and would undo each other's work."""
+        wanted = jobs.inputs(self._migration(case.server.name), self._image())
+        cache = self._sources.cache
+        own = [job for job in cache.all(JOB) if is_owned_by(job, case.server.uid)]
+        for job in migration.read_jobs(own, cache.all(POD)):
+            if job.phase == "Running" and job.inputs != wanted:
+                await delete_object(self._doors, DeleteObject(JOB, job.name, job.uid, TEMPLATE_READY))
 
     async def _start(self, case: _Case, last: JobState | None) -> None:
         """Make the empty template and start the Job; after one that failed, only when its pause is over."""
@@ -158,12 +169,13 @@ class ServerReconciler:
         await self._apply(self._job(case, attempt))
 
     def _judge(self, case: _Case, last: JobState) -> None:
+        if last.inputs != jobs.inputs(self._migration(case.server.name), self._image()):
+            return
         reason, message = last.trouble or ("MigrationFailed", "the Job failed")
         waited = (datetime.now(UTC) - last.finished_at).total_seconds() if last.finished_at else 0.0
-        same = last.inputs == jobs.inputs(self._migration(case.server.name), self._image())
         if not last.final and waited < last.retry_delay():
             raise WorldError(reason, f"Job {last.name}: {message}", retry_after=last.retry_delay() - waited)
-        if last.final and same:
+        if last.final:
             raise UserError(reason, f"Job {last.name}: {message}; tenants are made from an empty database meanwhile")
 
     async def _clean_up(self, case: _Case) -> None:

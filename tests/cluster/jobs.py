@@ -11,6 +11,7 @@ import datetime as dt
 import os
 import sys
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,7 @@ class JobRunner:
     images: dict[str, Path] = field(default_factory=dict)
     #: Forks the migration Job's program instead of starting Python anew each time.
     zygote: Zygote | None = None
+    peaks: Counter[str] = field(default_factory=Counter)
     _running: dict[str, Running] = field(default_factory=dict)
     _refused: set[str] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -141,6 +143,8 @@ class JobRunner:
                 self._finish(pod, None, 137, "")
             else:
                 self._take(pod)
+        for namespace, count in Counter(pod["metadata"]["namespace"] for pod in pods.values() if _counts(pod)).items():
+            self.peaks[namespace] = max(self.peaks[namespace], count)
         for uid, running in list(self._running.items()):
             self._follow(uid, running, pods.get(uid))
 
@@ -248,6 +252,12 @@ class JobRunner:
             value = held[reference["key"]] if reference else entry.get("value")
             env[entry["name"]] = _moved(value or "", places)
         return env
+
+
+def _counts(pod: Json) -> bool:
+    """Whether it is a tenant's pod that is neither done nor told to end."""
+    going = "deletionTimestamp" in pod["metadata"] or pod["status"].get("phase") in ("Succeeded", "Failed")
+    return not going and "hoaconnect.com/tenant" in pod["metadata"]["labels"]
 
 
 def _moved(text: str, places: dict[str, Path]) -> str:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest_asyncio
 
-from hoa_app import migrate
 from hoa_app.db.pools import PoolLimits, Pools
 from hoa_app.db.session import TenantDatabase
 from hoa_app.metrics import Metrics
+from hoa_app.migrations import serving
 from hoa_app.tenancy.tenant import Database, KeyRing, SigningKey, Tenant
 from hoa_operator.postgres import TEMPLATE_MIGRATOR, TEMPLATE_OWNER, DatabaseSpec, role_name, template_name
 from tests.contract.servers import RealServer, app_of, migrator_of, new_spec, owner_of, writer_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import psycopg
 
 APP = Path(__file__).resolve().parents[2] / "app"
-HEAD = migrate.known_revisions()[-1]
+HEAD = serving.head()
 
 
 async def run_job(

@@ -19,10 +19,14 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from hoa_app.db.session import TenantConnection
 from hoa_app.logs import get_logger
 from hoa_app.metrics import Metrics
-from hoa_app.problems import unavailable
+from hoa_app.migrations import serving
+from hoa_app.problems import unavailable, upgrading
 from hoa_app.tenancy.tenant import Database, Tenant
 
-IDENTITY = "SELECT (SELECT tenant_id FROM tenant_identity) AS identity, current_tenant() AS current"
+IDENTITY = (
+    "SELECT (SELECT tenant_id FROM tenant_identity) AS identity, current_tenant() AS current,"
+    " obj_description(to_regclass('public.alembic_version'), 'pg_class') AS note"
+)
 FIRST_SIZE = 2
 RETRY_SECONDS = 1.0
 REFUSED_SECONDS = 30.0
@@ -33,6 +37,10 @@ log = get_logger()
 
 class IdentityMismatchError(Exception):
     """The database at this address is not the tenant's: nothing of it may be served."""
+
+
+class SchemaNotServedError(Exception):
+    """The database is at a schema that this version of the app cannot serve."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +87,14 @@ class Pools:
 
     @asynccontextmanager
     async def lease(self, tenant: Tenant) -> AsyncIterator[TenantConnection]:
-        """Lend a connection in autocommit; raises the 503 problem when there is none to be had.
+        """Lend a connection in autocommit; raises the 503 problem when there is none to be had, or the schema not ours.
 
         A request keeps the tenant it began with. If the registry says something newer of it meanwhile, such as another
         login, the connection is by that: else old and new requests would close each other's pool in turn.
         """
         tenant = self._newest.get(tenant.id, tenant)
+        if serving.is_too_old(tenant.schema_revision):
+            raise upgrading()
         entry = self._entries.get(tenant.id)
         while entry is None or entry.database != tenant.database:
             await self._open(tenant)
@@ -133,6 +143,8 @@ class Pools:
             self._newest.pop(tenant_id, None)
         else:
             self._newest[tenant_id] = tenant
+        if tenant is not None and serving.is_too_old(tenant.schema_revision):
+            log.error("tenant not served", tenant=tenant.id_text, error=_too_old(tenant))
         entry = self._entries.get(tenant_id)
         if entry is None:
             return
@@ -166,7 +178,7 @@ class Pools:
                 self._retire(entry, "replaced")
             try:
                 await self._prove(tenant)
-            except (psycopg.Error, OSError, IdentityMismatchError) as error:
+            except (psycopg.Error, OSError, IdentityMismatchError, SchemaNotServedError) as error:
                 raise self._refuse(tenant, error) from error
             await self._start(tenant, await self._reserve(tenant))
 
@@ -177,11 +189,14 @@ class Pools:
 
     def _refuse(self, tenant: Tenant, error: Exception) -> Exception:
         mismatch = isinstance(error, IdentityMismatchError | psycopg.errors.InsufficientPrivilege)
-        seconds = REFUSED_SECONDS if mismatch else RETRY_SECONDS
+        seconds = REFUSED_SECONDS if mismatch or isinstance(error, SchemaNotServedError) else RETRY_SECONDS
         self._failed[tenant.id] = (time.monotonic() + seconds, tenant.database, error)
         if mismatch:
             self._metrics.isolation_refusals.labels("database", tenant.id_text).inc()
             log.critical("database is not this tenant's", alert=True, tenant=tenant.id_text, error=str(error))
+        elif isinstance(error, SchemaNotServedError):
+            # No failure of the database: the alert for it is the operator's, which compares schema and app, too.
+            log.error("tenant not served", tenant=tenant.id_text, error=str(error))
         else:
             reason = "full" if _is_full(error) else "connect"
             self._metrics.pool_errors.labels(tenant.id_text, reason).inc()
@@ -296,11 +311,22 @@ class Pools:
 
 async def _check_identity(connection: TenantConnection, tenant_id: UUID) -> None:
     row = await (await connection.execute(IDENTITY)).fetchone()
+    if row is not None and serving.is_too_new(row["note"]):
+        raise SchemaNotServedError(
+            f"the database is {row['note']}, and this app's is {serving.head()}: deploy a newer app, this one lacks what it needs"
+        )
     found = (None, None) if row is None else (row["identity"], row["current"])
     if found != (tenant_id, tenant_id):
         raise IdentityMismatchError(
             f"the registry says {tenant_id}, the database says {found[0]} and acts for {found[1]}"
         )
+
+
+def _too_old(tenant: Tenant) -> str:
+    return (
+        f"the database is at {tenant.schema_revision}, this app serves {serving.OLDEST_SERVED} and later; its migration is "
+        "still to come or has failed (condition SchemaCurrent of the HOATenant)"
+    )
 
 
 def _is_full(error: Exception) -> bool:
@@ -310,6 +336,8 @@ def _is_full(error: Exception) -> bool:
 
 
 def _problem_of(error: Exception) -> Exception:
+    if isinstance(error, SchemaNotServedError):
+        return upgrading()
     if _is_full(error):
         return unavailable("Every database connection is in use.", retry_after=2)
     return unavailable("The database is not reachable right now. Nothing was changed.")

@@ -11,34 +11,37 @@ from alembic.config import Config
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import StaticPool
 
+SCRIPTS = Path(__file__).parent
 
-def upgrade(connection: psycopg.Connection[Any], revision: str) -> None:
-    """Upgrade to `revision` in one transaction."""
-    _run(connection, lambda config: command.upgrade(config, revision))
+
+def upgrade(connection: psycopg.Connection[Any], revision: str, scripts: Path = SCRIPTS) -> None:
+    """Upgrade to `revision`, a transaction per revision: after an error the database is at the last one that was done."""
+    _run(connection, scripts, lambda config: command.upgrade(config, revision))
 
 
 def downgrade(connection: psycopg.Connection[Any], revision: str) -> None:
-    """Downgrade to `revision` (`base`: to nothing) in one transaction."""
-    _run(connection, lambda config: command.downgrade(config, revision))
+    """Downgrade to `revision` (`base`: to nothing), a transaction per revision."""
+    _run(connection, SCRIPTS, lambda config: command.downgrade(config, revision))
 
 
-def _run(connection: psycopg.Connection[Any], act: Any) -> None:
+def _run(connection: psycopg.Connection[Any], scripts: Path, act: Any) -> None:
     engine = create_engine(
         "postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool, use_native_hstore=False
     )
     connection.autocommit = False
     try:
         with engine.connect() as wrapped:
-            act(_config(wrapped))
+            act(_config(wrapped, scripts))
             wrapped.commit()
     finally:
-        connection.rollback()
-        connection.autocommit = True
+        if not connection.closed:  # it is, when it broke or when the process was told to end
+            connection.rollback()
+            connection.autocommit = True
 
 
-def _config(connection: Connection) -> Config:
+def _config(connection: Connection, scripts: Path) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("script_location", str(scripts))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     return config

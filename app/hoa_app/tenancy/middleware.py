@@ -9,7 +9,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hoa_app.db.session import TenantDatabase, read_only_problem
 from hoa_app.logs import get_logger
-from hoa_app.problems import Problem
+from hoa_app.migrations import serving
+from hoa_app.problems import Problem, upgrading
 from hoa_app.tenancy.bodies import Body, Intake
 from hoa_app.tenancy.facts import UNSAFE, Facts
 from hoa_app.tenancy.hosts import normalize_host
@@ -115,5 +116,7 @@ class Tenancy:
                 "This portal is suspended",
                 f"{tenant.display_name} is not available at the moment. Nothing is lost.",
             )
+        if serving.is_too_old(tenant.schema_revision):
+            raise upgrading()
         if tenant.state == "ReadOnly" and scope["method"] in UNSAFE and scope["path"] not in WRITES_WHILE_READ_ONLY:
             raise read_only_problem()

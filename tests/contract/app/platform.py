@@ -22,7 +22,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
-from hoa_app import migrate
+from hoa_app.migrations import serving
 from hoa_operator import registry_setup
 from hoa_operator.postgres import AdminLogin, DatabaseIdentity, DatabaseSpec, PostgresServer, ServerAddress
 from hoa_operator.postgres.names import ROLE_KINDS
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
     from tests.fix_postgres import PostgresAccess
+    from tests.overlay import Release
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -171,14 +172,18 @@ class Platform:
             **more,
         }
 
-    def make_tenant(self, slug: str, *, state: str = "Active", limits: dict[str, Any] | None = None) -> MadeTenant:
-        """Roles and database, migration Job, registry row: what the operator does, in its order."""
+    def make_tenant(
+        self, slug: str, *, state: str = "Active", limits: dict[str, Any] | None = None, release: Release | None = None
+    ) -> MadeTenant:
+        """Roles and database, migration Job (of another version, if given), registry row: what the operator does."""
         tenant = MadeTenant(self, slug, uuid4())
         tenant.admin_email = f"owner@{slug}.example"
         self.make_database(tenant)
-        outcome = self.run_job(tenant)
+        outcome = self.run_job(tenant, **(release.job() if release else {}))
         assert outcome.returncode == 0, outcome.stdout + outcome.stderr
         self.register(tenant, state=state, limits=limits)
+        if release is not None:
+            tenant.update(schema_revision=release.revision)
         self.tenants.append(tenant)
         return tenant
 
@@ -235,7 +240,7 @@ class Platform:
             # Not the migrator, as the operator says, but the superuser: so the tests may look and act for the tenant.
             "HOA_USAGE_ROLE": self.access.username,
             "HOA_TENANT_ID": str(tenant.id),
-            "HOA_TARGET_REVISION": migrate.known_revisions()[-1],
+            "HOA_TARGET_REVISION": serving.head(),
             "HOA_TENANT_SLUG": tenant.slug,
             "HOA_DISPLAY_NAME": f"{tenant.slug.title()} Management",
             "HOA_TIME_ZONE": "America/Los_Angeles",
@@ -256,6 +261,13 @@ class Platform:
             timeout=120,
         )
 
+    def start_job(self, tenant: MadeTenant, **more: str) -> subprocess.Popen[str]:
+        """The migration Job as a process that the test ends."""
+        command = [sys.executable, "-m", "hoa_app.migrate"]
+        return subprocess.Popen(
+            command, env=self.job_environment(tenant, **more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
     def register(self, tenant: MadeTenant, *, state: str = "Active", limits: dict[str, Any] | None = None) -> None:
         row = {
             "tenant_id": tenant.id,
@@ -273,7 +285,7 @@ class Platform:
             "database": Jsonb(self.database(tenant)),
             "sealed_password": self.seal(tenant.app_password),
             "sealed_signing_keys": self.seal(json.dumps(tenant.keys)),
-            "schema_revision": migrate.known_revisions()[-1],
+            "schema_revision": serving.head(),
         }
         columns = sql.SQL(", ").join(map(sql.Identifier, row))
         places = sql.SQL(", ").join(sql.Placeholder() * len(row))

@@ -11,6 +11,7 @@ import pytest
 from psycopg import sql
 
 from hoa_app import migrate
+from hoa_app.migrations import serving
 from tests.contract.app.platform import MadeTenant
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.contract.app.platform import Platform
 
-HEAD = migrate.known_revisions()[-1]
+HEAD = serving.head()
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ from tests.unit.operator.samples import (
     settings,
     shared_app,
     tenant_body,
+    usage,
     world,
 )
 
@@ -295,6 +296,47 @@ def test_a_served_tenant_is_upgraded_and_stays_open() -> None:
 def test_an_older_operator_does_not_migrate_back() -> None:
     older = replace(served(), settings=settings(HOA_APP_SCHEMA_REVISION="0001"))
     assert plan(older).steps == ()
+
+
+def at_revision(base: World, revision: str) -> World:
+    return replace(base, settings=settings(HOA_APP_SCHEMA_REVISION=revision))
+
+
+@pytest.mark.parametrize("deployed", ["0002", "0004"])
+def test_a_job_of_another_version_is_ended_before_anything_else_is_done_to_the_schema(deployed: str) -> None:
+    running = job(at_revision(served(), "0003"))
+    world = with_job(at_revision(served(), deployed), running)
+    assert plan(world).steps == (
+        DeleteObject(JOB, "tenant-seabreeze-migrate-0003", running["metadata"]["uid"], "SchemaCurrent"),
+    )
+    ending = {**running, "metadata": {**running["metadata"], "deletionTimestamp": "2026-07-01T12:00:00Z"}}
+    waits = plan(with_job(at_revision(served(), deployed), ending))
+    assert (waits.steps, waits.wait) == ((), 1.0)
+
+
+def test_an_ended_job_of_another_version_is_left_to_its_time_to_live() -> None:
+    done = job(at_revision(served(), "0003"), finished("Complete"))
+    assert plan(with_job(served(), done)).steps == ()
+
+
+def test_a_later_schema_that_the_database_tells_of_is_put_on_record() -> None:
+    base = served()
+    told = replace(usage(), schema_revision="0003")
+    world = replace(base, reading=Reading(told))
+    (step,) = plan(world).steps
+    assert isinstance(step, Register)
+    assert step.row.schema_revision == "0003"
+    for said in ("0001", "9999x", "", None):
+        assert plan(replace(base, reading=Reading(replace(told, schema_revision=said)))).steps == ()
+
+
+def test_a_served_tenant_whose_migration_cannot_succeed_is_told_where_it_stays() -> None:
+    base = at_revision(served(), "0003")
+    failed = job(base, finished("Failed", "PodFailurePolicy"))
+    world = with_job(base, failed, pod_of("tenant-seabreeze-migrate-0003", 2))
+    stop = plan(world).stop
+    assert stop is not None
+    assert stop[2].endswith("Until then the database stays at revision 0002")
 
 
 def test_another_admin_is_invited_by_another_run() -> None:
