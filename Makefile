@@ -34,7 +34,7 @@ load-image: ## build an image of ours and load it into the running node: make lo
 install: ## .venv with every dependency, by hash
 	@$(TESTING) install
 
-check: ## format, lint, types, import contracts, shell scripts
+check: ## format, lint, types, import contracts, migrations, shell scripts
 	@$(TESTING) check
 
 test: ## check, then every level of tests, end to end on the local cluster included

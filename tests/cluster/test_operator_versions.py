@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
+from hoa_operator.postgres.comments import render_template
 from tests.cluster.operating import app_available, condition, eventually, is_ready, settled
-from tests.cluster.platform import tenant
+from tests.cluster.platform import RELEASE, tenant
 from tests.cluster.test_operator_deletion import REGISTRY, databases
 from tests.cluster.test_operator_refusals import refused
 from tests.overlay import HANG_LOCK, HEAD, NEXT, Release, heal, make_release, poison
@@ -123,9 +125,11 @@ def test_a_new_version_takes_the_fleet_along_two_at_a_time_and_past_who_fails(
     settled(platform)
     before, runs = len(platform.operator_writes()), list(job_runner.runs)
     operator.stop()
+    leave_template(platform, "0001")
     again = platform.operator("operator-again", HOA_RESYNC_SECONDS="2", **slow.settings()).start()
     eventually(lambda: again.metrics().get('hoa_operator_reconciles_total{kind="tenant",result="ok"}', 0.0) >= 15, 60)
     assert (platform.operator_writes()[before:], job_runner.runs) == ([], runs)
+    assert templates(platform) == {f"hoa_connect_template_{NEXT}"}
     # The data is mended, and a person asks again.
     with psycopg.connect(platform.postgres.dsn(known["poor"]), autocommit=True) as connection:
         heal(connection)
@@ -148,6 +152,15 @@ def templates(platform: Platform) -> set[str]:
     with psycopg.connect(platform.postgres.dsn()) as connection:
         found = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'hoa_connect_template_%'")
         return {name for (name,) in found.fetchall()}
+
+
+def leave_template(platform: Platform, revision: str) -> None:
+    """Leave an old template behind, as an operator does that is killed when the new one is sealed."""
+    name = f"hoa_connect_template_{revision}"
+    comment = render_template(f"{platform.namespace}/{RELEASE}", revision, sealed=True)
+    with psycopg.connect(platform.postgres.dsn(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} IS_TEMPLATE true ALLOW_CONNECTIONS false")
+        connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(comment)))
 
 
 def _waiting(platform: Platform) -> int:
