@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hack.migrations.changes import Change, Schema
 from hack.migrations.recording import Finding, Revision, read
-from hack.migrations.rules import check
+from hack.migrations.rules import check, dropped
 from hack.migrations.words import statements
 
 #: Tables that say whose database it is: they hold no tenant's rows (docs/contract.md, section 5).
@@ -45,6 +45,8 @@ def _check(revision: Revision, line: Line, schema: Schema) -> Iterator[Finding]:
         for single in statements(statement.sql):
             for what in check(single, change, alone=statement.alone, batches=statement.batches):
                 yield Finding(revision.path, at, what)
+    for what in dropped(change):
+        yield Finding(revision.path, revision.statements[0].line, what)
     yield from _mixed(revision)
     yield from _contracts(revision, line, change)
     if line.tenants:
@@ -52,6 +54,7 @@ def _check(revision: Revision, line: Line, schema: Schema) -> Iterator[Finding]:
     if revision.number > line.oldest:
         schema.recent |= change.made
         schema.recent_columns |= change.columns
+    schema.unique_indexes |= change.unique_indexes
     schema.not_null_checks |= {pair for pair in change.not_null_checks if not change.lenient}
 
 
@@ -108,7 +111,7 @@ def main(repository: Path) -> int:
     """Print what is wrong."""
     findings = [finding for line in lines(repository) for finding in lint(line)]
     for finding in findings:
-        print(finding)
+        print(str(finding).removeprefix(f"{repository}/"))
     return 1 if findings else 0
 
 

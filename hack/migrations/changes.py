@@ -15,6 +15,7 @@ class Schema:
     """What the revisions before and this one so far have made."""
 
     not_null_checks: set[tuple[str, str]] = field(default_factory=set)
+    unique_indexes: set[str] = field(default_factory=set)
     #: What came after the oldest schema served, so that the version before knows nothing of it.
     recent: set[str] = field(default_factory=set)
     recent_columns: set[tuple[str, str]] = field(default_factory=set)
@@ -36,6 +37,8 @@ class Change:
     forced: set[str] = field(default_factory=set)
     policies: set[str] = field(default_factory=set)
     not_null_checks: set[tuple[str, str]] = field(default_factory=set)
+    unique_indexes: set[str] = field(default_factory=set)
+    dropped_indexes: set[str] = field(default_factory=set)
 
     def is_new(self, table: str) -> bool:
         """Tell whether nobody can use the table yet."""

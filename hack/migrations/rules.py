@@ -14,10 +14,9 @@ from hack.migrations.words import Reader, Word, has, split
 
 #: Read-only, or without effect on what others do.
 HARMLESS = (
-    ("comment", "on"), ("grant",), ("revoke",), ("analyze",), ("select",), ("create", "policy"), ("create", "type"),
-    ("create", "sequence"), ("create", "schema"), ("create", "view"), ("create", "or", "replace", "view"),
-    ("create", "trigger"), ("create", "or", "replace", "trigger"), ("create", "constraint", "trigger"),
-    ("alter", "sequence"), ("alter", "function"), ("alter", "index"), ("alter", "view"),
+    ("comment", "on"), ("revoke",), ("analyze",), ("create", "type"), ("create", "sequence"), ("create", "schema"),
+    ("create", "view"), ("create", "or", "replace", "view"), ("create", "trigger"),
+    ("create", "or", "replace", "trigger"), ("create", "constraint", "trigger"), ("alter", "index"),
 )  # fmt: skip
 
 
@@ -67,6 +66,9 @@ def _index(reader: Reader, change: Change, alone: bool, *, unique: bool) -> Iter
         yield f"index {name} on {table} stops every write until it is built: create_index of {ONLINE}, in a revision of its own"
     if unique and not change.is_new(table) and not change.on_new_column(table, reader.rest):
         yield from change.released(name, f"unique index {name} refuses rows", table)
+    if unique:
+        change.unique_indexes.add(name)
+    change.dropped_indexes.discard(name)
     change.made.add(name)
 
 
@@ -94,9 +96,8 @@ def _drop(reader: Reader, change: Change, alone: bool) -> Iterator[str]:
         yield f"DROP {kind.upper()} ... CASCADE takes away what is not named here: name it"
     for part in split(reader.rest, ","):
         name = Reader(part).name()
-        # An index that create_index makes anew is dropped first, in case an attempt broke off.
         if kind == "index" and concurrently and alone:
-            change.made.add(name)
+            change.dropped_indexes.add(name)
         elif kind == "index" and not change.lenient and name not in change.made:
             yield f"DROP INDEX {name} waits for everybody who uses the table: drop_index of {ONLINE}"
         elif kind == "policy" and not change.lenient:
@@ -112,6 +113,23 @@ def _insert(reader: Reader, _change: Change, _alone: bool) -> Iterator[str]:
 
 def _rows(_reader: Reader, _change: Change, _alone: bool) -> Iterator[str]:
     yield f"rows are changed in one go, and stay locked until the end: in_batches of {ONLINE}, in a revision of its own"
+
+
+def dropped(change: Change) -> Iterator[str]:
+    """Return what is wrong with indexes that were dropped and not made anew, as create_index does."""
+    for name in sorted(change.dropped_indexes & change.schema.unique_indexes):
+        yield from change.released(name, f"unique index {name}, which ON CONFLICT may name, is dropped")
+
+
+def _select(reader: Reader, _change: Change, _alone: bool) -> Iterator[str]:
+    for word in ("into", "set_config"):
+        if has(reader.rest, word):
+            yield f"SELECT with {word.upper()} does more than read: write the statement itself"
+
+
+def _grant(reader: Reader, change: Change, _alone: bool) -> Iterator[str]:
+    if has(reader.rest, "to", "public") and not change.lenient:
+        yield "rights are given to the tenant's own roles, by the migration Job (hoa_app/migrate.py), and never to PUBLIC"
 
 
 def _timeouts(_reader: Reader, _change: Change, _alone: bool) -> Iterator[str]:
@@ -142,6 +160,8 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[[Reader, Change, bool], Iterator[s
     (("alter", "type"), _type),
     (("create", "policy"), _policy),
     (("drop",), _drop),
+    (("select",), _select),
+    (("grant",), _grant),
     (("insert",), _insert),
     (("update",), _rows),
     (("delete",), _rows),

@@ -111,6 +111,10 @@ BAD: Sequence[tuple[str, str]] = (
     ("WITH gone AS (DELETE FROM users RETURNING *) SELECT * FROM gone", "not among the statements"),
     ("DO $$ BEGIN EXECUTE 'DROP TABLE users'; END $$", "what a DO block does is seen only when it runs"),
     ("SET LOCAL lock_timeout = 0", "the migration Job sets the timeouts"),
+    ("SELECT * INTO copies FROM users", "SELECT with INTO does more than read"),
+    ("SELECT set_config('lock_timeout', '0', true)", "SELECT with SET_CONFIG does more than read"),
+    ("GRANT SELECT ON users TO PUBLIC", "never to PUBLIC"),
+    ("ALTER FUNCTION current_tenant() RENAME TO tenant_now", "not among the statements"),
     ("LOCK TABLE users", "not among the statements"),
     ("VACUUM FULL users", "not among the statements"),
     ("CREATE FUNCTION f() RETURNS int LANGUAGE sql SECURITY DEFINER AS $$ SELECT 1 $$", "without SET search_path"),
@@ -164,6 +168,14 @@ def test_what_runs_alone_stands_alone(tmp_path: Path) -> None:
     assert "give it a revision of its own" in findings[0]
     for statement in ("UPDATE users SET fax = ''", "ALTER TABLE users ADD COLUMN x text"):
         assert any("some rows each time" in said for said in found(tmp_path, f"    in_batches(op, {statement!r})\n"))
+
+
+def test_an_index_that_on_conflict_may_name_is_dropped_one_release_later(tmp_path: Path) -> None:
+    drop = "    drop_index(op, 'users_email')\n"
+    assert ["which ON CONFLICT may name" in finding for finding in found(tmp_path, drop)] == [True]
+    assert found(tmp_path, drop, contracts={"users_email": "0001"}) == []
+    anew = "    create_index(op, 'users_email', 'users (tenant_id, email)', unique=True)\n"
+    assert found(tmp_path, anew, contracts={"users_email": "0001"}) == []
 
 
 def test_not_null_comes_after_a_check_that_was_validated_before(tmp_path: Path) -> None:
