@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.cluster.fix_api",
     "tests.cluster.fix_platform",
     "tests.cluster.fix_earlier",
+    "tests.faults.fix_grounds",
 ]
 
 

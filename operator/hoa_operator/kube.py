@@ -47,6 +47,7 @@ _JSON: Final = "application/json"
 _APPLY: Final = "application/apply-patch+yaml"
 _MERGE: Final = "application/merge-patch+json"
 _MANAGER: Final = (("fieldManager", names.FIELD_MANAGER),)
+_AGAIN: Final = "it is tried again; should it last, check that the API server is well and the operator reaches it"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -191,10 +192,10 @@ async def _answer(what: str, call: Callable[[], Awaitable[Any]]) -> _Answer:
         response = await call()
         text = await response.read()
     except (TimeoutError, aiohttp.ServerTimeoutError) as error:
-        silence = f"{what}: the API server did not answer within {_TIMEOUT.total:.0f} s"
+        silence = f"{what}: the API server did not answer within {_TIMEOUT.total:.0f} s; {_AGAIN}"
         raise WorldError("ApiServerSilent", silence) from error
     except (aiohttp.ClientError, OSError) as error:
-        raise WorldError("ApiServerUnreachable", f"{what}: {type(error).__name__}: {error}") from error
+        raise WorldError("ApiServerUnreachable", f"{what}: {type(error).__name__}: {error}; {_AGAIN}") from error
     raw = response.headers.get("Retry-After", "")
     return _Answer(response.status, response.reason or "", text, float(raw) if raw.isdigit() else None)
 
@@ -211,7 +212,7 @@ def _refusal(what: str, kind: Kind, said: _Answer) -> UserError | WorldError:
         return UserError("ApiServerRefused", f"{message}; correct the spec")
     if said.status == 403:
         return WorldError("Forbidden", f"{message}; check the operator's Role, quotas and admission policies")
-    return WorldError("ApiServerError", f"{message} (HTTP {said.status})", retry_after=said.retry_after)
+    return WorldError("ApiServerError", f"{message} (HTTP {said.status}); {_AGAIN}", retry_after=said.retry_after)
 
 
 async def connect(environ: Mapping[str, str]) -> kubernetes_client.ApiClient:

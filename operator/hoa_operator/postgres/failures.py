@@ -30,9 +30,18 @@ _BY_STATE: Final[dict[str, tuple[str, str]]] = {
     "53": ("ServerShortOfResources", "the server is short of memory or disk; give it more"),
     "53100": ("DiskFull", "the server's disk is full; free or add space"),
     "53300": ("TooManyConnections", "the server has no free connection; raise max_connections or move tenants away"),
-    "55006": ("DatabaseBusy", "other sessions are connected to it; it is tried again"),
-    "55P03": ("Busy", "another session holds the lock; it is tried again"),
-    "57014": ("StatementTimeout", "the server took too long; it is tried again"),
+    "55006": (
+        "DatabaseBusy",
+        "it is tried again; should it last, end what holds it (pg_stat_activity and pg_prepared_xacts say whose it is)",
+    ),
+    "55P03": (
+        "Busy",
+        "another session holds the lock; it is tried again; should it last, end that session (pg_locks says whose it is)",
+    ),
+    "57014": (
+        "StatementTimeout",
+        "the server took too long; it is tried again; should it last, look at what keeps it busy",
+    ),
     "57P": ("ServerRestarting", "the server is starting, stopping or recovering; it is tried again"),
     "58": ("ServerFileError", "the server could not read or write its files; look at its log and its disk"),
     "XX": ("ConcurrentChange", "the server reported an internal conflict; it is tried again"),

@@ -177,7 +177,11 @@ async def create_database(connection: Connection, create: sql.Composed, *, templ
             "TemplateMissing", f"template {template} is not on {connection.info.host}; it is made first"
         ) from error
     except errors.ObjectInUse as error:
-        raise WorldError("TemplateBusy", f"sessions are connected to template {template}; it is tried again") from error
+        raise WorldError(
+            "TemplateBusy",
+            f"sessions are connected to template {template or 'template0'} on {connection.info.host}; it is tried again. Should"
+            " it last, end them (pg_stat_activity says whose they are)",
+        ) from error
     return "Created"
 
 
