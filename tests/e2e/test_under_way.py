@@ -7,11 +7,13 @@ import time
 
 import httpx
 import pykube
+import pytest
 
 from hack.cluster import lifecycle
 from hack.cluster.paths import Paths
 from tests.e2e.cluster import NAMESPACE, Cluster, condition
 from tests.e2e.visitor import Visitor
+from tests.figures import record
 from tests.waiting import until
 
 RELEASE = "hoa-connect"
@@ -31,14 +33,23 @@ def _helm(*argv: str) -> str:
     return _run("helm", "--namespace", NAMESPACE, *argv)
 
 
+def _fails_none(visitor: Visitor, what: str) -> None:
+    """Hold a visitor's failures to none, and tell the figures of them."""
+    record(f"failed requests during {what}", len(visitor.failures), 0, note=f"of {visitor.answered}, at 20/s")
+    assert visitor.failures == []
+    assert visitor.answered > 20
+
+
+@pytest.mark.figures
 def test_a_rollout_of_the_app_fails_no_request(cluster: Cluster) -> None:
     with Visitor(cluster, "pinnacle") as visitor:
         _kubectl("rollout", "restart", "deployment/hoa-connect-app")
         _kubectl("rollout", "status", "deployment/hoa-connect-app", "--timeout=180s")
         until(lambda: visitor.answered > 20, "the visitor to be answered")
-    assert visitor.failures == []
+    _fails_none(visitor, "a rollout of the app")
 
 
+@pytest.mark.figures
 def test_own_capacity_and_back_fails_no_request(cluster: Cluster) -> None:
     tenant = cluster.make_tenant("estate", limits={"cpu": "400m", "memory": "256Mi"})
     deployments = pykube.Deployment.objects(cluster.api).filter(namespace=NAMESPACE)
@@ -54,7 +65,7 @@ def test_own_capacity_and_back_fails_no_request(cluster: Cluster) -> None:
         until(lambda: condition(tenant, "Ready") and deployments.get_or_none(name=name) is None, "the pods to go", 180)
         after = visitor.answered
         until(lambda: visitor.answered > after + 20, "the shared pods to answer")
-    assert visitor.failures == []
+    _fails_none(visitor, "a change of placement and back")
     cluster.remove(tenant)
 
 
@@ -70,6 +81,33 @@ def test_helm_test_passes() -> None:
     assert "Phase:          Succeeded" in _helm("test", RELEASE, "--timeout=120s")
 
 
+def _leader(cluster: Cluster) -> str:
+    leases = pykube.objects.object_factory(cluster.api, "coordination.k8s.io/v1", "Lease").objects(cluster.api)
+    lease = leases.filter(namespace=NAMESPACE).get(name="hoa-connect-operator")
+    return str(lease.obj["spec"].get("holderIdentity", ""))
+
+
+@pytest.mark.figures
+def test_an_upgrade_of_the_operator_fails_no_request(cluster: Cluster) -> None:
+    chart = str(Paths.from_env().repository / "charts" / "hoa-connect")
+    tenant = cluster.make_tenant("orchard")
+    ingresses = pykube.Ingress.objects(cluster.api).filter(namespace=NAMESPACE)
+    route = ingresses.get(name=f"tenant-{tenant.name}").obj["metadata"]
+    with Visitor(cluster, tenant.name) as visitor:
+        for level in ("debug", "info"):
+            leader = _leader(cluster)
+            options = ["--reset-then-reuse-values", f"--set=operator.logLevel={level}", "--wait", "--timeout=300s"]
+            _helm("upgrade", RELEASE, chart, *options)
+            until(lambda leader=leader: _leader(cluster) not in ("", leader), "a new pod to lead", 60)  # type: ignore[misc]
+            tenant.patch({"spec": {"displayName": f"Orchard at {level}"}})
+            until(lambda: condition(tenant, "Ready"), "the new leader to carry out a change", 60)
+        until(lambda: visitor.answered > 20, "the visitor to be answered")
+    _fails_none(visitor, "an upgrade of the operator")
+    assert ingresses.get(name=route["name"]).obj["metadata"]["uid"] == route["uid"]
+    cluster.remove(tenant)
+
+
+@pytest.mark.figures
 def test_helm_upgrade_and_rollback_fail_no_request(cluster: Cluster) -> None:
     chart = str(Paths.from_env().repository / "charts" / "hoa-connect")
     with Visitor(cluster, "pinnacle") as visitor:
@@ -85,8 +123,7 @@ def test_helm_upgrade_and_rollback_fail_no_request(cluster: Cluster) -> None:
         assert "HOA_LOG_LEVEL=debug" in _kubectl("set", "env", "deployment/hoa-connect-app", "--list")
         _helm("rollback", RELEASE, "--wait", "--timeout=300s")
         assert "HOA_LOG_LEVEL=debug" not in _kubectl("set", "env", "deployment/hoa-connect-app", "--list")
-    assert visitor.failures == []
-    assert visitor.answered > 20
+    _fails_none(visitor, "an upgrade of the platform and its rollback")
 
 
 def test_a_second_up_takes_seconds_and_an_uninstall_loses_nothing(cluster: Cluster) -> None:
