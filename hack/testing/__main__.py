@@ -32,7 +32,7 @@ def _run(wanted: str, paths: Paths, port: int, results: list[Result]) -> None:
     """Run what is wanted, in order; the first failure ends it."""
     install.ensure_venv(paths)
     if wanted == "figures":
-        install.ensure_programs(paths, ["wrk"], [])
+        install.ensure_programs(paths, ["wrk", "etcd-server", "postgresql-15"], ["kubernetes", "helm"])
     if wanted in ("check", "all"):
         results.append(_check(paths))
     for level in levels.LEVELS:

@@ -130,7 +130,7 @@ def explained(platform: Platform, mark: int) -> Counter[str]:
     """Count the operator's writes since `mark` by verb and resource; a delete that is no clean-up fails."""
     writes = platform.operator_writes()[mark:]
     for write in writes:
-        assert write["verb"] != "delete" or write["name"].startswith("server-") or write["resource"] == "jobs", write
+        assert write["verb"] != "delete" or write["name"].startswith("template-") or write["resource"] == "jobs", write
     return Counter(f"{write['verb']} {write['resource']}" for write in writes)
 
 
