@@ -173,7 +173,7 @@ class Leader:
 
     def _schedule_first(self, key: Key, body: Object) -> None:
         """Look at what is unfinished at once, and at what is settled in a while, so that a restart is no storm."""
-        if key.kind == TENANT_KEY and _is_settled(body):
+        if key.kind == TENANT_KEY and is_settled(body):
             self.queue.add_after(key, self._random.random() * min(_START_SPREAD, self._settings.timing.resync))
         else:
             self.queue.add(key)
@@ -204,7 +204,7 @@ class Leader:
         return kind is None or self._cache.get(kind, key.name) is not None
 
 
-def _is_settled(tenant: Object) -> bool:
+def is_settled(tenant: Object) -> bool:
     """Tell whether a tenant was Ready as it is now: nobody changed or deleted it while there was no leader."""
     status, meta = tenant.get("status") or {}, tenant["metadata"]
     unchanged = status.get("observedGeneration") == meta.get("generation") and "deletionTimestamp" not in meta

@@ -1,0 +1,109 @@
+"""What is applied over what: a child as it was seen last, so that a request that comes too late changes nothing."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from hoa_operator.apply import Doors, apply_object
+from hoa_operator.cache import Cache
+from hoa_operator.errors import UserError
+from hoa_operator.kinds import INGRESS, Kind
+from hoa_operator.kube import Conflict
+from hoa_operator.names import LABEL_MANAGED_BY, MANAGED_BY
+
+Json = dict[str, Any]
+NAME = "tenant-seabreeze"
+META: Json = {"name": NAME, "labels": {LABEL_MANAGED_BY: MANAGED_BY}}
+MANIFEST: Json = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": META, "spec": {"rules": ["new"]}}
+
+
+class Server:
+    """One Ingress as the API server holds it, and what it was asked to apply."""
+
+    def __init__(self, version: int | None, uid: str = "one") -> None:
+        self.live = self._stored(version, uid) if version is not None else None
+        self.applied: list[Json] = []
+        self.refusal: UserError | None = None
+
+    @staticmethod
+    def _stored(version: int, uid: str = "one") -> Json:
+        return {**MANIFEST, "metadata": {**META, "uid": uid, "resourceVersion": str(version)}}
+
+    async def get(self, kind: Kind, name: str) -> Json | None:
+        assert (kind, name) == (INGRESS, NAME)
+        return self.live
+
+    async def apply(self, manifest: Json) -> Json:
+        self.applied.append(manifest)
+        given = manifest["metadata"]
+        if self.refusal is not None:
+            raise self.refusal
+        if self.live is None and "uid" in given:
+            raise UserError("ApiServerRefused", "metadata.uid: field is immutable")
+        if self.live is not None and "uid" in given:
+            known = self.live["metadata"]
+            if (given["uid"], given["resourceVersion"]) != (known["uid"], known["resourceVersion"]):
+                raise Conflict("the object has been modified")
+        version = int(self.live["metadata"]["resourceVersion"]) + 1 if self.live else 1
+        self.live = self._stored(version)
+        return self.live
+
+
+def doors(server: Server, seen: Json | None) -> tuple[Doors, Cache]:
+    cache = Cache()
+    if seen is not None:
+        cache.observe(INGRESS, seen)
+    sources: Any = SimpleNamespace(cache=cache)
+    kube: Any = server
+    return Doors(sources, kube, 1, lambda _: None), cache
+
+
+def version_in(cache: Cache) -> str | None:
+    known = cache.get(INGRESS, NAME)
+    return known["metadata"]["resourceVersion"] if known else None
+
+
+async def test_what_was_seen_is_applied_over_by_its_version() -> None:
+    server = Server(5)
+    here, cache = doors(server, server.live)
+    await apply_object(here, MANIFEST)
+    assert server.applied == [{**MANIFEST, "metadata": {**META, "uid": "one", "resourceVersion": "5"}}]
+    assert version_in(cache) == "6"
+
+
+async def test_what_changed_since_is_not_touched_and_seen_anew() -> None:
+    server = Server(7)
+    here, cache = doors(server, Server(5).live)
+    with pytest.raises(Conflict):
+        await apply_object(here, MANIFEST)
+    assert version_in(cache) == "7"
+    await apply_object(here, MANIFEST)
+    assert version_in(cache) == "8"
+
+
+@pytest.mark.parametrize("server", [Server(None), Server(9, "another")])
+async def test_what_is_gone_or_another_by_now_is_forgotten_and_asked_for_again(server: Server) -> None:
+    here, cache = doors(server, Server(5).live)
+    with pytest.raises(Conflict, match="is gone, or was made anew"):
+        await apply_object(here, MANIFEST)
+    assert version_in(cache) is None
+
+
+async def test_a_refusal_that_is_about_the_manifest_stays_one() -> None:
+    server = Server(5)
+    server.refusal = UserError("ApiServerRefused", "spec.rules: Invalid value")
+    here, cache = doors(server, server.live)
+    with pytest.raises(UserError, match=r"spec\.rules"):
+        await apply_object(here, MANIFEST)
+    assert version_in(cache) == "5"
+
+
+async def test_what_was_never_seen_is_made_without_a_version() -> None:
+    server = Server(None)
+    here, cache = doors(server, None)
+    await apply_object(here, MANIFEST)
+    assert server.applied == [MANIFEST]
+    assert version_in(cache) == "1"
