@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import http.client
 import os
 import sys
 import threading
@@ -33,6 +34,7 @@ UNFINISHED = (
     "/api/v1/pods?labelSelector=batch.kubernetes.io%2Fjob-name"
     "&fieldSelector=status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed"
 )
+AWAY = (ConnectionError, TimeoutError, http.client.HTTPException)
 
 
 @dataclass
@@ -126,7 +128,8 @@ class JobRunner:
     def _loop(self) -> None:
         try:
             while not self._stop.is_set():
-                self._round()
+                with contextlib.suppress(*AWAY):  # a kubelet asks again
+                    self._round()
                 self._stop.wait(POLL_SECONDS)
         except BaseException as error:  # raised again by stop(), in the test's own thread
             self._error = error

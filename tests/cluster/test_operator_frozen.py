@@ -42,12 +42,13 @@ WRITTEN = {
 
 
 def written(platform: Platform) -> list[Any]:
-    """Return all that operators write in Postgres, and how often they wrote to the API."""
+    """Return all that operators write in Postgres, and how often they wrote to the API, once nobody writes any more."""
+    writes = settled(platform)
     found: list[Any] = []
     for dbname, queries in WRITTEN.items():
         with psycopg.connect(platform.postgres.dsn(dbname)) as connection:
             found += [connection.execute(query.encode()).fetchall() for query in queries]
-    return [*found, settled(platform)]
+    return [*found, writes]
 
 
 def frozen_in(platform: Platform, operator: Operator, block: psycopg.Connection[Any]) -> None:
@@ -95,8 +96,8 @@ def test_frozen_in_an_open_transaction(own_platform: Platform, first: Operator, 
         frozen_in(platform, first, block)
     second = platform.operator("operator-1").start()
     until(lambda: leads(second), "the standby to lead", 40)
-    body = platform.kubectl.wait_for("hoatenant", "pinnacle", is_ready, 60)
-    before = written(platform)
+    platform.kubectl.wait_for("hoatenant", "pinnacle", is_ready, 60)
+    before, body = written(platform), platform.kubectl.get("hoatenant", "pinnacle")
     first.resume()
     assert first.process.wait(30) == 1
     assert written(platform) == before
