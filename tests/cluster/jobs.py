@@ -128,13 +128,22 @@ class JobRunner:
     def _loop(self) -> None:
         try:
             while not self._stop.is_set():
-                with contextlib.suppress(*AWAY):  # a kubelet asks again
-                    self._round()
+                self._try()
                 self._stop.wait(POLL_SECONDS)
         except BaseException as error:  # raised again by stop(), in the test's own thread
             self._error = error
         finally:
             self.api.close()
+
+    def _try(self) -> None:
+        """Go one round; while the API server is away, a kubelet asks again."""
+        try:
+            self._round()
+        except AWAY:
+            return
+        except ApiError as error:
+            if error.status < 500:
+                raise
 
     def _round(self) -> None:
         answer = self.api.call("GET", UNFINISHED)
