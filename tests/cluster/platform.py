@@ -152,7 +152,10 @@ class Platform:
         return platform
 
     def bring_to(self, source: Path, helm: Helm, values: Mapping[str, Any] | None = None, *, crds: bool = True) -> None:
-        """Install, or upgrade to, the chart of a build, its hook first; operators made from now on are that build's."""
+        """Install, or upgrade to, the chart of a build; operators made from now on are that build's.
+
+        With `crds` its hook comes first, as under Helm: this build's program, with that build's CRDs and Secrets.
+        """
         chart, wanted = source / "charts" / "hoa-connect", chart_values(self.postgres, values or {})
         self.source, self.rendered = source, helm.render(wanted, RELEASE, self.namespace, chart=chart)
         if crds:
@@ -194,7 +197,7 @@ class Platform:
             operator.process.stop()
 
     def _prepare(self, *, crds: bool) -> None:
-        setup = load_setup(self.source)
+        setup = load_setup()
         folder = self.folder / "setup"
         folder.mkdir(exist_ok=True)
         data = one(self.rendered, "ConfigMap", f"{RELEASE}-setup")["data"]
@@ -237,9 +240,9 @@ class Platform:
         return found
 
 
-def load_setup(source: Path = REPOSITORY) -> Any:
-    """Return the setup program of a build's chart as a module."""
-    program = source / "charts" / "hoa-connect" / "files" / "setup.py"
+def load_setup() -> Any:
+    """Return the chart's setup program as a module."""
+    program = REPOSITORY / "charts" / "hoa-connect" / "files" / "setup.py"
     spec = importlib.util.spec_from_file_location("hoa_connect_chart_setup", program)
     assert spec is not None
     assert spec.loader is not None

@@ -167,14 +167,14 @@ def within(before: Any, after: Any, path: str = "") -> list[str]:
 
 
 def put_crds(site: Site, source: Path, folder: Path) -> None:
-    """Bring the CRDs to those of a build as its chart's own Job does, and wait until they are served."""
+    """Bring the CRDs to those of a build as the chart's Job does before an upgrade, and wait until they are served."""
     rendered = site.helm.render({"ingress": {"baseDomain": "x.example"}}, chart=source / "charts" / "hoa-connect")
     folder.mkdir()
     data = one(rendered, "ConfigMap", "hoa-connect-setup")["data"]
     (folder / "crds.json").write_text(data["crds.json"])
     (folder / "secrets.json").write_text(json.dumps({"namespace": "default", "labels": {}, "secrets": []}))
     (folder / "token").write_text(site.plane.admin_token)
-    setup = load_setup(source)
+    setup = load_setup()
     setup.prepare(setup.Api(site.plane.url, folder / "token", site.plane.authority.certificate), folder)
 
 

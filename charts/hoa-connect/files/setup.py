@@ -109,7 +109,8 @@ def labels_of(crd: Json) -> Json:
 
 def is_established(crd: Json | None) -> bool:
     """Whether the API serves the CRD."""
-    conditions = (crd or {}).get("status", {}).get("conditions", [])
+    # A CRD that was just created has null where its conditions will be.
+    conditions = ((crd or {}).get("status") or {}).get("conditions") or []
     return any(entry["type"] == "Established" and entry["status"] == "True" for entry in conditions)
 
 
