@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.fix_postgres import PostgresAccess
+    from tests.zygote import Zygote
 
 
 @pytest.fixture(scope="session")
@@ -48,14 +49,16 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(
+    request: pytest.FixtureRequest, migration_zygote: Zygote, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     """The second API server of the run, with its own runner of Jobs."""
     configured = request.config.getoption("--kubernetes-bin")
     folder = tmp_path_factory.mktemp("site")
     plane = ControlPlane(folder / "plane", program("kube-apiserver", "kubernetes", configured).parent).start()
     helm = Helm(program("helm", "helm", configured), folder, plane.admin_kubeconfig)
     api = Api(plane.port, plane.authority.certificate, plane.runner_token, "job-runner")
-    jobs = JobRunner(api, folder / "jobs").start()
+    jobs = JobRunner(api, folder / "jobs", zygote=migration_zygote).start()
     yield Site(plane, Kubectl(plane.bin / "kubectl", plane.admin_kubeconfig), helm, jobs, folder)
     jobs.stop()
     plane.stop()
