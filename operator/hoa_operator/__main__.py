@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
-from hoa_operator import kube, probes
+from hoa_operator import kube, leftovers_command, probes
 from hoa_operator.cache import Cache
 from hoa_operator.errors import Fenced, OperatorError, Outdated
+from hoa_operator.farewell import Farewell
 from hoa_operator.fleet import Fleet, Opening
 from hoa_operator.kube import Kube
 from hoa_operator.leader import Leadership, LeaseTerms
@@ -34,6 +35,8 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 _START_RETRY: Final = 1.0
+#: Seconds that the end waits to hear whether it is the whole namespace's.
+_LAST_LOOK: Final = 10.0
 
 
 def _clock() -> float:
@@ -77,7 +80,7 @@ class Process:
             unfenced = await self._connect(stack, lambda: None)
             fenced = await self._connect(stack, self._leadership.check)
             self._trouble = None
-            await self._stand_and_lead(unfenced, fenced)
+            await self._serve(unfenced, fenced, Farewell(unfenced))
         return 1 if self._fenced is not None else 0
 
     async def _connect(self, stack: AsyncExitStack, gate: Callable[[], None]) -> Kube:
@@ -88,6 +91,33 @@ class Process:
     def stop(self) -> None:
         """Stop gracefully."""
         self._stop.set()
+
+    async def _serve(self, unfenced: Kube, fenced: Kube, farewell: Farewell) -> None:
+        """Stand by and lead, but never in a namespace that is being deleted."""
+        if await farewell.look():
+            await farewell.let_go()
+            return
+        watching = asyncio.create_task(farewell.watch(self._stop), name="namespace")
+        parting = asyncio.create_task(self._part(farewell), name="parting")
+        try:
+            await self._stand_and_lead(unfenced, fenced)
+        finally:
+            watching.cancel()
+            self._stop.set()
+            await asyncio.wait({watching, parting})
+        if farewell.going:
+            await farewell.let_go()  # once more: a reconcile that was at work may have added a finalizer
+
+    async def _part(self, farewell: Farewell) -> None:
+        """Let go of the tenants as soon as the end has come, if it is the namespace's: the work at hand may take a while."""
+        await self._stop.wait()
+        if self._fenced is not None and not farewell.going:
+            return  # whoever leads now sees to it
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_LOOK):
+                await farewell.look()
+        if farewell.going:
+            await farewell.let_go()
 
     async def _stand_and_lead(self, unfenced: Kube, fenced: Kube) -> None:
         acquiring = asyncio.create_task(self._leadership.acquire(unfenced), name="acquire")
@@ -219,15 +249,20 @@ async def serve(settings: Settings, environ: Mapping[str, str]) -> int:
 
 
 def main() -> int:
-    """Read the settings and run."""
+    """Read the settings and run: the operator, or with `orphans` the command that lists what has no living owner."""
+    verb, *arguments = sys.argv[1:] or [""]
+    if verb not in ("", "orphans"):
+        sys.stderr.write(f"unknown command {verb!r}: python -m hoa_operator [orphans [-o json]]\n")
+        return 2
+    output = leftovers_command.parse(arguments) if verb else ""
     try:
         settings = Settings.from_env()
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    configure_logging(settings.log_level)
+    configure_logging("error" if verb else settings.log_level)
     try:
-        return asyncio.run(serve(settings, os.environ))
+        return asyncio.run(leftovers_command.run(settings, os.environ, output) if verb else serve(settings, os.environ))
     except OperatorError as error:
         log.error("ended", reason=error.reason, message=error.message)
         return 1

@@ -1,52 +1,52 @@
-"""Finds the retained data that a new HOATenant asks for: whose it was, where it lies, and whether it can be had."""
+"""Finds the data that a new HOATenant takes over: what it asks for by its tenant id, or what is on record under its name."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from hoa_operator import names
+from hoa_operator import heritage, names
 from hoa_operator.errors import UserError
+from hoa_operator.tenant import format_time
 from hoa_operator.world import Record
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from hoa_operator.registry import Registry
-    from hoa_operator.registry_model import RegistryRow
-    from hoa_operator.tenant import Identity
+    from hoa_operator.tenant import Identity, TenantSpec
 
 
-async def retained(registry: Registry, identity: Identity) -> Record:
-    """Return the record of the data that the tenant, which has none of its own, asks for, if it asks for any."""
-    if identity.adopts is None:
-        return Record(None, None, None)
-    kept = await _row(registry, identity.adopts)
-    placement = await registry.placement(kept.tenant_id)
-    if placement is None:
-        raise _nothing(identity.adopts)
-    for row in await registry.rows():
-        taken = row.slug == kept.slug or (row.namespace, row.name) == (kept.namespace, kept.name)
-        if row.state != "Deleted" and taken:
-            raise UserError(
-                "SlugTaken",
-                f"the retained data of slug {kept.slug!r} cannot come back while HOATenant {row.owner} is in its place; "
-                "delete that one first",
-            )
-    return Record(None, placement, None, kept)
+async def taken_over(registry: Registry, identity: Identity, spec: TenantSpec, alive: Collection[UUID]) -> Record:
+    """Return the record of a tenant that has none of its own, with the data it takes over, if any; `alive` are the uids of
+    all HOATenants."""
+    if identity.adopts is not None:
+        record = await _by_tenant_id(registry, identity.adopts)
+    else:
+        record = heritage.choose(spec, await registry.named(identity.namespace, identity.name))
+    if record.kept is None:
+        return record
+    return replace(record, void=heritage.void_claims(identity, record, alive, await registry.rows()))
 
 
-async def _row(registry: Registry, wanted: str) -> RegistryRow:
+async def _by_tenant_id(registry: Registry, wanted: str) -> Record:
     try:
         row = await registry.by_tenant_id(UUID(wanted))
     except ValueError:
         row = None
-    if row is None or row.state != "Deleted":
-        raise _nothing(wanted)
-    return row
-
-
-def _nothing(wanted: str) -> UserError:
-    return UserError(
-        "NothingToAdopt",
-        f"{names.ANNOTATION_ADOPT} asks for the data of tenant {wanted!r}, but none is retained under that id; kubectl "
-        "describe hoads lists what is, with its tenantID",
-    )
+    placement = await registry.placement(row.tenant_id) if row is not None else None
+    if row is None or placement is None or row.state != "Deleted":
+        raise UserError(
+            "NothingToAdopt",
+            f"{names.ANNOTATION_ADOPT} asks for the data of tenant {wanted!r}, but none is retained under that id; kubectl "
+            "describe hoads lists what is, with its tenantID",
+        )
+    if placement.dropping_since is not None:
+        raise UserError(
+            "RetainedDataDropped",
+            f"the data of tenant {wanted} is being dropped since {format_time(placement.dropping_since.astimezone(UTC))}: its "
+            f"undelete window is over; remove the annotation {names.ANNOTATION_ADOPT} to begin with an empty database",
+        )
+    return Record(None, placement, None, row)

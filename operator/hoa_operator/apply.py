@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hoa_operator.kube import Kube
     from hoa_operator.manifests.meta import Family, Manifest
     from hoa_operator.observe import Sources
+    from hoa_operator.postgres import PostgresServer
     from hoa_operator.steps import Step
     from hoa_operator.tenant import Identity
 
@@ -100,9 +101,9 @@ async def _registry(
             await registry.upsert(row, epoch)
         case steps.RecordPlacement(placement):
             await registry.record_placement(placement, epoch)
-        case steps.Retire(tenant_id, deleted_at):
-            await registry.retire(tenant_id, deleted_at, epoch)
-            doors.sources.places.release(str(tenant_id))
+        case steps.Retire(retirement):
+            await registry.retire(retirement, epoch)
+            doors.sources.places.release(str(retirement.tenant_id))
         case steps.StopServing(tenant_id):
             await registry.set_state(tenant_id, "Deleting", epoch)
         case steps.Forget(tenant_id):
@@ -132,13 +133,22 @@ async def _return(doors: Doors, step: steps.AdoptData | steps.RestoreDatabase) -
     server = server_named(doors.sources.cache, step.server)
     async with doors.sources.fleet.door(server) as door:
         match step:
-            case steps.AdoptData(_, proof, identity):
-                await door.adopt(proof, identity)
-                await doors.sources.registry.adopt(proof.tenant_id, proof.uid, identity.uid, doors.epoch)
+            case steps.AdoptData():
+                await _adopt(doors, door, step)
             case steps.RestoreDatabase(_, proof):
                 await door.restore_from_tombstone(proof)
             case _:
                 assert_never(step)
+
+
+async def _adopt(doors: Doors, door: PostgresServer, step: steps.AdoptData) -> None:
+    registry, tenant_id = doors.sources.registry, step.proof.tenant_id
+    elsewhere = f"the data of tenant {tenant_id} was claimed, taken over or dropped meanwhile"
+    if not await registry.claim(tenant_id, step.heir, step.void, doors.epoch):
+        raise Conflict(elsewhere)
+    await door.adopt(step.proof, step.identity)
+    if not await registry.adopt(tenant_id, step.heir, doors.epoch):
+        raise Conflict(elsewhere)
 
 
 async def _removal(doors: Doors, step: steps.ClaimDatabase | steps.Tombstone | steps.DropDatabase) -> None:
@@ -159,6 +169,8 @@ async def _finalizer(doors: Doors, subject: Subject, *, present: bool) -> None:
     body = doors.sources.cache.get(TENANT, subject.identity.name)
     if body is None:
         raise Conflict(f"HOATenant {subject.identity} is gone")
+    if present and await doors.kube.is_leaving():
+        raise WorldError("NamespaceLeaves", "the namespace is being deleted: nothing is made in it any more")
     others = [name for name in body["metadata"].get("finalizers") or () if name != names.FINALIZER]
     wanted = [*others, names.FINALIZER] if present else others
     patch = {"metadata": {"finalizers": wanted, "resourceVersion": body["metadata"]["resourceVersion"]}}

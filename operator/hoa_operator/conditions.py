@@ -36,6 +36,7 @@ ORDER: Final = (
     steps.WELCOME_MAIL_SENT,
     steps.STALLED,
     steps.IN_SYNC,
+    steps.DELETION,
 )
 #: What Ready needs. SchemaCurrent is not among them: a served tenant stays Ready while it is upgraded.
 NEEDED: Final = (
@@ -73,15 +74,24 @@ def read(world: World, plan: Plan) -> dict[str, Finding]:
     findings = {name: reader(world) for name, reader in _READERS.items()}
     if world.usage is not None:  # until it is measured, what was known before stays
         findings[steps.STORAGE_WITHIN_LIMIT] = _storage(world, *storage_told(world, world.usage))
-    findings[steps.SPEC_ACCEPTED] = Finding(
-        "True", "Accepted", f"tier {world.target.tier.name}, server {world.target.server.name}"
-    )
+    findings[steps.SPEC_ACCEPTED] = Finding("True", "Accepted", _accepted(world))
     findings[steps.STALLED] = PROGRESSING
     if plan.stop is not None:
         name, reason, message = plan.stop
         findings[name] = Finding("False", reason, message)
         findings[steps.STALLED] = Finding("True", reason, message)
     return findings
+
+
+def _accepted(world: World) -> str:
+    message = f"tier {world.target.tier.name}, server {world.target.server.name}"
+    if world.kept_behind:
+        more = f" and {len(world.kept_behind) - 1} more" if len(world.kept_behind) > 1 else ""
+        message += (
+            f"; data of an earlier {world.name} is kept ({world.kept_behind[0]}{more}): "
+            "docs/operations/retained-databases.md says how to take it over"
+        )
+    return message
 
 
 def in_sync(plan: Plan) -> Finding:

@@ -32,6 +32,8 @@ _CROSSINGS: Final[Mapping[str, tuple[Literal["Normal", "Warning"], str]]] = {
     "NearLimit": ("Warning", "StorageNearLimit"),
     "Full": ("Warning", "StorageFull"),
 }
+#: Why a deletion waits although nothing failed, and only a person can end it.
+_HOLDERS: Final = frozenset({"ChildrenRemaining", "OtherFinalizers"})
 _MESSAGE_LIMIT: Final = 1000
 
 
@@ -61,6 +63,8 @@ def _transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
             yield from _readiness(was.get(name), condition)
         elif name == steps.STORAGE_WITHIN_LIMIT:
             yield from _storage(was.get(name), condition)
+        elif name == steps.DELETION:
+            yield from _waiting(was.get(name), condition)
         elif name == steps.STALLED and _differs(was.get(name), condition):
             yield from _stalling(condition, now)
     if after.get("tier") and before.get("tier") and before["tier"] != after["tier"]:
@@ -94,6 +98,12 @@ def _storage(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Iterator[
     if before != new["reason"]:
         kind, reason = _CROSSINGS[new["reason"]]
         yield Event(kind, reason, new["message"])
+
+
+def _waiting(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Iterator[Event]:
+    """Tell what a deletion waits for where no other condition does."""
+    if new["reason"] in _HOLDERS and (old is None or old["reason"] != new["reason"]):
+        yield Event("Warning", new["reason"], new["message"])
 
 
 def _stalling(new: Mapping[str, Any], all_now: Mapping[str, Mapping[str, Any]]) -> Iterator[Event]:

@@ -99,7 +99,7 @@ class Fleet:
             fresh = door is not None and self._clock() < door.read_at + _LOGIN_TRUSTED_SECONDS and not afresh
             if door is not None and fresh and door.login.address == address:
                 return door.server
-            login = await self._login(server, address)
+            login = await read_login(self._kube, server)
             if door is not None and door.login == login:
                 door.read_at = self._clock()
                 return door.server
@@ -116,13 +116,15 @@ class Fleet:
         self._doors[name] = _Door(login, server, self._clock())
         return server
 
-    async def _login(self, server: DatabaseServer, address: ServerAddress) -> AdminLogin:
-        secret = await self._kube.get(SECRET, server.admin_secret)
-        what = f"Secret {server.admin_secret} (spec.adminSecretName of HOADatabaseServer {server.name})"
-        if secret is None:
-            raise UserError("AdminSecretMissing", f"{what} does not exist; make it with the keys username and password")
-        try:
-            username, password = (base64.b64decode(secret["data"][key]).decode() for key in ("username", "password"))
-        except (KeyError, ValueError) as error:
-            raise UserError("AdminSecretInvalid", f"{what} must hold the keys username and password") from error
-        return AdminLogin(address, username, password)
+
+async def read_login(kube: Kube, server: DatabaseServer) -> AdminLogin:
+    """Return the login that a server's admin Secret holds."""
+    secret = await kube.get(SECRET, server.admin_secret)
+    what = f"Secret {server.admin_secret} (spec.adminSecretName of HOADatabaseServer {server.name})"
+    if secret is None:
+        raise UserError("AdminSecretMissing", f"{what} does not exist; make it with the keys username and password")
+    try:
+        username, password = (base64.b64decode(secret["data"][key]).decode() for key in ("username", "password"))
+    except (KeyError, ValueError) as error:
+        raise UserError("AdminSecretInvalid", f"{what} must hold the keys username and password") from error
+    return AdminLogin(ServerAddress(server.host, server.port, server.sslmode), username, password)

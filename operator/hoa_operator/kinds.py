@@ -11,7 +11,7 @@ from hoa_operator import names
 
 @dataclass(frozen=True)
 class Kind:
-    """One namespaced resource of the API."""
+    """One resource of the API: namespaced, or the namespace itself."""
 
     group: str
     version: str
@@ -26,6 +26,8 @@ class Kind:
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
         """Return the URL path of the collection, one object or its subresource."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        if self.plural == "namespaces":
+            return f"{root}/namespaces/{name}"
         parts = [root, "namespaces", namespace, self.plural, name, subresource]
         return "/".join(part for part in parts if part)
 
@@ -42,6 +44,7 @@ INGRESS: Final = Kind("networking.k8s.io", "v1", "ingresses", "Ingress")
 DEPLOYMENT: Final = Kind("apps", "v1", "deployments", "Deployment")
 PDB: Final = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 HPA: Final = Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
+NAMESPACE: Final = Kind("", "v1", "namespaces", "Namespace")
 LEASE: Final = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 
 #: What a person writes.

@@ -10,6 +10,7 @@ Everything is in one namespace. What the operator's Role must allow (nothing clu
     ""                          secrets, services                        get list watch create patch delete
     ""                          pods                                     get list watch
     ""                          events                                   create
+    ""                          namespaces                               get
     batch                       jobs                                     get list watch create patch delete
     networking.k8s.io           ingresses                                get list watch create patch delete
     apps                        deployments                              get list watch create patch delete
@@ -19,8 +20,8 @@ Everything is in one namespace. What the operator's Role must allow (nothing clu
     hoaconnect.com              hoatenants/finalizers, hoadatabaseservers/finalizers   update
     apps                        deployments/finalizers                   update
 
-The last two rows are for clusters that enforce OwnerReferencesPermissionEnforcement. Server-side apply needs `create`
-and `patch`.
+Of namespaces a Role allows its own: the operator asks whether it is being deleted. The last two rows are for clusters that
+enforce OwnerReferencesPermissionEnforcement. Server-side apply needs `create` and `patch`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from kubernetes.aio import config as kubernetes_config
 
 from hoa_operator import names
 from hoa_operator.errors import UserError, WorldError
-from hoa_operator.kinds import SECRET, Kind, kind_of, name_of
+from hoa_operator.kinds import NAMESPACE, SECRET, Kind, kind_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -86,6 +87,11 @@ class Kube:
             return await self._send(_Request("get", "GET", kind, name))
         except _NotFound:
             return None
+
+    async def is_leaving(self) -> bool:
+        """Tell whether the namespace itself is being deleted, with everything in it."""
+        found = await self._send(_Request("get", "GET", NAMESPACE, self.namespace))
+        return "deletionTimestamp" in found["metadata"]
 
     async def list_all(
         self, kind: Kind, selector: str = "", *, metadata_only: bool = False

@@ -87,6 +87,7 @@ class _State(Collector):
         yield from self._each_tenant()
         yield from self._storage()
         yield self._servers()
+        yield from self._retained()
 
     def _tenants(self) -> Iterable[GaugeMetricFamily]:
         phases: Tally[str] = Tally()
@@ -144,6 +145,25 @@ class _State(Collector):
                 limit.add_metric([name_of(body)], told.limit)
         yield used
         yield limit
+
+    def _retained(self) -> Iterable[GaugeMetricFamily]:
+        kept = GaugeMetricFamily(
+            "hoa_operator_retained_databases",
+            "Databases on a server that are kept of deleted tenants.",
+            labels=["server"],
+        )
+        problems = GaugeMetricFamily(
+            "hoa_operator_retained_problems",
+            "Databases kept of deleted tenants that were not dropped although their time has come.",
+            labels=["server"],
+        )
+        for body in self._cache.all(SERVER):
+            status = body.get("status") or {}
+            kept.add_metric([name_of(body)], int(status.get("retained") or 0))
+            entries = status.get("retainedDatabases") or ()
+            problems.add_metric([name_of(body)], sum("problem" in entry for entry in entries))
+        yield kept
+        yield problems
 
     def _servers(self) -> GaugeMetricFamily:
         family = GaugeMetricFamily("hoa_operator_database_server_ready", "Whether a server answers.", labels=["server"])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from hoa_operator import names, servers, tiers
-from hoa_operator.adoption import retained
+from hoa_operator.adoption import taken_over
 from hoa_operator.errors import UserError, WorldError
+from hoa_operator.heritage import kept_behind
 from hoa_operator.kinds import (
     CHILDREN,
     DEPLOYMENT,
@@ -74,7 +76,8 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
         hosts = check_hosts(spec, sources.settings.route.base_domain)
         record = await read_record(sources, identity)
         if record.row is None:
-            record = await retained(sources.registry, identity)
+            alive = [UUID(tenant["metadata"]["uid"]) for tenant in sources.tenants()]
+            record = await taken_over(sources.registry, identity, spec, alive)
         around, server = await _place(sources, identity, spec, record)
     known = record.row or record.kept
     tenant_id = known.tenant_id if known else identity.uid
@@ -101,6 +104,7 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
             Wish(identity.name, server.name, bool(record.row and record.row.schema_revision)), track(sources)
         ),
         now=now,
+        kept_behind=kept_behind(identity, sources.cache.all(SERVER)),
     )
 
 

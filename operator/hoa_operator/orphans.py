@@ -20,7 +20,7 @@ from hoa_operator.manifests.meta import tenant_family
 from hoa_operator.observe import observe_remains
 from hoa_operator.reconcile import Outcome
 from hoa_operator.target import StepFailed
-from hoa_operator.tenant import format_time
+from hoa_operator.tenant import Disposal, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -94,7 +94,7 @@ class OrphanReconciler:
         try:
             for _ in range(_ROUNDS):
                 remains = await observe_remains(self._sources, body, self._clock())
-                decided = teardown.plan_deletion(remains, "Retain")
+                decided = teardown.plan_deletion(remains, Disposal())
                 if not decided.steps:
                     log.warning("tenant without HOATenant retained", tenant=row.owner, tenant_id=str(row.tenant_id))
                     return None

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from hoa_operator import desire, migrating, names, rotating
 from hoa_operator.errors import UserError, WorldError
+from hoa_operator.heritage import described
 from hoa_operator.kinds import INGRESS, SECRET, is_owned_by, kind_of, name_of
 from hoa_operator.manifests.meta import is_current
 from hoa_operator.postgres import names as postgres_names
 from hoa_operator.postgres.desired import differences
-from hoa_operator.registry_model import Placement, RegistryRow
+from hoa_operator.registry_model import Heir, Placement, RegistryRow
 from hoa_operator.rotation import without_old_keys
 from hoa_operator.steps import (
     CAPACITY_READY,
@@ -28,6 +29,7 @@ from hoa_operator.steps import (
     ApplyObject,
     DeleteObject,
     EnsureDatabase,
+    Forget,
     MintCredentials,
     Plan,
     RecordPlacement,
@@ -55,7 +57,7 @@ def plan(world: World) -> Plan:
     if world.row is None and world.record.kept is not None:
         return Plan((*steps, *_adoption(world, world.record.kept)))
     if world.row is None:
-        return Plan((*steps, Register(_row(world))))
+        return Plan((*steps, *_beginning(world), Register(_row(world))))
     check_data_is_there(world)
     credentials = world.credentials
     if credentials is None:
@@ -78,8 +80,41 @@ def _adoption(world: World, kept: RegistryRow) -> list[Step]:
     check_data_is_there(world)
     placement = world.record.placement
     assert placement is not None  # noqa: S101 - retained data has its place; for the type checker
-    identity = world.database_spec(None).identity
-    return [AdoptData(placement.server_name, placement.proof(kept.uid), identity)]
+    target = world.target.identity
+    heir = Heir(target.uid, target.namespace, target.name, kept.uid)
+    # The comments may carry the heir's uid already: a run that was killed wrote it.
+    proof = replace(placement, claimants=(*placement.claimants, target.uid)).proof(kept.uid)
+    adopt = AdoptData(placement.server_name, proof, world.database_spec(None).identity, heir, world.record.void)
+    return [_told_adopted(world, placement), adopt]
+
+
+def _told_adopted(world: World, placement: Placement) -> Tell:
+    target = world.target
+    message = f"takes over the data of tenant {target.tenant_id} on HOADatabaseServer {placement.server_name}"
+    if placement.drop_after is not None:
+        message += ", whose drop is cancelled"
+    if world.record.others:
+        message += f"; older data of this name stays retained: {_listed(world)}"
+    return Tell("Normal", "DataTakenOver", message)
+
+
+def _beginning(world: World) -> list[Step]:
+    """Begin with nothing, and say so first if there is data of this name."""
+    steps: list[Step] = [Forget(world.record.empty.tenant_id)] if world.record.empty is not None else []
+    if world.record.others:
+        latest = world.record.others[0].row.tenant_id
+        message = (
+            f"this tenant begins with an empty database, but data of an earlier {world.name} is kept: {_listed(world)}. To have "
+            f"that instead, delete this HOATenant and apply it again with the annotation {names.ANNOTATION_ADOPT}={latest}; "
+            "see docs/operations/retained-databases.md"
+        )
+        steps.append(Tell("Warning", "RetainedDataFound", message))
+    return steps
+
+
+def _listed(world: World) -> str:
+    others = [described(found) for found in world.record.others]
+    return "; ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
 
 
 def _claim(world: World) -> list[Step]:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from hoa_operator import conditions, names, status, steps, teardown, timing
-from hoa_operator.apply import Subject, apply, patch_source
+from hoa_operator.apply import patch_source
 from hoa_operator.errors import OperatorError, WorldError
 from hoa_operator.kinds import JOB, TENANT, kind_of
 from hoa_operator.kube import Conflict
-from hoa_operator.manifests.meta import tenant_family
-from hoa_operator.observe import observe_remains, observe_tenant
+from hoa_operator.observe import observe_tenant
 from hoa_operator.plan import plan
 from hoa_operator.publish import publish
+from hoa_operator.removal import Remover, subject_of, take
 from hoa_operator.status import Report, Retry
 from hoa_operator.target import Failure, StepFailed
 from hoa_operator.tenant import parse_identity
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from hoa_operator.apply import Doors
     from hoa_operator.kinds import Object
     from hoa_operator.steps import Plan
-    from hoa_operator.teardown import Remains
     from hoa_operator.tenant import Identity
     from hoa_operator.world import World
 
@@ -66,6 +65,7 @@ class TenantReconciler:
         self._clock = clock or (lambda: datetime.now(UTC))
         self._deadline = doors.sources.settings.timing.provisioning_deadline
         self._failures: dict[str, int] = {}
+        self._remover = Remover(doors, self._clock)
 
     async def __call__(self, name: str) -> Outcome:
         """Reconcile one tenant."""
@@ -75,9 +75,9 @@ class TenantReconciler:
             self._sources.turns.settle(name, None)
             return Outcome()
         identity = parse_identity(body)
-        if identity.deleting and not identity.has_finalizer:
-            return Outcome()
         try:
+            if identity.deleting and not identity.has_finalizer:
+                return await self._left_to_others(body, identity)
             report = await self._take_part(body, identity)
             return await self._conclude(name, report)
         except Conflict as stale:
@@ -100,8 +100,13 @@ class TenantReconciler:
 
     async def _report(self, body: Object, identity: Identity) -> Report:
         before = body.get("status") or {}
-        policy = (body.get("spec") or {}).get("managementPolicy", "Managed")
+        policy = _policy(body, identity)
         report = Report(identity, before, self._clock(), policy=policy)
+        try:
+            if identity.deleting and await self._remover.leaves_with_namespace(identity):
+                return report
+        except StepFailed as failed:
+            return replace(report, failure=failed.failure)
         if policy != "Managed":
             return await self._look(body, report)
         if identity.deleting:
@@ -126,7 +131,9 @@ class TenantReconciler:
                     self._sources.turns.give(_wish(world))
                 if not decided.steps:
                     return replace(report, world=world, plan=decided, now=self._clock())
-                await self._take(decided, self._subject(world.target.identity, str(world.target.tenant_id)))
+                target, now = world.target, self._clock()
+                subject = subject_of(self._sources.settings, target.identity, str(target.tenant_id), now)
+                await take(self._doors, decided, subject)
         except StepFailed as failed:
             self._give_up_place(report, world)
             report = replace(report, failure=failed.failure, now=self._clock())
@@ -150,18 +157,6 @@ class TenantReconciler:
         if world is None or world.record.placement is None:
             self._sources.places.release(str(report.identity.uid))
 
-    async def _take(self, decided: Plan, subject: Subject) -> None:
-        for step in decided.steps:
-            log.info("step", tenant=subject.identity.name, step=step.describe())
-            await apply(self._doors, subject, step)
-
-    def _subject(self, identity: Identity, tenant_id: str) -> Subject:
-        settings = self._sources.settings
-        family = tenant_family(
-            settings.namespace, settings.release, settings.app.version, (identity.name, str(identity.uid), tenant_id)
-        )
-        return Subject(identity, family, self._clock())
-
     # A tenant that is only looked at
 
     async def _look(self, body: Object, report: Report) -> Report:
@@ -180,8 +175,15 @@ class TenantReconciler:
 
     async def _delete(self, body: Object, report: Report) -> Report:
         await self._write(body, status.build(report), report.now)
-        policy = ((body["spec"].get("database")) or {}).get("deletionPolicy", "Retain")
-        return await self._remove(body, report, lambda remains: teardown.plan_deletion(remains, policy))
+        return await self._remover.delete(body, report)
+
+    async def _left_to_others(self, body: Object, identity: Identity) -> Outcome:
+        """Say who else holds a tenant of which nothing is left here."""
+        others = body["metadata"].get("finalizers") or ()
+        if others:
+            report = Report(identity, body.get("status") or {}, self._clock())
+            await self._write(body, status.left_to_others(report, others), report.now)
+        return Outcome()
 
     async def _undo(self, body: Object, report: Report) -> Report:
         """Remove what a provisioning that came too late made; say so first, so that a kill changes nothing."""
@@ -191,30 +193,12 @@ class TenantReconciler:
             log.warning("provisioning passed its deadline", tenant=report.identity.name)
             body = await self._write(body, said, report.now)
         undone = Report(report.identity, said, report.now)
-        undone = await self._remove(body, undone, teardown.plan_rollback)
+        undone = await self._remover.remove(body, undone, teardown.plan_rollback)
         self._sources.places.release(str(report.identity.uid))
         left = undone.failure.error.message if undone.failure else None
         final = status.rolled_back(replace(undone, failure=None), before, left)
         await self._write(self._sources.cache.get(TENANT, report.identity.name) or body, final, undone.now)
         return replace(undone, before=final, policy="RolledBack")
-
-    async def _remove(self, body: Object, report: Report, decide: Callable[[Remains], Plan]) -> Report:
-        try:
-            for _ in range(_ROUNDS):
-                body = self._sources.cache.get(TENANT, report.identity.name) or body
-                remains = await observe_remains(self._sources, body, self._clock())
-                decided = decide(remains)
-                if not decided.steps:
-                    break
-                tenant_id = remains.record.row.tenant_id if remains.record.row else report.identity.uid
-                await self._take(decided, self._subject(remains.identity, str(tenant_id)))
-                if any(isinstance(step, steps.RemoveFinalizer) for step in decided.steps):
-                    break
-        except StepFailed as failed:
-            return replace(report, failure=failed.failure)
-        except OperatorError as error:
-            return replace(report, failure=Failure(error, steps.DATABASE_READY))
-        return report
 
     # The end of every reconcile
 
@@ -292,6 +276,15 @@ class TenantReconciler:
 
     async def _write(self, body: Object, said: Mapping[str, Any], now: datetime) -> Object:
         return await publish(self._doors, body, said, now, self._reporter)
+
+
+def _policy(body: Object, identity: Identity) -> str:
+    """Return what may be done for the tenant. One that was deleted past its protection is left alone: where the cluster has no
+    policy that refuses the deletion, that is all there is to refuse."""
+    spec = body.get("spec") or {}
+    if identity.deleting and spec.get("deletionProtection") == "Enabled":
+        return "Protected"
+    return str(spec.get("managementPolicy", "Managed"))
 
 
 def _wish(world: World) -> Wish:

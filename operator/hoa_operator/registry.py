@@ -10,21 +10,22 @@ import structlog
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
-from hoa_operator import registry_fence, registry_setup
+from hoa_operator import registry_fence, registry_retained, registry_setup
 from hoa_operator.errors import HostTaken, SlugTaken, UserError, WorldError
 from hoa_operator.postgres import names
 from hoa_operator.postgres.connections import Connections
 from hoa_operator.registry_fence import fenced
-from hoa_operator.registry_model import Placement, RegistryRow
+from hoa_operator.registry_model import Heir, Placement, RegistryRow, Retained, Retirement
 from hoa_operator.registry_setup import ConnectionDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
     from datetime import datetime
     from pathlib import Path
     from uuid import UUID
 
     from hoa_operator.postgres.connections import Connection
+    from hoa_operator.postgres.model import AdminLogin
 
 __all__ = ["SERVED_STATES", "Placement", "Registry", "RegistryRow"]
 
@@ -45,7 +46,7 @@ WHERE tenants.uid = excluded.uid
 _ELSEWHERE: Final = frozenset(
     ["AdminLoginRefused", "DatabaseMissing", "ServerNameUnknown", "ServerSilent", "ServerUnreachable", "TlsFailed"]
 )
-_PLACEMENT_COLUMNS: Final = "tenant_id, server_name, system_identifier, database_oid, deleted_at"
+_PLACEMENT_COLUMNS: Final = ", ".join(f.name for f in fields(Placement))
 
 
 class Registry:
@@ -75,6 +76,12 @@ class Registry:
         await registry_setup.set_up(directory, reader, self._application, self.installation)
         await self.close()
         self._connections = Connections(directory.inside(), self._application)
+
+    def attach(self) -> AdminLogin:
+        """Open what is there, to read and for nothing else; return the login. Raises UserError without a directory."""
+        login = ConnectionDirectory.read(self._directory, self._maintenance_db).inside()
+        self._connections = Connections(login, self._application, limit=1, read_only=True)
+        return login
 
     async def close(self) -> None:
         """Close idle sessions."""
@@ -134,13 +141,18 @@ class Registry:
                 [tenant_id],
             )
             row = await cursor.fetchone()
-        return Placement(**row) if row else None
+        return _placement(row) if row else None
 
     async def placements(self) -> list[Placement]:
         """Return where everyone's data lies."""
         async with self._session() as connection:
             cursor = await connection.execute(f"SELECT {_PLACEMENT_COLUMNS} FROM placements ORDER BY server_name")  # noqa: S608
-            return [Placement(**row) for row in await cursor.fetchall()]
+            return [_placement(row) for row in await cursor.fetchall()]
+
+    async def named(self, namespace: str, name: str) -> list[Retained]:
+        """Return every tenant that a HOATenant of this name was for, the one of now too."""
+        rows = await self._many("WHERE namespace = %s AND name = %s", namespace, name)
+        return [Retained(row, await self.placement(row.tenant_id)) for row in rows]
 
     async def upsert(self, row: RegistryRow, epoch: int) -> bool:
         """Write the row and its claims on hosts; says whether anything changed. Raises SlugTaken, HostTaken or Fenced."""
@@ -182,31 +194,33 @@ class Registry:
                 [placement.tenant_id, placement.server_name, placement.system_identifier, placement.database_oid],
             )
 
-    async def retire(self, tenant_id: UUID, deleted_at: datetime, epoch: int) -> None:
+    async def retire(self, retirement: Retirement, epoch: int) -> None:
         """Keep the row as a tombstone: state `Deleted`, no host, no secret; the slug is free again."""
         async with self._writing(epoch) as connection:
-            await connection.execute(
-                "UPDATE tenants SET state = 'Deleted', sealed_password = NULL, sealed_signing_keys = NULL"
-                " WHERE tenant_id = %s AND state <> 'Deleted'",
-                [tenant_id],
-            )
-            await connection.execute("DELETE FROM tenant_hosts WHERE tenant_id = %s", [tenant_id])
-            await connection.execute(
-                "UPDATE placements SET deleted_at = %s WHERE tenant_id = %s AND deleted_at IS NULL",
-                [deleted_at, tenant_id],
-            )
+            await registry_retained.retire(connection, retirement)
 
-    async def adopt(self, tenant_id: UUID, uid: UUID, new_uid: UUID, epoch: int) -> bool:
-        """Give a retained tenant to another HOATenant; says whether the row was still `uid`'s and retained."""
+    async def claim(self, tenant_id: UUID, heir: Heir, void: Collection[UUID], epoch: int) -> bool:
+        """Note that `heir` takes the data over, before it is touched; says no where it cannot be had."""
         async with self._writing(epoch) as connection:
-            cursor = await connection.execute(
-                "UPDATE tenants SET uid = %s, state = 'Provisioning' WHERE tenant_id = %s AND uid = %s AND state = 'Deleted'",
-                [new_uid, tenant_id, uid],
-            )
-            adopted = cursor.rowcount > 0
-            if adopted:
-                await connection.execute("UPDATE placements SET deleted_at = NULL WHERE tenant_id = %s", [tenant_id])
-            return adopted
+            return await registry_retained.claim(connection, tenant_id, heir, void)
+
+    async def adopt(self, tenant_id: UUID, heir: Heir, epoch: int) -> bool:
+        """Give a tenant to the HOATenant that claimed it; says whether the claim still held. Raises SlugTaken."""
+        async with self._session() as connection:
+            try:
+                async with fenced(connection, epoch):
+                    return await registry_retained.adopt(connection, tenant_id, heir)
+            except errors.UniqueViolation as error:
+                constraint = error.diag.constraint_name or ""
+        row = await self.by_tenant_id(tenant_id)
+        if row is None:
+            return False
+        raise await self._taken(row, constraint)
+
+    async def begin_drop(self, tenant_id: UUID, void: Collection[UUID], now: datetime, epoch: int) -> bool:
+        """Note that retained data is being dropped: nobody can take it over any more. Says no unless it is due."""
+        async with self._writing(epoch) as connection:
+            return await registry_retained.begin_drop(connection, tenant_id, void, now)
 
     async def forget(self, tenant_id: UUID, epoch: int) -> bool:
         """Remove every trace of a tenant whose data is gone; says whether there was one."""
@@ -308,6 +322,10 @@ def _values(row: RegistryRow) -> dict[str, Any]:
     values = {column: getattr(row, column) for column in _COLUMNS}
     values["hosts"] = list(row.hosts)
     return values | {name: Jsonb(dict(values[name])) for name in ("limits", "branding", "database")}
+
+
+def _placement(found: Mapping[str, Any]) -> Placement:
+    return Placement(**{**found, "claimants": tuple(found["claimants"])})
 
 
 def _row(found: Mapping[str, Any]) -> RegistryRow:

@@ -9,7 +9,7 @@ from hoa_operator.postgres.model import OwnershipProof
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from uuid import UUID
 
 
@@ -43,14 +43,51 @@ class RegistryRow:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a tenant's data lies, and what proves it: for the operator's eyes only."""
+    """Where a tenant's data lies, and what proves it: for the operator's eyes only.
+
+    `drop_after` None keeps retained data until a person acts. `claimants` are uids of HOATenants that began to take it over:
+    its comments may carry theirs. After `dropping_since` nobody can.
+    """
 
     tenant_id: UUID
     server_name: str
     system_identifier: str
     database_oid: int | None = None
     deleted_at: datetime | None = None
+    drop_after: datetime | None = None
+    dropping_since: datetime | None = None
+    claimants: tuple[UUID, ...] = ()
+    abandoned: bool = False
 
     def proof(self, uid: UUID) -> OwnershipProof:
         """Return the proof that teardown asks for."""
-        return OwnershipProof(self.tenant_id, uid, self.database_oid, self.system_identifier)
+        return OwnershipProof(self.tenant_id, uid, self.database_oid, self.system_identifier, self.claimants)
+
+
+@dataclass(frozen=True)
+class Retained:
+    """A tenant that is on record, and where its data lies; without a place there is none."""
+
+    row: RegistryRow
+    placement: Placement | None
+
+
+@dataclass(frozen=True)
+class Retirement:
+    """How a tenant's data is kept: for good, or until `window` after `deleted_at`. `abandoned` says that a person gave up the
+    server it lies on."""
+
+    tenant_id: UUID
+    deleted_at: datetime
+    window: timedelta | None = None
+    abandoned: bool = False
+
+
+@dataclass(frozen=True)
+class Heir:
+    """Who takes data over, and from which uid."""
+
+    uid: UUID
+    namespace: str
+    name: str
+    owner: UUID

@@ -1,31 +1,48 @@
-"""Lists on each HOADatabaseServer the databases that are kept of deleted tenants, so that nobody forgets them."""
+"""Lists on each HOADatabaseServer the databases that are kept of deleted tenants, so that nobody forgets them, and drops those
+whose undelete window is over.
+
+A drop is noted in the registry before it begins, which refuses it unless two clocks agree that it is due; the database is
+dropped only with proof, and forgotten only when it is gone. Any doubt keeps it, and says so on the server.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
+from uuid import UUID
 
+import structlog
+
+from hoa_operator import events, heritage
+from hoa_operator.apply import tell
 from hoa_operator.errors import Fenced, OperatorError
+from hoa_operator.events import Event
 from hoa_operator.kinds import SERVER, name_of
 from hoa_operator.kube import Conflict
+from hoa_operator.observe import server_named
 from hoa_operator.postgres import tombstone_name
 from hoa_operator.publish import publish
 from hoa_operator.reconcile import Outcome
 from hoa_operator.tenant import format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from hoa_operator.apply import Doors
     from hoa_operator.registry_model import Placement, RegistryRow
 
+log = structlog.get_logger()
+
 _RETRY: Final = 15.0
 #: Entries in a status, as the CRD allows; the count goes on.
 _LISTED: Final = 100
+_RUNBOOK: Final = "docs/operations/retained-databases.md"
 
 
-def by_server(tombstones: Iterable[tuple[RegistryRow, Placement | None]]) -> dict[str, list[dict[str, str]]]:
-    """Return what the status of each server lists, latest first."""
+def by_server(
+    tombstones: Iterable[tuple[RegistryRow, Placement | None]], problems: Mapping[UUID, str]
+) -> dict[str, list[dict[str, str]]]:
+    """Return what the status of each server lists: what could not be dropped, then the latest first."""
     found: dict[str, list[dict[str, str]]] = {}
     for row, placement in tombstones:
         if placement is None or placement.deleted_at is None:
@@ -36,9 +53,14 @@ def by_server(tombstones: Iterable[tuple[RegistryRow, Placement | None]]) -> dic
             "tenantID": str(row.tenant_id),
             "retainedAt": format_time(placement.deleted_at.astimezone(UTC)),
         }
+        drop_after = heritage.drop_time(placement)
+        if drop_after:
+            entry["dropAfter"] = drop_after
+        if row.tenant_id in problems:
+            entry["problem"] = problems[row.tenant_id][:2000]
         found.setdefault(placement.server_name, []).append(entry)
     for entries in found.values():
-        entries.sort(key=lambda entry: (entry["retainedAt"], entry["name"]), reverse=True)
+        entries.sort(key=lambda entry: ("problem" in entry, entry["retainedAt"], entry["name"]), reverse=True)
     return found
 
 
@@ -51,22 +73,94 @@ def listed(before: Mapping[str, Any], entries: list[dict[str, str]]) -> dict[str
 
 
 class RetainedReconciler:
-    """Keeps the lists."""
+    """Keeps the lists, and drops what is due."""
 
-    def __init__(self, doors: Doors, reporter: str) -> None:
+    def __init__(self, doors: Doors, reporter: str, clock: Callable[[], datetime] | None = None) -> None:
         self._doors = doors
+        self._sources = doors.sources
         self._reporter = reporter
+        self._clock = clock or (lambda: datetime.now(UTC))
 
     async def __call__(self, _: str = "") -> Outcome:
-        """Write the lists that differ."""
-        sources = self._doors.sources
+        """Drop what is due, write the lists that differ, and come back when the next is due."""
         try:
-            kept = by_server(await sources.registry.tombstones())
-            for body in sources.cache.all(SERVER):
+            tombstones = await self._sources.registry.tombstones()
+            problems = await self._drop_due(tombstones)
+            tombstones = await self._sources.registry.tombstones()
+            kept = by_server(tombstones, problems)
+            for body in self._sources.cache.all(SERVER):
                 status = listed(body.get("status") or {}, kept.get(name_of(body), []))
-                await publish(self._doors, body, status, datetime.now(UTC), self._reporter)
+                await publish(self._doors, body, status, self._clock(), self._reporter)
         except (Fenced, Conflict):
             raise
         except OperatorError as error:
             return Outcome(wait=_RETRY, failed=error.reason)
-        return Outcome()
+        return Outcome(wait=self._until_next(tombstones), failed="RetainedNotDropped" if problems else None)
+
+    def _until_next(self, tombstones: Iterable[tuple[RegistryRow, Placement | None]]) -> float | None:
+        """Return the seconds until something is due; what is due already is tried again at the next resync."""
+        now = self._clock()
+        times = [placement.drop_after for _, placement in tombstones if placement and placement.drop_after]
+        waits = [(at - now).total_seconds() for at in times]
+        return min((wait + 1.0 for wait in waits if wait > 0), default=None)
+
+    async def _drop_due(self, tombstones: Iterable[tuple[RegistryRow, Placement | None]]) -> dict[UUID, str]:
+        """Drop what is due; return by tenant id what was not dropped, and why. A server that failed is left for later."""
+        problems: dict[UUID, str] = {}
+        down: dict[str, str] = {}
+        for row, placement in tombstones:
+            if placement is None or placement.drop_after is None or placement.drop_after > self._clock():
+                continue
+            problem = down.get(placement.server_name) or await self._try(row, placement)
+            if problem is not None:
+                problems[row.tenant_id] = problem
+                if not problem.startswith("OwnershipNotProven"):
+                    down[placement.server_name] = problem
+        return problems
+
+    async def _try(self, row: RegistryRow, placement: Placement) -> str | None:
+        """Drop one database if nobody claims it; return why it was not, if that is a problem."""
+        try:
+            await self._drop(row, placement)
+        except Fenced:
+            raise
+        except OperatorError as error:
+            problem = f"{error.reason}: {error.message.rstrip('.')}; it is kept, and tried again. See {_RUNBOOK}"
+            log.warning(
+                "retained database not dropped", tenant=row.owner, tenant_id=str(row.tenant_id), message=problem
+            )
+            await self._tell("Warning", "RetainedNotDropped", row, placement, problem)
+            return problem
+        return None
+
+    async def _drop(self, row: RegistryRow, placement: Placement) -> None:
+        sources, proof = self._sources, placement.proof(row.uid)
+        void = await self._void(placement)
+        async with sources.fleet.door(server_named(sources.cache, placement.server_name)) as door:
+            await door.prove(proof)
+            if not await sources.registry.begin_drop(row.tenant_id, void, self._clock(), self._doors.epoch):
+                return
+            log.info("step", tenant=row.name, step="drop the retained database and its roles")
+            await door.drop(proof)
+        await self._tell(
+            "Normal", "DatabaseDropped", row, placement, "it and its roles are gone, its undelete window is over"
+        )
+        await sources.registry.forget(row.tenant_id, self._doors.epoch)
+
+    async def _void(self, placement: Placement) -> list[UUID]:
+        """Return the claims on the data that count no more."""
+        if not placement.claimants:
+            return []
+        alive = [UUID(body["metadata"]["uid"]) for body in self._sources.tenants()]
+        busy = heritage.busy(alive, await self._sources.registry.rows())
+        return [uid for uid in placement.claimants if uid not in busy]
+
+    async def _tell(
+        self, kind: Literal["Normal", "Warning"], reason: str, row: RegistryRow, placement: Placement, what: str
+    ) -> None:
+        body = self._sources.cache.get(SERVER, placement.server_name)
+        if body is None:
+            return
+        message = f"database {tombstone_name(row.tenant_id)} of {row.owner} on HOADatabaseServer {placement.server_name}: {what}"
+        event = Event(kind, reason, message, once=True)
+        await tell(self._doors, events.manifest(body, event, self._reporter, self._clock()))

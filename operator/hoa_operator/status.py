@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hoa_operator import conditions as found
-from hoa_operator import desire, migrating, names, rotating, steps
+from hoa_operator import desire, migrating, names, rotating, steps, waiting
 from hoa_operator.postgres import names as postgres_names
 from hoa_operator.tenant import format_time, parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from hoa_operator.conditions import Finding
@@ -70,6 +70,10 @@ def build(report: Report) -> Status:
         findings |= found.read(world, report.plan)
     if report.failure is not None:
         findings |= _laid_over(report.failure)
+    if report.identity.deleting:
+        waits_for = report.plan.waits_for if report.plan is not None else None
+        said = waiting.deletion(report.identity, report.before, report.failure, waits_for)
+        findings[steps.DELETION] = found.Finding("True", *said)
     findings[steps.READY] = _ready(report, findings)
     status["conditions"] = _conditions(report, findings)
     status["phase"] = phase(report, findings, served=_served(report))
@@ -78,19 +82,29 @@ def build(report: Report) -> Status:
 
 def held_back(report: Report) -> Status:
     """Return the status of a tenant that is deleted while nothing may be done for it: as it was, and what lets it go."""
-    name = f"-n {report.identity.namespace} patch hoat {report.identity.name}"
-    message = (
-        f"the tenant is to be deleted, but spec.managementPolicy is {report.policy}, so nothing of it is removed; let it "
-        f'go with: kubectl {name} --type=merge -p \'{{"spec":{{"managementPolicy":"Managed"}}}}\''
-    )
+    message = waiting.for_policy(report.identity, report.policy)
+    status = _only(report, steps.DELETION_PAUSED, message)
+    status |= {"phase": "Paused", "observedGeneration": report.identity.generation}
+    status.pop("retry", None)
+    return status
+
+
+def left_to_others(report: Report, holders: Sequence[str]) -> Status:
+    """Return the status of a tenant of which nothing is left but the object, which others hold."""
+    return {
+        **_only(report, waiting.OTHER_FINALIZERS, waiting.for_others(report.identity, holders)),
+        "phase": "Deleting",
+    }
+
+
+def _only(report: Report, reason: str, message: str) -> Status:
+    """Return the status as it was, but for what a deletion waits for."""
     known = {
         c["type"]: found.Finding(c["status"], c["reason"], c["message"]) for c in report.before.get("conditions") or ()
     }
-    findings = known | {steps.READY: found.Finding("False", steps.DELETION_PAUSED, message)}
-    status = {**report.before, "phase": "Paused", "observedGeneration": report.identity.generation}
-    status["conditions"] = _conditions(report, findings)
-    status.pop("retry", None)
-    return status
+    known[steps.READY] = found.Finding("False", reason, message)
+    known[steps.DELETION] = found.Finding("True", reason, message)
+    return {**report.before, "conditions": _conditions(report, known)}
 
 
 def rolled_back(report: Report, hung: Mapping[str, Any], left: str | None) -> Status:

@@ -14,12 +14,13 @@ from hoa_operator.postgres.names import APP
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
     from hoa_operator.kinds import Kind
     from hoa_operator.manifests.meta import Manifest
     from hoa_operator.manifests.secrets import Credentials
     from hoa_operator.postgres.model import DatabaseIdentity, DatabaseSpec, OwnershipProof
-    from hoa_operator.registry_model import Placement, RegistryRow
+    from hoa_operator.registry_model import Heir, Placement, RegistryRow, Retirement
     from hoa_operator.world import RowSecrets
 
 READY: Final = "Ready"
@@ -33,6 +34,9 @@ STORAGE_WITHIN_LIMIT: Final = "StorageWithinLimit"
 WELCOME_MAIL_SENT: Final = "WelcomeMailSent"
 STALLED: Final = "Stalled"
 IN_SYNC: Final = "InSync"
+
+#: Only there while the tenant is being deleted: what the deletion waits for.
+DELETION: Final = "Deleting"
 
 DELETING: Final = "Deleting"
 DELETION_PAUSED: Final = "DeletionPaused"
@@ -215,11 +219,13 @@ class ClaimDatabase:
 
 @dataclass(frozen=True)
 class AdoptData:
-    """Make the new HOATenant the owner of retained data: first in Postgres, then in the registry."""
+    """Make the new HOATenant the owner of retained data: claimed in the registry, then in Postgres, then the registry's row."""
 
     server: str
     proof: OwnershipProof
     identity: DatabaseIdentity
+    heir: Heir
+    void: tuple[UUID, ...]
     condition: ClassVar[str] = DATABASE_READY
 
     def describe(self) -> str:
@@ -285,13 +291,13 @@ class Tell:
 class Retire:
     """Keep the registry row as a tombstone: slug and hosts are free again."""
 
-    tenant_id: Any
-    deleted_at: datetime
+    retirement: Retirement
     condition: ClassVar[str] = SPEC_ACCEPTED
 
     def describe(self) -> str:
         """Return what it does, for people."""
-        return "retire the registry row"
+        window = self.retirement.window
+        return "retire the registry row" + (f", its data to be dropped in {window}" if window is not None else "")
 
 
 @dataclass(frozen=True)
@@ -346,10 +352,12 @@ Step = (
 class Plan:
     """What to do now; when to look again at the latest; and why nothing more can be done without a person, if so.
 
-    `stop` is a condition, a reason and a message; `queued` says that a migration Job waits for its turn.
+    `stop` is a condition, a reason and a message; `queued` says that a migration Job waits for its turn; `waits_for` is the
+    reason and the message of what a deletion waits for.
     """
 
     steps: tuple[Step, ...] = ()
     wait: float | None = None
     stop: tuple[str, str, str] | None = None
     queued: bool = False
+    waits_for: tuple[str, str] | None = None

@@ -6,14 +6,16 @@ deleting.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
-from hoa_operator import names
+from hoa_operator import names, waiting
 from hoa_operator.errors import WorldError
 from hoa_operator.kinds import CHILDREN, JOB, POD, SECRET, kind_of, name_of
 from hoa_operator.postgres import names as postgres_names
 from hoa_operator.postgres.model import DatabaseIdentity
+from hoa_operator.registry_model import Retirement
 from hoa_operator.steps import (
     READY,
     ClaimDatabase,
@@ -29,19 +31,26 @@ from hoa_operator.steps import (
     Tell,
     Tombstone,
 )
+from hoa_operator.tenant import Disposal
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from hoa_operator.kinds import Object
     from hoa_operator.postgres.model import ObservedDatabase
     from hoa_operator.registry_model import Placement, RegistryRow
     from hoa_operator.tenant import Identity
     from hoa_operator.world import Children, Record
 
 
+#: Seconds until it is looked again whether sessions have ended.
+_DRAIN_LOOK: Final = 0.5
+
+
 @dataclass(frozen=True)
 class Remains:
-    """What is left of a tenant. `database` is None while nobody asked its server, or no server was ever recorded."""
+    """What is left of a tenant. `database` is None while nobody asked its server, or no server was ever recorded; `drained`
+    says that sessions have had their time to finish."""
 
     identity: Identity
     record: Record
@@ -49,14 +58,18 @@ class Remains:
     children: Children
     installation: str
     now: datetime
+    drained: bool = False
 
 
-def plan_deletion(remains: Remains, deletion_policy: str) -> Plan:
-    """Return the next steps of deleting the HOATenant; the last removes the finalizer."""
-    steps = _removal(remains, retain=deletion_policy != "Delete")
-    if not steps and remains.identity.has_finalizer:
-        steps = [RemoveFinalizer()]
-    return Plan(tuple(steps))
+def plan_deletion(remains: Remains, disposal: Disposal) -> Plan:
+    """Return the next steps of deleting the HOATenant, or what is waited for; the last step removes the finalizer."""
+    decided = _removal(remains, disposal)
+    if decided.steps or decided.waits_for:
+        return decided
+    lingering = _lingering(remains)
+    if lingering:
+        return Plan(waits_for=waiting.for_children(remains.identity.namespace, lingering))
+    return Plan((RemoveFinalizer(),)) if remains.identity.has_finalizer else Plan()
 
 
 def plan_rollback(remains: Remains) -> Plan:
@@ -64,19 +77,28 @@ def plan_rollback(remains: Remains) -> Plan:
     row = remains.record.row
     if row is not None and row.schema_revision is not None:
         raise WorldError("RollbackRefused", "the database has been in use; nothing of it is removed")
-    return Plan(tuple(_removal(remains, retain=False)))
+    return _removal(replace(remains, drained=True), Disposal(timedelta(0)))
 
 
-def _removal(remains: Remains, *, retain: bool) -> list[Step]:
+def _removal(remains: Remains, disposal: Disposal) -> Plan:
     row = remains.record.row
     if row is not None and row.state not in ("Deleting", "Deleted"):
-        return [StopServing(row.tenant_id)]
+        return Plan((StopServing(row.tenant_id),))
     steps: list[Step] = [*_children(remains, secrets=False)]
     if row is not None and row.state != "Deleted":
-        steps += _data(remains, retain=retain)
+        if _is_draining(remains):
+            sessions = remains.database.sessions if remains.database else 0
+            return Plan(tuple(steps), wait=_DRAIN_LOOK, waits_for=waiting.for_sessions(sessions))
+        steps += _data(remains, disposal)
     if not steps or row is None or row.state == "Deleted":
         steps += _children(remains, secrets=True)
-    return steps
+    return Plan(tuple(steps))
+
+
+def _is_draining(remains: Remains) -> bool:
+    """Tell whether requests that began before the tenant was no longer served may still be at work."""
+    database = remains.database
+    return database is not None and not database.tombstone and database.sessions > 0 and not remains.drained
 
 
 def _children(remains: Remains, *, secrets: bool) -> list[Step]:
@@ -86,17 +108,24 @@ def _children(remains: Remains, *, secrets: bool) -> list[Step]:
     return [
         DeleteObject(kind_of(item), name_of(item), item["metadata"]["uid"], READY)
         for item in left
-        if "deletionTimestamp" not in item["metadata"] or kind_of(item) is not JOB
+        if "deletionTimestamp" not in item["metadata"]
     ]
 
 
-def _data(remains: Remains, *, retain: bool) -> list[Step]:
+def _lingering(remains: Remains) -> list[Object]:
+    """Return the children that were deleted and are held by somebody else; a Job's pods may take their time to end."""
+    uid = str(remains.identity.uid)
+    left = [item for kind in CHILDREN if kind not in (POD, JOB) for item in remains.children.owned(kind, uid)]
+    return [item for item in left if "deletionTimestamp" in item["metadata"]]
+
+
+def _data(remains: Remains, disposal: Disposal) -> list[Step]:
     row, placement, database = remains.record.row, remains.record.placement, remains.database
     assert row is not None  # noqa: S101 - the caller checked; for the type checker
     if placement is None:
         return [Forget(row.tenant_id)]
     if is_abandoned(remains.identity, placement):
-        return [_told_abandoned(placement), Retire(row.tenant_id, remains.now)]
+        return [_told_abandoned(placement), Retire(Retirement(row.tenant_id, remains.now, abandoned=True))]
     if database is None:
         raise WorldError("ServerUnknown", f"HOADatabaseServer {placement.server_name} cannot be asked")
     proof = placement.proof(row.uid)
@@ -106,24 +135,35 @@ def _data(remains: Remains, *, retain: bool) -> list[Step]:
             return [ClaimDatabase(placement.server_name, proof, identity)]
         recorded = type(placement)(row.tenant_id, placement.server_name, database.system_identifier, database.oid)
         return [RecordPlacement(recorded)]
-    if retain and database.exists:
+    if database.exists and not disposal.at_once:
         closed = database.tombstone and not database.allow_connections
         kept: list[Step] = [] if closed else [Tombstone(placement.server_name, proof, remains.now)]
-        return [*kept, _told_retained(placement), Retire(row.tenant_id, remains.now)]
+        retire = Retire(Retirement(row.tenant_id, remains.now, disposal.window))
+        return [*kept, _told_retained(placement, disposal), retire]
     # Without an oid a killed run's session may still be making it: dropping waits for that session's lock.
     gone = database.absent and placement.database_oid is not None
     dropped: list[Step] = [] if gone else [DropDatabase(placement.server_name, proof)]
     return [*dropped, _told_dropped(placement), Forget(row.tenant_id)]
 
 
-def _told_retained(placement: Placement) -> Tell:
+def _told_retained(placement: Placement, disposal: Disposal) -> Tell:
     name, server = postgres_names.tombstone_name(placement.tenant_id), placement.server_name
+    kept = f"database {name} on HOADatabaseServer {server} keeps the tenant's data and lets nobody in"
+    if disposal.window is None:
+        kept += "; it stays until a person acts"
+    else:
+        kept += f"; it is dropped in {_hours(disposal.window)} unless the tenant is applied again with adoptionPolicy IfUnclaimed"
     return Tell(
         "Normal",
         "DatabaseRetained",
-        f"database {name} on HOADatabaseServer {server} keeps the tenant's data and lets nobody in; kubectl describe "
-        f"hoads {server} lists it, docs/operations/retained-databases.md says how to read it, bring it back or drop it",
+        f"{kept}. kubectl describe hoads {server} lists it, docs/operations/retained-databases.md says how to read it, bring it "
+        "back or drop it",
     )
+
+
+def _hours(window: timedelta) -> str:
+    hours, seconds = divmod(int(window.total_seconds()), 3600)
+    return f"{hours} hours" if not seconds else f"{int(window.total_seconds())} s"
 
 
 def _told_dropped(placement: Placement) -> Tell:

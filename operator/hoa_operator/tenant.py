@@ -21,6 +21,7 @@ State = Literal["Active", "ReadOnly", "Suspended"]
 ManagementPolicy = Literal["Managed", "Paused", "ObserveOnly"]
 Placement = Literal["Shared", "Dedicated"]
 DeletionPolicy = Literal["Retain", "Delete"]
+AdoptionPolicy = Literal["Never", "IfUnclaimed"]
 AUTO_TIER = "Auto"
 
 
@@ -65,11 +66,23 @@ class Branding:
 
 @dataclass(frozen=True)
 class DatabaseWish:
-    """Where the data shall lie and what becomes of it; `server_name` None lets the operator choose."""
+    """Where the data shall lie; `server_name` None lets the operator choose."""
 
     server_name: str | None
-    deletion_policy: DeletionPolicy
     extensions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Disposal:
+    """What becomes of the data of a tenant that is deleted: kept for `window`, without one until a person acts; a window of
+    no length drops it at once."""
+
+    window: timedelta | None = None
+
+    @property
+    def at_once(self) -> bool:
+        """Tell whether nothing is kept."""
+        return self.window is not None and self.window <= timedelta(0)
 
 
 @dataclass(frozen=True)
@@ -104,6 +117,7 @@ class TenantSpec:
     tier: str
     state: State
     policy: ManagementPolicy
+    adoption: AdoptionPolicy
     region: str | None
     placement: Placement
     time_zone: str
@@ -169,6 +183,7 @@ def parse_spec(body: Mapping[str, Any]) -> TenantSpec:
             tier=spec.get("tier", AUTO_TIER),
             state=spec.get("state", "Active"),
             policy=spec.get("managementPolicy", "Managed"),
+            adoption=spec.get("adoptionPolicy", "Never"),
             region=spec.get("region"),
             placement=spec.get("placement", "Shared"),
             time_zone=_time_zone(spec.get("timeZone", "America/New_York")),
@@ -180,6 +195,17 @@ def parse_spec(body: Mapping[str, Any]) -> TenantSpec:
         )
     except KeyError as missing:
         raise UserError("SpecInvalid", f"spec lacks {missing.args[0]}; add it") from missing
+
+
+def parse_disposal(body: Mapping[str, Any]) -> Disposal:
+    """Read what shall become of the data; any doubt keeps it until a person acts."""
+    database = (body.get("spec") or {}).get("database") or {}
+    if database.get("deletionPolicy") != "Delete":
+        return Disposal()
+    try:
+        return Disposal(timedelta(milliseconds=quantities.milliseconds(database.get("undeleteWindow", "168h"))))
+    except ValueError:
+        return Disposal()
 
 
 def parse_time(text: str) -> datetime:
@@ -206,7 +232,6 @@ def _time_zone(name: str) -> str:
 def _database(raw: Mapping[str, Any]) -> DatabaseWish:
     return DatabaseWish(
         server_name=raw.get("serverName"),
-        deletion_policy=raw.get("deletionPolicy", "Retain"),
         extensions=tuple(sorted(raw.get("extensions") or ())),
     )
 

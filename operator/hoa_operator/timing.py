@@ -45,6 +45,8 @@ def is_late(report: Report, deadline: float) -> bool:
 def next_look(report: Report, deadline: float, mail: float | None) -> float | None:
     """Return the seconds until something is due by itself; `mail` is when to look for a welcome mail that waits."""
     world, decided = report.world, report.plan
+    if report.identity.deleting:
+        return decided.wait if decided is not None else None
     if report.policy != "Managed" or world is None:
         return None
     waits = [decided.wait] if decided is not None and decided.wait is not None else []

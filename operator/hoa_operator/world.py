@@ -15,11 +15,12 @@ from hoa_operator.rotation import AppLogins, other
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from uuid import UUID
 
     from hoa_operator.errors import OperatorError
     from hoa_operator.kinds import Kind, Object
     from hoa_operator.postgres.model import ObservedDatabase, Usage
-    from hoa_operator.registry_model import Placement, RegistryRow
+    from hoa_operator.registry_model import Placement, RegistryRow, Retained
     from hoa_operator.settings import Settings
     from hoa_operator.target import Target
 
@@ -37,12 +38,19 @@ class RowSecrets:
 
 @dataclass(frozen=True)
 class Record:
-    """What the registry says of the tenant. `kept` is the retained row it is about to take over, in place of its own."""
+    """What the registry says of the tenant.
+
+    Of one that has no row yet: `kept` is the row it is about to take over, `void` the earlier claims on it that count no
+    more, `others` what is retained under its name besides, `empty` a row of its name without any data, left by another.
+    """
 
     row: RegistryRow | None
     placement: Placement | None
     secrets: RowSecrets | None
     kept: RegistryRow | None = None
+    void: tuple[UUID, ...] = ()
+    others: tuple[Retained, ...] = ()
+    empty: RegistryRow | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,8 @@ class Reading:
 
 @dataclass(frozen=True)
 class World:
-    """Everything one reconcile looks at. `turn` says that a migration Job may be started now."""
+    """Everything one reconcile looks at. `turn` says that a migration Job may be started now, `kept_behind` what is retained
+    of earlier tenants of this name, for people."""
 
     settings: Settings
     body: Mapping[str, Any]
@@ -84,6 +93,7 @@ class World:
     shared_app: Object | None
     turn: bool
     now: datetime
+    kept_behind: tuple[str, ...] = ()
 
     @property
     def row(self) -> RegistryRow | None:

@@ -337,9 +337,10 @@ def test_what_is_left_out_gets_its_default(kubectl: Kubectl) -> None:
         "tier": "Auto",
         "state": "Active",
         "managementPolicy": "Managed",
+        "adoptionPolicy": "Never",
         "placement": "Shared",
         "timeZone": "America/New_York",
-        "database": {"isolation": "Database", "deletionPolicy": "Retain"},
+        "database": {"isolation": "Database", "deletionPolicy": "Retain", "undeleteWindow": "168h"},
         "deletionProtection": "Disabled",
     }
 
@@ -449,7 +450,7 @@ def test_tenants_are_found_by_their_phase_and_tier(kubectl: Kubectl) -> None:
 
 def test_explain_says_what_a_field_is_for(kubectl: Kubectl) -> None:
     words = " ".join(kubectl("explain", "hoat.spec.database.deletionPolicy").split())
-    assert "Retain keeps the database, closed to logins; Delete drops it." in words
+    assert "Delete does the same and drops it when undeleteWindow is over." in words
     assert "ENUM: Retain Delete" in words
 
 

@@ -43,7 +43,7 @@ def rows(platform: Platform, uid: str) -> list[tuple[Any, ...]]:
 def test_delete_drops_everything(own_platform: Platform) -> None:
     app_available(own_platform.kubectl)
     own_platform.operator().start()
-    body = bring_up(own_platform, database={"deletionPolicy": "Delete"})
+    body = bring_up(own_platform, database={"deletionPolicy": "Delete", "undeleteWindow": "0s"})
     uid, tenant_id = body["metadata"]["uid"], body["status"]["tenantID"]
     name = body["status"]["database"]["name"]
     assert name in databases(own_platform)
@@ -67,10 +67,17 @@ def test_retain_keeps_the_data_closed_and_frees_the_slug(own_platform: Platform)
     assert rows(own_platform, uid) == [("Deleted", "seabreeze")]
     server = own_platform.kubectl.wait_for("hoads", "default", lambda found: found["status"].get("retained") == 1)
     (entry,) = server["status"]["retainedDatabases"]
+    assert "dropAfter" not in entry
     assert (entry["name"], entry["tenant"], entry["tenantID"]) == (kept, "seabreeze", tenant_id)
     again = bring_up(own_platform)
     assert again["status"]["tenantID"] != tenant_id
     assert kept in databases(own_platform)
+    told = next(
+        item["message"] for item in own_platform.kubectl.list("events") if item["reason"] == "RetainedDataFound"
+    )
+    assert f"hoaconnect.com/adopt-tenant-id={tenant_id}" in told
+    message = condition(again, "SpecAccepted")["message"]
+    assert f"data of an earlier seabreeze is kept (tenant {tenant_id} on default" in message
 
 
 def test_retained_data_comes_back_to_a_new_tenant_that_asks_for_it(own_platform: Platform) -> None:
@@ -82,8 +89,8 @@ def test_retained_data_comes_back_to_a_new_tenant_that_asks_for_it(own_platform:
     with psycopg.connect(own_platform.postgres.dsn(name), autocommit=True) as connection:
         connection.execute("CREATE TABLE public.kept AS SELECT 7 AS seven")
     kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
-    bring_up(own_platform, database={"deletionPolicy": "Delete"})
-    heir = tenant("heir", slug="heir", database={"deletionPolicy": "Delete"})
+    bring_up(own_platform, database={"deletionPolicy": "Delete", "undeleteWindow": "0s"})
+    heir = tenant("heir", slug="heir", database={"deletionPolicy": "Delete", "undeleteWindow": "0s"})
     heir["metadata"]["annotations"] = {"hoaconnect.com/adopt-tenant-id": tenant_id}
     kubectl.apply(heir)
     refused = kubectl.wait_for(
@@ -108,7 +115,7 @@ def test_retained_data_comes_back_to_a_new_tenant_that_asks_for_it(own_platform:
 def test_a_database_that_is_not_provably_the_tenants_is_not_dropped(own_platform: Platform) -> None:
     app_available(own_platform.kubectl)
     own_platform.operator().start()
-    body = bring_up(own_platform, database={"deletionPolicy": "Delete"})
+    body = bring_up(own_platform, database={"deletionPolicy": "Delete", "undeleteWindow": "0s"})
     name = body["status"]["database"]["name"]
     with psycopg.connect(own_platform.postgres.dsn(), autocommit=True) as connection:
         connection.execute(f"COMMENT ON DATABASE {name} IS 'mine now'")
@@ -145,7 +152,7 @@ def _events(platform: Platform, name: str = "seabreeze") -> dict[str, str]:
 def test_what_became_of_the_database_is_told(own_platform: Platform, policy: str, word: str) -> None:
     app_available(own_platform.kubectl)
     own_platform.operator().start()
-    body = bring_up(own_platform, database={"deletionPolicy": policy})
+    body = bring_up(own_platform, database={"deletionPolicy": policy, "undeleteWindow": "0s"})
     own_platform.kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
     told = _events(own_platform)
     assert "Deleting" in told
@@ -158,7 +165,7 @@ def test_a_paused_tenant_says_why_it_is_not_deleted_and_goes_when_it_is_managed(
     kubectl = own_platform.kubectl
     app_available(kubectl)
     own_platform.operator().start()
-    bring_up(own_platform, database={"deletionPolicy": "Delete"})
+    bring_up(own_platform, database={"deletionPolicy": "Delete", "undeleteWindow": "0s"})
     kubectl.patch("hoatenant", "seabreeze", {"spec": {"managementPolicy": "Paused"}})
     kubectl.wait_for("hoatenant", "seabreeze", lambda found: found["status"]["phase"] == "Paused")
     kubectl.delete("hoatenant", "seabreeze", "--wait=false")
@@ -207,7 +214,7 @@ def test_a_tenant_whose_database_was_just_made_when_the_operator_died_goes(
     kubectl = own_platform.kubectl
     job_runner.inject(Fault(job="tenant-", namespace=own_platform.namespace, image_pull_error=True))
     operator = own_platform.operator().start()
-    kubectl.apply(tenant("seabreeze", database={"deletionPolicy": policy}))
+    kubectl.apply(tenant("seabreeze", database={"deletionPolicy": policy, "undeleteWindow": "0s"}))
     body = kubectl.wait_for(
         "hoatenant", "seabreeze", lambda found: condition(found, "SchemaCurrent")["reason"] == "ImagePullFailed"
     )

@@ -86,6 +86,12 @@ def is_served(platform: Platform) -> bool:
     return body is not None and is_ready(body)
 
 
+def mark(platform: Platform, dbname: str) -> None:
+    """Leave something in a tenant's database that only it has."""
+    with psycopg.connect(platform.postgres.dsn(dbname), autocommit=True) as connection:
+        connection.execute("CREATE TABLE public.kept AS SELECT 7 AS seven")
+
+
 def one(platform: Platform, dbname: str, query: str) -> Any:
     """Return one value from a database."""
     with psycopg.connect(platform.postgres.dsn(dbname)) as connection:
@@ -127,7 +133,7 @@ def test_deletion_survives_a_kill_at_every_step(own_platform: Platform, policy: 
     platform = own_platform
     app_available(platform.kubectl)
     operator = platform.operator().start()
-    body = bring_up(platform, database={"deletionPolicy": policy})
+    body = bring_up(platform, database={"deletionPolicy": policy, "undeleteWindow": "0s"})
     operator.kill()
     platform.kubectl.delete("hoatenant", "seabreeze", "--wait=false")
     kills = kill_after_every_step(operator, lambda: platform.kubectl.find("hoatenant", "seabreeze") is None)
@@ -145,13 +151,49 @@ def test_deletion_survives_a_kill_at_every_step(own_platform: Platform, policy: 
         assert platform.kubectl.list(kind, "-l", "hoaconnect.com/tenant=seabreeze") == []
 
 
+def test_undelete_survives_a_kill_at_every_step(own_platform: Platform) -> None:
+    platform = own_platform
+    app_available(platform.kubectl)
+    operator = platform.operator().start()
+    before = bring_up(platform, database={"deletionPolicy": "Delete"})
+    name, tenant_id = before["status"]["database"]["name"], before["status"]["tenantID"]
+    mark(platform, name)
+    platform.kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    operator.kill()
+    platform.kubectl.apply(tenant("seabreeze", adoptionPolicy="IfUnclaimed"))
+    kills = kill_after_every_step(operator, lambda: is_served(platform))
+    assert kills >= 8, steps_taken(operator)
+    operator.start()
+    settled(platform)
+    after = platform.kubectl.get("hoatenant", "seabreeze")
+    assert (after["status"]["tenantID"], after["status"]["database"]["name"]) == (tenant_id, name)
+    assert databases(platform) == {name}
+    assert one(platform, name, "SELECT seven FROM public.kept") == 7
+    assert one(platform, REGISTRY, "SELECT count(*) FROM tenants") == 1
+    place = "SELECT (deleted_at, drop_after, dropping_since) IS NULL AND claimants = '{}' FROM placements"
+    assert one(platform, REGISTRY, place) is True
+
+
+def test_a_drop_after_its_window_survives_a_kill_at_every_step(own_platform: Platform) -> None:
+    platform = own_platform
+    app_available(platform.kubectl)
+    operator = platform.operator().start()
+    body = bring_up(platform, database={"deletionPolicy": "Delete", "undeleteWindow": "1s"})
+    operator.kill()
+    platform.kubectl.delete("hoatenant", "seabreeze", "--wait=false")
+    kill_after_every_step(operator, lambda: rows(platform, body["metadata"]["uid"]) == [])
+    assert "drop the retained database and its roles" in steps_taken(operator)
+    assert_nothing_left(platform, body["metadata"]["uid"])
+    assert roles(platform, body["status"]["tenantID"]) == {}
+
+
 @pytest.mark.parametrize("begun", [2, 3, 5, 6, 8])
 def test_deletion_of_a_half_made_tenant_survives_a_kill_at_every_step(
     own_platform: Platform, job_runner: JobRunner, begun: int
 ) -> None:
     platform = own_platform
     job_runner.inject(Fault(job="tenant-", namespace=platform.namespace, image_pull_error=True))
-    platform.kubectl.apply(tenant("seabreeze", database={"deletionPolicy": "Delete"}))
+    platform.kubectl.apply(tenant("seabreeze", database={"deletionPolicy": "Delete", "undeleteWindow": "0s"}))
     operator = platform.operator()
     kill_after(operator, begun)
     uid = platform.kubectl.get("hoatenant", "seabreeze")["metadata"]["uid"]

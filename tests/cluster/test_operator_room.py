@@ -43,7 +43,9 @@ def test_tenants_applied_at_once_never_overfill_a_server(own_platform: Platform)
     app_available(kubectl)
     kubectl.patch("hoads", "default", {"spec": {"capacity": {"maxTenants": 2}}})
     own_platform.operator().start()
-    kubectl.apply(*(tenant(f"at-once-{n}", database={"deletionPolicy": "Delete"}) for n in range(5)))
+    kubectl.apply(
+        *(tenant(f"at-once-{n}", database={"deletionPolicy": "Delete", "undeleteWindow": "0s"}) for n in range(5))
+    )
 
     def settled() -> tuple[list[str], list[str]]:
         bodies = kubectl.list("hoatenant")

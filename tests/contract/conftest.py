@@ -11,6 +11,7 @@ from hoa_operator.postgres import AdminLogin, PostgresServer
 from tests import fix_postgres
 from tests.contract.fix_jobs import golden, pair
 from tests.contract.fix_registry import epoch, registry, rig
+from tests.contract.fix_town import town
 from tests.contract.servers import INSTALLATION, RealServer, address_of, fill_template, make_limited_admin
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ async def template(server: RealServer) -> str:
     return TEMPLATE
 
 
-__all__ = ["door", "epoch", "golden", "pair", "registry", "rig", "server", "template"]
+__all__ = ["door", "epoch", "golden", "pair", "registry", "rig", "server", "template", "town"]
 
 
 @pytest_asyncio.fixture

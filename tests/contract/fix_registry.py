@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest_asyncio
 
 from hoa_operator.registry import Registry, RegistryRow
+from hoa_operator.registry_model import Heir
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -84,6 +85,11 @@ def new_row(**changes: Any) -> RegistryRow:
         "schema_revision": "0001",
     }
     return RegistryRow(**{**values, **changes})
+
+
+def heir_of(row: RegistryRow, uid: UUID | None = None, **changes: Any) -> Heir:
+    """Return a HOATenant of the row's name that wants its data."""
+    return replace(Heir(uid or uuid4(), row.namespace, row.name, row.uid), **changes)
 
 
 @pytest_asyncio.fixture

@@ -13,7 +13,8 @@ import pytest
 
 from hoa_operator.errors import Fenced, HostTaken, SlugTaken, UserError
 from hoa_operator.registry import Placement, Registry
-from tests.contract.fix_registry import Rig, make_rig, new_row
+from hoa_operator.registry_model import Retirement
+from tests.contract.fix_registry import Rig, heir_of, make_rig, new_row
 from tests.contract.servers import new_spec
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def test_rows_show_no_secret() -> None:
 async def test_start_creates_what_is_missing_and_repeats(rig: Rig, registry: Registry) -> None:
     server = rig.server
     assert server.sees(rig.reader, rig.reader_password, rig.dbname) is None
-    assert server.one("SELECT version_num FROM alembic_version", dbname=rig.dbname) == "0001"
+    assert server.one("SELECT version_num FROM alembic_version", dbname=rig.dbname) == "0002"
     assert not server.one("SELECT has_database_privilege('pg_monitor', %s, 'CONNECT')", rig.dbname)
     mark = server.log_size
     again = rig.registry("two")
@@ -161,7 +162,7 @@ async def test_the_reader_hears_every_change(rig: Rig, registry: Registry, epoch
         assert heard() == [str(row.tenant_id)]
         await registry.set_state(row.tenant_id, "Suspended", epoch)
         assert heard() == [str(row.tenant_id)]
-        await registry.retire(row.tenant_id, DELETED_AT, epoch)
+        await registry.retire(Retirement(row.tenant_id, DELETED_AT), epoch)
         assert heard() == [str(row.tenant_id)]
         await registry.forget(row.tenant_id, epoch)
         assert heard() == [str(row.tenant_id)]
@@ -204,7 +205,7 @@ async def test_a_taken_slug_names_its_holder(registry: Registry, epoch: int) -> 
     await registry.set_state(first.tenant_id, "Deleting", epoch)
     with pytest.raises(SlugTaken):
         await registry.upsert(second, epoch)
-    await registry.retire(first.tenant_id, DELETED_AT, epoch)
+    await registry.retire(Retirement(first.tenant_id, DELETED_AT), epoch)
     assert await registry.upsert(second, epoch) is True
     assert await registry.by_slug(first.slug) == second
 
@@ -283,7 +284,7 @@ async def test_retired_tenants_are_listed_with_their_proof(registry: Registry, e
     await registry.record_placement(Placement(row.tenant_id, "default", "7311", 16_384), epoch)
     await registry.record_placement(Placement(row.tenant_id, "elsewhere", "9999", 99_999), epoch)
     assert await registry.placement(row.tenant_id) == Placement(row.tenant_id, "default", "7311", 16_384)
-    await registry.retire(row.tenant_id, DELETED_AT, epoch)
+    await registry.retire(Retirement(row.tenant_id, DELETED_AT), epoch)
     [(kept, placement)] = await registry.tombstones()
     assert (kept.state, kept.sealed_password, kept.sealed_signing_keys) == ("Deleted", None, None)
     assert placement == Placement(row.tenant_id, "default", "7311", 16_384, DELETED_AT)
@@ -292,18 +293,6 @@ async def test_retired_tenants_are_listed_with_their_proof(registry: Registry, e
     assert await registry.forget(row.tenant_id, epoch) is True
     assert await registry.forget(row.tenant_id, epoch) is False
     assert await registry.placements() == []
-
-
-async def test_a_retained_tenant_can_be_adopted_once(registry: Registry, epoch: int) -> None:
-    row, heir, rival = new_row(), uuid4(), uuid4()
-    await registry.upsert(row, epoch)
-    assert await registry.adopt(row.tenant_id, row.uid, heir, epoch) is False
-    await registry.retire(row.tenant_id, DELETED_AT, epoch)
-    assert await registry.adopt(row.tenant_id, row.uid, heir, epoch) is True
-    assert await registry.adopt(row.tenant_id, row.uid, rival, epoch) is False
-    found = await registry.observe(heir)
-    assert found is not None
-    assert (found.tenant_id, found.state) == (row.tenant_id, "Provisioning")
 
 
 async def test_a_stale_leader_is_fenced(rig: Rig, registry: Registry, epoch: int) -> None:
@@ -318,8 +307,10 @@ async def test_a_stale_leader_is_fenced(rig: Rig, registry: Registry, epoch: int
         registry.upsert(changed, epoch),
         registry.set_state(row.tenant_id, "Suspended", epoch),
         registry.record_placement(Placement(row.tenant_id, "default", "1"), epoch),
-        registry.retire(row.tenant_id, DELETED_AT, epoch),
-        registry.adopt(row.tenant_id, row.uid, uuid4(), epoch),
+        registry.retire(Retirement(row.tenant_id, DELETED_AT), epoch),
+        registry.claim(row.tenant_id, heir_of(row), (), epoch),
+        registry.adopt(row.tenant_id, heir_of(row), epoch),
+        registry.begin_drop(row.tenant_id, (), datetime.max.replace(tzinfo=UTC), epoch),
         registry.forget(row.tenant_id, epoch),
         registry.check_epoch(epoch),
     )

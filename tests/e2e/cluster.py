@@ -56,7 +56,7 @@ class Cluster:
                 "spec": {
                     "displayName": f"{prefix.title()} Management",
                     "admin": {"name": "Olive Owner", "email": f"olive@{name}.example"},
-                    "database": {"deletionPolicy": "Delete"},
+                    "database": {"deletionPolicy": "Delete", "undeleteWindow": "0s"},
                     **spec,
                 },
             },

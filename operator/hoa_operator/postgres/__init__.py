@@ -15,6 +15,7 @@ from hoa_operator.postgres.model import (
     ServerFacts,
     TemplateDatabase,
     TenantDatabase,
+    TenantRole,
     Usage,
 )
 from hoa_operator.postgres.names import (
@@ -54,6 +55,7 @@ __all__ = [
     "ServerFacts",
     "TemplateDatabase",
     "TenantDatabase",
+    "TenantRole",
     "Usage",
     "database_name",
     "differences",

@@ -52,7 +52,10 @@ def parameters(login: AdminLogin, application: str, dbname: str) -> dict[str, An
 
 
 class Connections:
-    """Sessions on one server. `limit` bounds maintenance sessions; each may hold one more inside a tenant's database."""
+    """Sessions on one server. `limit` bounds maintenance sessions; each may hold one more inside a tenant's database.
+
+    With `read_only` the server itself refuses whatever would change something.
+    """
 
     def __init__(
         self,
@@ -62,8 +65,10 @@ class Connections:
         limit: int = 4,
         deadline: float = 150.0,
         guard: Guard | None = None,
+        read_only: bool = False,
     ) -> None:
         self.login = login
+        self._read_only = read_only
         self._guard = guard
         self._application = application
         self._deadline = deadline
@@ -118,9 +123,10 @@ class Connections:
             await self._idle.pop().close()
 
     async def _connect(self, dbname: str) -> Connection:
-        return await psycopg.AsyncConnection.connect(
-            **parameters(self.login, self._application, dbname), autocommit=True, row_factory=dict_row
-        )
+        given = parameters(self.login, self._application, dbname)
+        if self._read_only:
+            given["options"] += " -c default_transaction_read_only=on"
+        return await psycopg.AsyncConnection.connect(**given, autocommit=True, row_factory=dict_row)
 
     async def _warm(self) -> Connection | None:
         while self._idle:

@@ -142,12 +142,14 @@ class OwnershipProof:
     """What must agree with the server, all of it, before anything is tombstoned or dropped.
 
     `database_oid` None says that no database was ever recorded; then only roles may go, and only while no database is found.
+    `claimants` are further uids that the comments may carry: of takeovers that the registry knows to have begun.
     """
 
     tenant_id: UUID
     uid: UUID
     database_oid: int | None
     system_identifier: str
+    claimants: tuple[UUID, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,16 @@ class TenantDatabase:
     tombstone: bool
     deleted_at: datetime | None
     size_bytes: int | None
+
+
+@dataclass(frozen=True)
+class TenantRole:
+    """One role that is named like a tenant's, whoever made it."""
+
+    name: str
+    tenant_id: UUID | None
+    identity: DatabaseIdentity | None
+    can_login: bool
 
 
 @dataclass(frozen=True)

@@ -84,8 +84,17 @@ def tenant_id_of(name: str) -> UUID | None:
     """Return the tenant id in the name of a live or retained database, or None."""
     for prefix in (TENANT_PREFIX, TOMBSTONE_PREFIX):
         if name.startswith(prefix):
-            try:
-                return UUID(hex=name.removeprefix(prefix))
-            except ValueError:
-                return None
+            return _parse(name.removeprefix(prefix))
     return None
+
+
+def tenant_id_of_role(name: str) -> UUID | None:
+    """Return the tenant id in the name of a tenant's role of any kind, or None."""
+    return _parse(name.removeprefix(TENANT_PREFIX).partition("_")[0]) if name.startswith(TENANT_PREFIX) else None
+
+
+def _parse(digits: str) -> UUID | None:
+    try:
+        return UUID(hex=digits)
+    except ValueError:
+        return None

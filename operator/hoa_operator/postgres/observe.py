@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from hoa_operator.postgres import comments, names
-from hoa_operator.postgres.model import ObservedDatabase, ObservedRole, TemplateDatabase, TenantDatabase
+from hoa_operator.postgres.model import ObservedDatabase, ObservedRole, TemplateDatabase, TenantDatabase, TenantRole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,6 +60,11 @@ SELECT d.datname AS name, d.oid::bigint AS oid, shobj_description(d.oid, 'pg_dat
 FROM pg_database d
 WHERE starts_with(d.datname, %(live)s) OR starts_with(d.datname, %(tombstone)s)
 ORDER BY d.datname
+"""
+
+_ROLES: Final = """
+SELECT r.rolname AS name, shobj_description(r.oid, 'pg_authid') AS comment, r.rolcanlogin AS can_login
+FROM pg_roles r WHERE starts_with(r.rolname, %(prefix)s) ORDER BY r.rolname
 """
 
 _TEMPLATES: Final = """
@@ -145,6 +150,20 @@ async def list_tenants(connection: Connection) -> list[TenantDatabase]:
             tombstone=row["name"].startswith(names.TOMBSTONE_PREFIX),
             deleted_at=comments.deleted_at(row["comment"]),
             size_bytes=row["size_bytes"],
+        )
+        for row in await cursor.fetchall()
+    ]
+
+
+async def list_roles(connection: Connection) -> list[TenantRole]:
+    """Return every role that is named like a tenant's, whoever made it."""
+    cursor = await connection.execute(_ROLES, {"prefix": names.TENANT_PREFIX})
+    return [
+        TenantRole(
+            name=row["name"],
+            tenant_id=names.tenant_id_of_role(row["name"]),
+            identity=comments.identity(row["comment"]),
+            can_login=row["can_login"],
         )
         for row in await cursor.fetchall()
     ]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         OwnershipProof,
         TemplateDatabase,
         TenantDatabase,
+        TenantRole,
         Usage,
     )
 
@@ -54,13 +55,19 @@ class PostgresServer:
     """One server, one admin login. `identity` names this operator instance; `installation` the HOA Connect it serves."""
 
     def __init__(
-        self, login: AdminLogin, *, identity: str, installation: str, guard: Guard | None = None, max_sessions: int = 4
+        self,
+        login: AdminLogin,
+        *,
+        identity: str,
+        installation: str,
+        guard: Guard | None = None,
+        max_sessions: int = 4,
+        read_only: bool = False,
     ) -> None:
         self.login = login
         self.installation = installation
-        self._connections = Connections(
-            login, names.application_name(installation, identity), limit=max_sessions, guard=guard
-        )
+        application = names.application_name(installation, identity)
+        self._connections = Connections(login, application, limit=max_sessions, guard=guard, read_only=read_only)
 
     async def close(self) -> None:
         """Close idle sessions."""
@@ -150,6 +157,10 @@ class PostgresServer:
         async with self._connections.locked("tenant", proof.tenant_id.hex) as connection:
             return await teardown.restore(connection, proof)
 
+    async def prove(self, proof: OwnershipProof) -> None:
+        """Raise unless the proof holds now; changes nothing."""
+        teardown.prove(proof, await self.observe(proof.tenant_id))
+
     async def adopt(self, proof: OwnershipProof, identity: DatabaseIdentity) -> None:
         """Hand the data to another uid of the same tenant id."""
         async with self._connections.locked("tenant", proof.tenant_id.hex) as connection:
@@ -164,6 +175,11 @@ class PostgresServer:
         """Return every tenant database on the server, live and retained."""
         async with self._connections.maintenance() as connection:
             return await observe.list_tenants(connection)
+
+    async def list_tenant_roles(self) -> list[TenantRole]:
+        """Return every role on the server that is named like a tenant's."""
+        async with self._connections.maintenance() as connection:
+            return await observe.list_roles(connection)
 
     async def ensure_template(self, revision: str, migrator_password: str) -> None:
         """Make the empty template database of `revision` for the template Job."""

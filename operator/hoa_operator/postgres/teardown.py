@@ -51,7 +51,9 @@ def prove(proof: OwnershipProof, observed: ObservedDatabase) -> None:
 
 
 def _same(proof: OwnershipProof, identity: DatabaseIdentity | None) -> bool:
-    return identity is not None and (identity.tenant_id, identity.uid) == (proof.tenant_id, proof.uid)
+    return (
+        identity is not None and identity.tenant_id == proof.tenant_id and identity.uid in (proof.uid, *proof.claimants)
+    )
 
 
 def _is_unfinished(proof: OwnershipProof, observed: ObservedDatabase) -> bool:

@@ -51,7 +51,7 @@ class Fleet:
             "spec": {
                 "displayName": f"Figures {suffix}",
                 "admin": {"name": "Figures", "email": f"admin@{name}.example"},
-                "database": {"deletionPolicy": "Delete"},
+                "database": {"deletionPolicy": "Delete", "undeleteWindow": "0s"},
                 **spec,
             },
         }

@@ -8,19 +8,21 @@ import pytest
 from prometheus_client import generate_latest
 
 from hoa_operator.cache import Cache
-from hoa_operator.kinds import TENANT
+from hoa_operator.kinds import SERVER, TENANT
 from hoa_operator.metrics import Metrics
 from hoa_operator.watch import WatchHealth
 from hoa_operator.workqueue import Limits, WorkQueue
-from tests.unit.operator.samples import UID
+from tests.unit.operator.samples import UID, server_body
 
 
 async def idle(key: str) -> None:
     """Reconcile nothing."""
 
 
-def scraped(*tenants: dict[str, Any]) -> list[str]:
+def scraped(*tenants: dict[str, Any], server: dict[str, Any] | None = None) -> list[str]:
     cache = Cache()
+    if server is not None:
+        cache.observe(SERVER, {**server_body(), "status": server})
     for number, status in enumerate(tenants):
         meta = {"name": f"tenant-{number}", "uid": f"uid-{number}", "resourceVersion": "1"}
         cache.observe(TENANT, {"kind": "HOATenant", "metadata": meta, "status": status})
@@ -74,3 +76,10 @@ def test_storage_is_told_by_what_takes_it() -> None:
         'hoa_operator_tenant_storage_bytes{part="files",tenant="tenant-0"} 1.048576e+06',
         'hoa_operator_tenant_storage_limit_bytes{tenant="tenant-0"} 1.048576e+07',
     ]
+
+
+@pytest.mark.parametrize(("kept", "problems"), [((), 0), (({"name": "a"}, {"name": "b", "problem": "x"}), 1)])
+def test_what_is_kept_of_deleted_tenants_is_counted(kept: tuple[dict[str, str], ...], problems: int) -> None:
+    lines = scraped(server={"retained": len(kept), "retainedDatabases": list(kept)} if kept else {})
+    assert f'hoa_operator_retained_databases{{server="default"}} {len(kept)}.0' in lines
+    assert f'hoa_operator_retained_problems{{server="default"}} {problems}.0' in lines

@@ -19,7 +19,7 @@ def kept(number: int, server: str = "default", hours: int = 0) -> tuple[Registry
 
 
 def test_each_server_lists_its_own_latest_first() -> None:
-    found = by_server([kept(1), kept(2, hours=2), kept(3, "other")])
+    found = by_server([kept(1), kept(2, hours=2), kept(3, "other")], {})
     assert [entry["tenant"] for entry in found["default"]] == ["t2", "t1"]
     assert found["other"] == [
         {
@@ -32,11 +32,23 @@ def test_each_server_lists_its_own_latest_first() -> None:
 
 
 def test_a_row_without_data_is_not_listed() -> None:
-    assert by_server([(kept(1)[0], None)]) == {}
+    assert by_server([(kept(1)[0], None)], {}) == {}
 
 
 def test_the_rest_of_the_status_stays_and_nothing_is_said_of_nothing() -> None:
-    entries = by_server([kept(n) for n in range(130)])["default"]
+    entries = by_server([kept(n) for n in range(130)], {})["default"]
     full = listed({"tenants": 3}, entries)
     assert (full["tenants"], full["retained"], len(full["retainedDatabases"])) == (3, 130, 100)
     assert listed(full, []) == {"tenants": 3}
+
+
+def test_what_could_not_be_dropped_comes_first_with_its_time_and_the_reason() -> None:
+    row, place = kept(1)
+    due = row, replace(place, drop_after=NOW + timedelta(hours=1))
+    first, second = by_server([kept(2, hours=9), due], {UUID(int=1): "OwnershipNotProven: x"})["default"]
+    assert (first["tenant"], first["dropAfter"], first["problem"]) == (
+        "t1",
+        "2026-11-23T13:00:00Z",
+        "OwnershipNotProven: x",
+    )
+    assert {"dropAfter", "problem"}.isdisjoint(second)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from hoa_operator.tenant import (
     Issuer,
     LimitOverrides,
     format_time,
+    parse_disposal,
     parse_identity,
     parse_spec,
     parse_time,
@@ -34,7 +35,7 @@ def test_defaults() -> None:
         "Managed",
         "Shared",
     )
-    assert (spec.time_zone, spec.region, spec.database.deletion_policy) == ("America/New_York", None, "Retain")
+    assert (spec.time_zone, spec.region, spec.adoption) == ("America/New_York", None, "Never")
     assert (spec.domains, spec.limits, spec.branding) == ((), LimitOverrides(), Branding())
 
 
@@ -100,3 +101,21 @@ def test_identity() -> None:
 def test_times_read_back(moment: datetime) -> None:
     whole = moment.replace(microsecond=0, tzinfo=UTC)
     assert parse_time(format_time(whole)) == whole
+
+
+@pytest.mark.parametrize(
+    ("database", "window"),
+    [
+        ({}, None),
+        ({"deletionPolicy": "Retain", "undeleteWindow": "0s"}, None),
+        ({"deletionPolicy": "Delete"}, timedelta(hours=168)),
+        ({"deletionPolicy": "Delete", "undeleteWindow": "90m"}, timedelta(minutes=90)),
+        ({"deletionPolicy": "Delete", "undeleteWindow": "0s"}, timedelta(0)),
+        ({"deletionPolicy": "Delete", "undeleteWindow": "soon"}, None),
+        ({"deletionPolicy": "delete", "undeleteWindow": "0s"}, None),
+    ],
+)
+def test_data_is_kept_unless_it_is_surely_meant_to_go(database: dict[str, str], window: timedelta | None) -> None:
+    disposal = parse_disposal(tenant_body(database=database))
+    assert disposal.window == window
+    assert disposal.at_once == (window == timedelta(0))

@@ -1,0 +1,96 @@
+"""What the operator does when its own namespace is deleted: let go of every tenant, touch no data, and be gone.
+
+Kubernetes ends a terminating namespace's pods before it deletes anything else in it, so the tenants' finalizers would wait
+for an operator that is no more. Databases, roles and registry stay as they are: docs/operations/namespace-deletion.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from hoa_operator import names
+from hoa_operator.errors import OperatorError
+from hoa_operator.kinds import TENANT, name_of
+from hoa_operator.kube import Conflict
+
+if TYPE_CHECKING:
+    from hoa_operator.kinds import Object
+    from hoa_operator.kube import Kube
+
+log = structlog.get_logger()
+
+#: Seconds between two looks at the namespace.
+LOOK_SECONDS: Final = 5.0
+_TOGETHER: Final = 32
+_ROUNDS: Final = 20
+_PAUSE: Final = 0.5
+
+
+class Farewell:
+    """Looks at the namespace, and lets go of everything when it goes. `kube` is not fenced: a standby does the same, and letting
+    go twice is letting go."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+        self._trouble: str | None = None
+        self.going = False
+
+    async def look(self) -> bool:
+        """Tell whether the namespace goes; what cannot be read is said once, and is no."""
+        if not self.going:
+            try:
+                self.going = await self._kube.is_leaving()
+                self._trouble = None
+            except OperatorError as error:
+                if error.reason != self._trouble:
+                    log.warning("namespace not read", reason=error.reason, message=error.message)
+                self._trouble = error.reason
+        return self.going
+
+    async def watch(self, found: asyncio.Event) -> None:
+        """Set `found` when the namespace goes."""
+        while True:
+            if await self.look():
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+        log.warning("the namespace is being deleted: tenants are let go of, and no data is touched")
+        found.set()
+
+    async def let_go(self) -> bool:
+        """Take the finalizer off every tenant; tell whether none has it any more."""
+        for _ in range(_ROUNDS):
+            try:
+                held = [item for item in await self._tenants() if _is_held(item)]
+                if not held:
+                    return True
+                limit = asyncio.Semaphore(_TOGETHER)
+                await asyncio.gather(*(self._release(item, limit) for item in held))
+                log.info("tenants let go of", count=len(held))
+            except OperatorError as error:
+                log.warning("tenants not let go of", reason=error.reason, message=error.message)
+                await asyncio.sleep(_PAUSE)
+        return False
+
+    async def _tenants(self) -> list[Object]:
+        items, _ = await self._kube.list_all(TENANT, metadata_only=True)
+        return list(items)
+
+    async def _release(self, item: Object, limit: asyncio.Semaphore) -> None:
+        meta = item["metadata"]
+        others = [name for name in meta["finalizers"] if name != names.FINALIZER]
+        patch = {"metadata": {"finalizers": others, "resourceVersion": meta["resourceVersion"]}}
+        async with limit:
+            try:
+                await self._kube.patch(TENANT, name_of(item), patch)
+            except Conflict:
+                log.debug("tenant changed meanwhile; it is looked at again", tenant=name_of(item))
+            except OperatorError as error:
+                if error.reason != "NotFound":
+                    raise
+
+
+def _is_held(item: Object) -> bool:
+    return names.FINALIZER in (item["metadata"].get("finalizers") or ())

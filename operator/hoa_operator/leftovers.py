@@ -1,0 +1,252 @@
+"""What is left without a living owner: databases, roles, objects, rows of the registry, and what to do with each: pure.
+
+Nothing here decides on what could not be read; `Look.unread` says what that was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from hoa_operator import names
+from hoa_operator.kinds import kind_of, labels_of, name_of
+from hoa_operator.postgres.names import database_name
+from hoa_operator.tenant import format_time, parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from hoa_operator.kinds import Object
+    from hoa_operator.postgres.model import AdminLogin, DatabaseIdentity, TenantDatabase, TenantRole
+    from hoa_operator.registry_model import Placement, RegistryRow, Retained
+
+#: What is due is tried again at every resync; after two of them something must hold it up.
+OVERDUE: Final = timedelta(minutes=15)
+_RETAINED: Final = "docs/operations/retained-databases.md"
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """One line of the list. `since` and `size` (bytes) are None where nobody knows; `todo` is a command where there is one."""
+
+    kind: str
+    name: str
+    where: str
+    why: str
+    todo: str
+    since: datetime | None = None
+    size: int | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What it is, of which name, and where."""
+        return self.kind, self.name, self.where
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for a program."""
+        since = format_time(self.since.astimezone(UTC)) if self.since else None
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "where": self.where,
+            "since": since,
+            "sizeBytes": self.size,
+            "why": self.why,
+            "todo": self.todo,
+        }
+
+
+@dataclass(frozen=True)
+class ServerLook:
+    """What was found on one HOADatabaseServer."""
+
+    name: str
+    login: AdminLogin
+    databases: tuple[TenantDatabase, ...]
+    roles: tuple[TenantRole, ...]
+
+    def psql(self, statement: str) -> str:
+        """Return the command that runs a statement there."""
+        return psql(self.login, statement)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Everything that was read. `tenants` and `server_names` are by uid; None means that it could not be read."""
+
+    namespace: str
+    installation: str
+    now: datetime
+    tenants: Mapping[str, str] | None
+    server_names: Mapping[str, str] | None
+    children: tuple[Object, ...]
+    registry: AdminLogin | None
+    records: tuple[Retained, ...] | None
+    servers: tuple[ServerLook, ...]
+    unread: tuple[str, ...] = ()
+
+
+def psql(login: AdminLogin, statement: str) -> str:
+    """Return the command that runs a statement on a server as its administrator."""
+    address = login.address
+    return f"psql -h {address.host} -p {address.port} -U {login.username} -d {login.maintenance_db} -c '{statement}'"
+
+
+def find(look: Look) -> list[Leftover]:
+    """Return all that has no living owner, as far as it could be read."""
+    found = [*_rows(look), *_children(look)]
+    if look.records is not None:
+        for server in look.servers:
+            known = _placed(look.records, server)
+            found += _databases(look, server, known)
+            found += _roles(look, server, known)
+    return sorted(found, key=lambda item: (item.kind, item.where, item.name))
+
+
+# On a server
+
+
+def _placed(records: Sequence[Retained], server: ServerLook) -> dict[UUID, Retained]:
+    """Return the tenants that have data on a server, or shall have it: retained data that is gone places nobody there."""
+    oids = {database.oid for database in server.databases}
+    return {
+        found.row.tenant_id: found
+        for found in records
+        if found.placement is not None
+        and found.placement.server_name == server.name
+        and (found.row.state != "Deleted" or found.placement.database_oid in oids)
+    }
+
+
+def _databases(look: Look, server: ServerLook, known: Mapping[UUID, Retained]) -> Iterator[Leftover]:
+    for database in server.databases:
+        if _is_others(look, database.identity):
+            continue
+        why = _why_nobodys(look, database, known)
+        if why is None:
+            continue
+        yield Leftover(
+            "Database", database.name, server.name, why,
+            server.psql(f'DROP DATABASE "{database.name}" WITH (FORCE)') + " (after pg_dump, unless it is surely not needed)",
+            database.deleted_at, database.size_bytes,
+        )  # fmt: skip
+
+
+def _why_nobodys(look: Look, database: TenantDatabase, known: Mapping[UUID, Retained]) -> str | None:
+    record = known.get(database.tenant_id) if database.tenant_id else None
+    if record is not None and record.placement is not None:
+        oid = record.placement.database_oid
+        if oid is None or oid == database.oid:
+            return None
+        return f"the registry's tenant of that id has another database (oid {oid}, this is {database.oid})"
+    elsewhere = next((r for r in look.records or () if r.row.tenant_id == database.tenant_id and r.placement), None)
+    if elsewhere is not None and elsewhere.placement is not None:
+        return f"the registry has that tenant's data on HOADatabaseServer {elsewhere.placement.server_name}"
+    uid = str(database.identity.uid) if database.identity else ""
+    if look.tenants and uid in look.tenants:
+        return f"HOATenant {look.tenants[uid]} owns it, but the registry does not know it: was it put back from an old copy?"
+    return "the registry does not know it"
+
+
+def _roles(look: Look, server: ServerLook, known: Mapping[UUID, Retained]) -> Iterator[Leftover]:
+    present = {database.name for database in server.databases}
+    for role in server.roles:
+        if role.tenant_id is None or role.tenant_id in known or _is_others(look, role.identity):
+            continue
+        login = ", and it can log in" if role.can_login else ""
+        first = ", after its database" if database_name(role.tenant_id) in present else ""
+        drop = server.psql(f'DROP ROLE "{role.name}"') + first
+        yield Leftover("Role", role.name, server.name, f"the registry places no such tenant here{login}", drop)
+
+
+def _is_others(look: Look, identity: DatabaseIdentity | None) -> bool:
+    """Tell whether another installation says that it is its own."""
+    return identity is not None and identity.installation != look.installation
+
+
+# In the registry
+
+
+def _rows(look: Look) -> Iterator[Leftover]:
+    for record in look.records or ():
+        row, placement = record.row, record.placement
+        if row.namespace != look.namespace:
+            continue
+        if row.state != "Deleted":
+            yield from _without_tenant(look, row)
+        elif placement is None:
+            yield _forgotten(look, row, "no data was ever placed for it", None)
+        else:
+            yield from _retained(look, row, placement)
+
+
+def _without_tenant(look: Look, row: RegistryRow) -> Iterator[Leftover]:
+    if look.tenants is None or str(row.uid) in look.tenants:
+        return
+    yield Leftover(
+        "RegistryRow", row.owner, "registry",
+        f"state {row.state}, but there is no HOATenant of uid {row.uid}",
+        f"apply HOATenant {row.owner} again with adoptionPolicy: IfUnclaimed, or wait: an operator retains the data after an hour "
+        "unless most HOATenants are gone", row.updated_at,
+    )  # fmt: skip
+
+
+def _retained(look: Look, row: RegistryRow, placement: Placement) -> Iterator[Leftover]:
+    if look.server_names is not None and placement.server_name not in look.server_names.values():
+        why = f"its data is retained on HOADatabaseServer {placement.server_name}, which does not exist"
+        yield _forgotten(
+            look, row, why, placement.deleted_at, f"create HOADatabaseServer {placement.server_name} again, or: "
+        )
+        return
+    server = next((found for found in look.servers if found.name == placement.server_name), None)
+    if server is None:
+        return  # it could not be read
+    if placement.database_oid not in {database.oid for database in server.databases}:
+        why = f"its retained database (oid {placement.database_oid}) is not on {server.name} any more"
+        yield _forgotten(look, row, why, placement.deleted_at)
+    elif placement.drop_after is not None and look.now - placement.drop_after > OVERDUE:
+        due = format_time(placement.drop_after.astimezone(UTC))
+        todo = f"kubectl -n {look.namespace} describe hoads {server.name} says what holds it up; {_RETAINED}"
+        yield Leftover(
+            "RetainedDatabase",
+            row.owner,
+            server.name,
+            f"its undelete window was over at {due}",
+            todo,
+            placement.deleted_at,
+        )
+
+
+def _forgotten(look: Look, row: RegistryRow, why: str, since: datetime | None, before: str = "") -> Leftover:
+    statement = f"DELETE FROM tenants WHERE tenant_id = $${row.tenant_id}$$ AND state = $$Deleted$$"  # noqa: S608 - for a person to read
+    todo = before + (psql(look.registry, statement) if look.registry else statement)
+    return Leftover("RegistryRow", row.owner, "registry", why, todo, since)
+
+
+# In the namespace
+
+
+def _children(look: Look) -> Iterator[Leftover]:
+    if look.tenants is None or look.server_names is None:
+        return
+    alive = {*look.tenants, *look.server_names}
+    for item in look.children:
+        labels = labels_of(item)
+        owner = labels.get(names.LABEL_TENANT) or labels.get(names.LABEL_SERVER)
+        owners = item["metadata"].get("ownerReferences") or ()
+        if owner is None or any(reference.get("uid") in alive for reference in owners):
+            continue
+        kind, created = kind_of(item), item["metadata"].get("creationTimestamp")
+        why = f"made for {owner}, which is gone" if owners else f"made for {owner}, but owned by nothing"
+        todo = f"kubectl -n {look.namespace} delete {kind.plural} {name_of(item)}"
+        holders = item["metadata"].get("finalizers") or ()
+        if "deletionTimestamp" in item["metadata"] and holders:
+            why += f"; deleted, and held by {', '.join(holders)}"
+            todo = (
+                f"kubectl -n {look.namespace} patch {kind.plural} {name_of(item)} --type=merge "
+                '-p \'{"metadata":{"finalizers":null}}\''
+            )
+        yield Leftover(kind.kind, name_of(item), look.namespace, why, todo, parse_time(created) if created else None)

@@ -1,0 +1,116 @@
+"""Deletion and back: what is deleted comes back to the same name within its window, and to nobody by accident."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from tests.cluster.operating import app_available, bring_up, condition, eventually, is_ready
+from tests.cluster.platform import tenant
+from tests.cluster.test_operator_deletion import REGISTRY, databases, roles, rows
+from tests.cluster.test_operator_kills import mark, one
+
+if TYPE_CHECKING:
+    from tests.cluster.platform import Platform
+
+WEEK = {"deletionPolicy": "Delete"}
+
+
+def test_a_deleted_tenant_comes_back_whole_within_its_window(own_platform: Platform) -> None:
+    kubectl = own_platform.kubectl
+    app_available(kubectl)
+    own_platform.operator().start()
+    body = bring_up(own_platform, database=WEEK)
+    tenant_id, name = body["status"]["tenantID"], body["status"]["database"]["name"]
+    mark(own_platform, name)
+    kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    server = kubectl.wait_for("hoads", "default", lambda found: found["status"].get("retained") == 1)
+    (entry,) = server["status"]["retainedDatabases"]
+    assert (entry["tenantID"], "dropAfter" in entry) == (tenant_id, True)
+    assert set(roles(own_platform, tenant_id).values()) == {False}
+    back = bring_up(own_platform, database=WEEK, adoptionPolicy="IfUnclaimed")
+    assert back["metadata"]["uid"] != body["metadata"]["uid"]
+    assert (back["status"]["tenantID"], back["status"]["database"]["name"]) == (tenant_id, name)
+    assert one(own_platform, name, "SELECT seven FROM public.kept") == 7
+    assert databases(own_platform) == {name}
+    kubectl.wait_for("hoads", "default", lambda found: "retained" not in found["status"])
+    told = {item["reason"]: item["message"] for item in kubectl.list("events")}
+    assert "whose drop is cancelled" in told["DataTakenOver"]
+
+
+def test_what_nobody_takes_over_is_dropped_when_its_window_is_over(own_platform: Platform) -> None:
+    kubectl = own_platform.kubectl
+    app_available(kubectl)
+    own_platform.operator().start()
+    body = bring_up(own_platform, database={**WEEK, "undeleteWindow": "4s"})
+    kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    assert rows(own_platform, body["metadata"]["uid"]) == [("Deleted", "seabreeze")]
+    eventually(lambda: rows(own_platform, body["metadata"]["uid"]) == [])
+    assert databases(own_platform) == set()
+    assert roles(own_platform, body["status"]["tenantID"]) == {}
+    kubectl.wait_for("hoads", "default", lambda found: "retained" not in found["status"])
+    told = [item for item in kubectl.list("events") if item["involvedObject"]["kind"] == "HOADatabaseServer"]
+    assert "DatabaseDropped" in {item["reason"] for item in told}
+
+
+def test_another_company_of_that_name_is_not_handed_the_data(own_platform: Platform) -> None:
+    kubectl = own_platform.kubectl
+    app_available(kubectl)
+    own_platform.operator().start()
+    body = bring_up(own_platform)
+    kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    kubectl.apply(tenant("seabreeze", displayName="Seabreeze Sailing Club", adoptionPolicy="IfUnclaimed"))
+    held = kubectl.wait_for(
+        "hoatenant", "seabreeze", lambda found: condition(found, "SpecAccepted")["reason"] == "RetainedDataDiffers"
+    )
+    assert rows(own_platform, held["metadata"]["uid"]) == [], "nothing is made before a person has decided"
+    kubectl.patch("hoatenant", "seabreeze", {"spec": {"adoptionPolicy": "Never"}})
+    fresh = kubectl.wait_for("hoatenant", "seabreeze", is_ready, 60)
+    assert fresh["status"]["tenantID"] != body["status"]["tenantID"]
+
+
+def test_of_two_that_ask_for_the_same_data_one_gets_it(own_platform: Platform) -> None:
+    kubectl = own_platform.kubectl
+    app_available(kubectl)
+    operator = own_platform.operator().start()
+    tenant_id = bring_up(own_platform)["status"]["tenantID"]
+    kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    operator.stop()
+    rivals = [tenant(name) for name in ("first", "second")]
+    for body in rivals:
+        body["metadata"]["annotations"] = {"hoaconnect.com/adopt-tenant-id": tenant_id}
+    kubectl.apply(*rivals)
+    operator.start()
+
+    def outcome() -> list[str]:
+        found = [kubectl.get("hoatenant", name) for name in ("first", "second")]
+        return sorted("Ready" if is_ready(body) else condition(body, "SpecAccepted")["reason"] for body in found)
+
+    eventually(lambda: outcome() in (["NothingToAdopt", "Ready"], ["Ready", "RetainedDataClaimed"]), 60)
+    assert len(databases(own_platform)) == 1
+
+
+def test_a_tenant_whose_hoatenant_was_lost_is_taken_over_at_once(own_platform: Platform) -> None:
+    kubectl = own_platform.kubectl
+    app_available(kubectl)
+    operator = own_platform.operator().start()
+    body = bring_up(own_platform)
+    tenant_id, name = body["status"]["tenantID"], body["status"]["database"]["name"]
+    mark(own_platform, name)
+    operator.stop()
+    kubectl.patch("hoatenant", "seabreeze", {"metadata": {"finalizers": None}})
+    kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    kubectl.apply(tenant("seabreeze"))
+    operator.start()
+    left = kubectl.wait_for(
+        "hoatenant", "seabreeze", lambda found: condition(found, "SpecAccepted")["reason"] == "TenantRecordLeft"
+    )
+    assert "spec.adoptionPolicy to IfUnclaimed" in condition(left, "SpecAccepted")["message"]
+    kubectl.patch("hoatenant", "seabreeze", {"spec": {"adoptionPolicy": "IfUnclaimed"}})
+    back = kubectl.wait_for("hoatenant", "seabreeze", is_ready, 60)
+    assert (back["status"]["tenantID"], databases(own_platform)) == (tenant_id, {name})
+    assert one(own_platform, name, "SELECT seven FROM public.kept") == 7
+    with psycopg.connect(own_platform.postgres.dsn(REGISTRY)) as connection:
+        (found,) = connection.execute("SELECT uid::text, state FROM tenants").fetchall()
+    assert found == (back["metadata"]["uid"], "Active")
