@@ -169,7 +169,9 @@ def _rotation(world: World, credentials: Credentials) -> Finding:
     """Return how credentials that are in force stand: replaced a moment ago, about to be replaced, or neither."""
     secret, ends = f"Secret {names.credentials_secret(world.name)}", rotating.overlap_ends(world)
     if ends is not None and world.is_overlapping:
-        message = f"rotated at {format_time(credentials.rotated_at)}; the login before is closed at {format_time(ends)}"
+        message = (
+            f"rotated at {format_time(credentials.rotated_at)}; the login before is closed after {format_time(ends)}"
+        )
         return Finding("True", "Overlapping", f"{secret} was {message}")
     hindrance = rotating.hindrance(world) if rotating.is_due(world, credentials) else None
     if hindrance is not None:

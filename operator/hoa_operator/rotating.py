@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hoa_operator import migrating, migration
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Seconds after a moment at which it is surely over, whoever rounds what.
 _SLACK = 0.1
+#: Seconds until another look at a login that should be closed and is still used.
+_STILL_USED = 10.0
 
 
 def next_rotation(world: World, credentials: Credentials) -> datetime | None:
@@ -42,13 +45,16 @@ def hindrance(world: World) -> str | None:
 
 
 def overlap_ends(world: World) -> datetime | None:
-    """Return when the login before the last rotation is closed."""
-    return world.app_logins.overlap_ends(world.settings.timing.credentials_overlap)
+    """Return when the login before the last rotation is closed, if nobody uses it any more."""
+    return replace(world.app_logins, other_used=False).overlap_ends(world.settings.timing.credentials_overlap)
 
 
 def next_look(world: World, credentials: Credentials) -> float | None:
     """Return the seconds until something is to be done: close the login before, or rotate."""
-    moment = overlap_ends(world) or next_rotation(world, credentials)
+    ends = overlap_ends(world)
+    if ends is not None and ends <= world.now and world.is_overlapping:
+        return _STILL_USED
+    moment = ends or next_rotation(world, credentials)
     if moment is None or (moment <= world.now and hindrance(world) is not None):
         return None
     return max(0.0, (moment - world.now).total_seconds()) + _SLACK

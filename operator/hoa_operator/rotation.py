@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hoa_operator.postgres.names import APP, APP_B
 from hoa_operator.signing import encode_signing_keys, still_needed
@@ -21,23 +21,29 @@ if TYPE_CHECKING:
     from hoa_operator.signing import SigningKey
     from hoa_operator.tenant import CredentialsWish
 
+#: So many times the overlap a login is left open while it is used: a pod may be cut off from the registry.
+PATIENCE: Final = 5
+
 
 @dataclass(frozen=True)
 class AppLogins:
     """How the app's two logins stand: `current` is what the Secret names, `registered` what the registry does, since
-    `since` at the earliest; `other_open` tells whether the one that is not current may still log in."""
+    `since` at the earliest; `other_open` tells whether the one that is not current may still log in, `other_used` whether it
+    has sessions: of pods that have not followed yet."""
 
     current: str
     registered: str | None
     since: datetime | None
     other_open: bool
     suspended: bool
+    other_used: bool = False
 
     def overlap_ends(self, overlap: float) -> datetime | None:
-        """Return when the other login is closed at the earliest; None when it is not open or not to be closed yet."""
+        """Return when the other login is closed at the latest; None when it is not open or not to be closed yet."""
         if self.registered != self.current or not self.other_open or self.since is None:
             return None
-        return self.since + timedelta(seconds=overlap)
+        patience = PATIENCE if self.other_used else 1
+        return self.since + timedelta(seconds=overlap) * patience
 
     def overlapping(self, now: datetime, overlap: float) -> bool:
         """Tell whether the other login stays open. Once closed it is not opened again but by a rotation."""

@@ -139,6 +139,7 @@ class World:
             registered=registered,
             since=row.updated_at if row else None,
             other_open=self.database.role(other(current)).can_login,
+            other_used=self.database.role(other(current)).sessions > 0,
             suspended=self.target.spec.state == "Suspended",
         )
 

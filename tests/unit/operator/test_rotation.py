@@ -193,18 +193,30 @@ class TestOverlap:
         assert not ensure.spec.overlapping
         assert ensure.differences == (f"attributes of role {done(0).database_spec(NEW).database}_app",)
 
+    def test_while_it_is_used_it_stays_longer_but_not_for_ever(self) -> None:
+        def used(seconds_ago: float) -> World:
+            base = done(seconds_ago)
+            role = replace(base.database.role("app"), sessions=1)
+            roles = MappingProxyType({**base.database.roles, "app": role})
+            return replace(base, database=replace(base.database, roles=roles))
+
+        assert [plan(used(seconds)).steps for seconds in (30, 130)] == [(), ()]
+        assert plan(used(30)).wait == pytest.approx(90, abs=1)
+        assert plan(used(130)).wait == 10
+        assert kinds(used(601))[0] is steps.EnsureDatabase
+
     def test_once_closed_a_later_write_of_the_row_opens_it_no_more(self) -> None:
         base = done(1, other_open=False)
         assert not base.is_overlapping
         assert plan(base).steps == ()
 
-    @given(st.booleans(), st.booleans(), st.booleans(), st.integers(-1000, 1000))
+    @given(st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.integers(-1000, 1000))
     def test_the_registered_login_is_never_closed_unless_suspended(
-        self, swapped: bool, other_open: bool, suspended: bool, seconds: int
+        self, swapped: bool, other_open: bool, suspended: bool, used: bool, seconds: int
     ) -> None:
         since = NOW - timedelta(seconds=seconds)
         registered = other("app") if swapped else "app"
-        logins = AppLogins("app", registered, since, other_open, suspended)
+        logins = AppLogins("app", registered, since, other_open, suspended, used)
         assert registered == logins.current or logins.overlapping(NOW, 120)
 
 
