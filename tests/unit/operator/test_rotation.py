@@ -131,6 +131,16 @@ class TestDue:
         assert decided.steps == ()
         assert decided.wait == pytest.approx((ROTATED_AT + DAY - NOW).total_seconds(), abs=1)
 
+    @pytest.mark.parametrize("state", ["Suspended", "ReadOnly"])
+    def test_a_tenant_in_any_state_may_rotate(self, state: str) -> None:
+        base = served(tenant_body(state=state, credentials={"rotateRequestedAt": format_time(NOW)}))
+        assert kinds(base) == [steps.RotateCredentials]
+
+    def test_a_suspended_tenant_needs_no_overlap(self) -> None:
+        base = done(1)
+        base = replace(base, target=served(tenant_body(state="Suspended")).target)
+        assert not base.is_overlapping
+
     def test_a_wish_that_is_none_is_said(self) -> None:
         with pytest.raises(UserError, match=r"spec\.credentials"):
             wishing(rotationInterval="soon")
