@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hoa_operator import names
-from hoa_operator.tenant import format_time, parse_time
+from hoa_operator.tenant import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,11 +34,14 @@ class Keys:
     requested_at: datetime | None = None
 
     def annotations(self) -> dict[str, str | None]:
-        """Return the annotations that say all but the keys; a person's request is left as it is."""
+        """Return the annotations that say all but the keys; a person's request is left as it is.
+
+        Times are written whole: cut to seconds, a rotation would be older than a request of the same second.
+        """
         return {
             names.ANNOTATION_SEALING_STEP: self.step or None,
-            names.ANNOTATION_SEALING_SINCE: format_time(self.since) if self.step else None,
-            names.ANNOTATION_ROTATED_AT: format_time(self.rotated_at),
+            names.ANNOTATION_SEALING_SINCE: self.since.isoformat() if self.step else None,
+            names.ANNOTATION_ROTATED_AT: self.rotated_at.isoformat(),
         }
 
 

@@ -45,7 +45,7 @@ def kill_after_every_step(operator: Operator, done: Callable[[], bool]) -> int:
         seen = steps_taken(operator)
         operator.process.start()
         # No further step may be needed: then it is killed where it rests.
-        _begins_another(operator, len(seen))
+        _begins_another(operator, len(seen), done)
         time.sleep(chance.random() * patience)
         operator.kill()
         kills += 1
@@ -54,8 +54,10 @@ def kill_after_every_step(operator: Operator, done: Callable[[], bool]) -> int:
     return kills
 
 
-def _begins_another(operator: Operator, known: int) -> None:
-    soon(lambda: len(steps_taken(operator)) != known, 30, 0.001)
+def _begins_another(operator: Operator, known: int, done: Callable[[], bool]) -> None:
+    for _ in range(15):
+        if soon(lambda: len(steps_taken(operator)) != known, 2, 0.001) or done():
+            return
 
 
 def kill_after(operator: Operator, steps: int) -> None:

@@ -43,6 +43,8 @@ def is_rotated(platform: Platform, login: str, kids: int) -> bool:
     """Whether Secret, row and Postgres agree on that login, with so many keys, and the other one is closed."""
     body = platform.kubectl.get("hoatenant", "seabreeze")
     said = condition(body, "CredentialsReady")
+    if platform.kubectl.find("secret", SECRET) is None:
+        return False
     held = platform.secret(SECRET)
     return (
         is_ready(body)

@@ -13,10 +13,10 @@ from hoa_operator import keyring, names
 from hoa_operator.keyring import PROMOTED, STAGED, Keys, Pace, decide, is_due, read, stage
 from hoa_operator.tenant import format_time
 
-NOW = datetime(2026, 11, 27, 1, 0, tzinfo=UTC)
+NOW = datetime(2026, 11, 27, 1, 0, 0, 595_102, tzinfo=UTC)
 SPREAD = timedelta(seconds=180)
 PACE = Pace(None, SPREAD)
-BORN = NOW - timedelta(days=30)
+BORN = NOW.replace(microsecond=0) - timedelta(days=30)
 IDLE = Keys(("old",), "", BORN, BORN)
 
 
@@ -39,10 +39,11 @@ def test_an_interval_counts_from_the_last_rotation() -> None:
 
 
 def test_a_request_is_met_once() -> None:
-    asked = read(secret(**{names.ANNOTATION_ROTATE_REQUESTED: format_time(NOW)}), "old")
+    request = {names.ANNOTATION_ROTATE_REQUESTED: (NOW - timedelta(microseconds=1)).isoformat()}
+    asked = read(secret(**request), "old")
     assert is_due(asked, PACE, NOW)
-    done = stage(asked, "new", NOW)
-    done = Keys(("new",), "", done.since, done.rotated_at, done.requested_at)
+    said = {key: value for key, value in stage(asked, "new", NOW).annotations().items() if value is not None}
+    done = read(secret(**request, **{**said, names.ANNOTATION_SEALING_STEP: ""}), "new")
     assert not is_due(done, PACE, NOW + timedelta(days=1))
 
 
@@ -62,7 +63,7 @@ def test_the_way_of_a_key() -> None:
     assert done.annotations() == {
         names.ANNOTATION_SEALING_STEP: None,
         names.ANNOTATION_SEALING_SINCE: None,
-        names.ANNOTATION_ROTATED_AT: format_time(NOW),
+        names.ANNOTATION_ROTATED_AT: NOW.isoformat(),
     }
 
 
