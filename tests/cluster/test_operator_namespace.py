@@ -63,7 +63,7 @@ def as_the_kubelet(kubectl: Kubectl, *operators: Operator) -> Iterator[None]:
     for operator in operators:
         operator.process.send(signal.SIGTERM)
     yield
-    codes = {operator.process.wait(20) for operator in operators}
+    codes = {operator.process.wait(45) for operator in operators}
     kubectl("delete", "pod", "operator-0", "--force", "--grace-period=0")
     # One that saw it by itself may be past its own end when the signal comes.
     assert codes <= {0, -signal.SIGTERM}
@@ -93,7 +93,7 @@ def test_a_namespace_goes_with_its_tenants_and_without_their_data(own_platform: 
     before = what_is_kept(own_platform)
     with as_the_kubelet(kubectl, leader, standby):
         pass
-    kubectl.wait_gone("namespace", kubectl.namespace, 15)
+    kubectl.wait_gone("namespace", kubectl.namespace, 30)
     assert what_is_kept(own_platform) == before
     assert databases(own_platform) == set(names)
 
@@ -106,12 +106,12 @@ def test_an_operator_that_is_not_told_to_end_lets_go_too(own_platform: Platform)
     before = what_is_kept(own_platform)
     kubectl.apply(POD)
     kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
-    assert leader.process.wait(20) == 0
+    assert leader.process.wait(45) == 0
     held = [body for body in kubectl.list("hoatenant") if body["metadata"].get("finalizers")]
     assert held == []
-    assert leader.start().process.wait(20) == 0, "nothing is led in a namespace that goes"
+    assert leader.start().process.wait(45) == 0, "nothing is led in a namespace that goes"
     kubectl("delete", "pod", "operator-0", "--force", "--grace-period=0")
-    kubectl.wait_gone("namespace", kubectl.namespace, 15)
+    kubectl.wait_gone("namespace", kubectl.namespace, 30)
     assert what_is_kept(own_platform) == before
 
 
@@ -129,7 +129,7 @@ def test_a_tenant_deleted_while_its_namespace_goes_keeps_its_data(own_platform: 
     operator.resume()
     kubectl.wait_gone("hoatenant", "seabreeze")
     kubectl("delete", "pod", "operator-0", "--force", "--grace-period=0")
-    kubectl.wait_gone("namespace", kubectl.namespace, 15)
+    kubectl.wait_gone("namespace", kubectl.namespace, 30)
     assert what_is_kept(own_platform) == before
 
 
@@ -144,7 +144,7 @@ def test_without_an_operator_one_line_lets_a_namespace_go(own_platform: Platform
     kubectl.wait_for("hoatenant", "seabreeze", lambda found: "deletionTimestamp" in found["metadata"])
     names = kubectl("get", "hoat", "-o", "name").split()
     kubectl("patch", *names, "--type=merge", "-p", json.dumps({"metadata": {"finalizers": None}}))
-    kubectl.wait_gone("namespace", kubectl.namespace, 15)
+    kubectl.wait_gone("namespace", kubectl.namespace, 30)
     assert what_is_kept(own_platform) == before
 
 
@@ -160,7 +160,7 @@ def test_a_new_installation_on_the_same_registry_takes_the_tenants_over(
     mark(own_platform, min(names))
     with as_the_kubelet(kubectl, operator):
         pass
-    kubectl.wait_gone("namespace", kubectl.namespace, 15)
+    kubectl.wait_gone("namespace", kubectl.namespace, 30)
     kubectl("create", "namespace", kubectl.namespace)
     again = Platform.install(kubectl, plane, own_platform.postgres, helm, own_platform.folder / "again")
     try:
