@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from psycopg import errors
-from psycopg.types.json import Jsonb
 
-from hoa_operator import registry_fence, registry_retained, registry_setup
-from hoa_operator.errors import HostTaken, SlugTaken, UserError, WorldError
+from hoa_operator import registry_fence, registry_retained, registry_rows, registry_setup
+from hoa_operator.errors import SlugTaken, UserError, WorldError
 from hoa_operator.postgres import names
 from hoa_operator.postgres.connections import Connections
 from hoa_operator.registry_fence import fenced
@@ -34,14 +33,7 @@ log = structlog.get_logger()
 SERVED_STATES: Final = frozenset({"Active", "ReadOnly", "Suspended"})
 
 
-_COLUMNS: Final = tuple(f.name for f in fields(RegistryRow) if f.name != "updated_at")
-_SELECT: Final = f"SELECT {', '.join(_COLUMNS)}, updated_at FROM tenants "  # noqa: S608 - our own column names
-_UPSERT: Final = f"""
-INSERT INTO tenants ({", ".join(_COLUMNS)}) VALUES ({", ".join(f"%({c})s" for c in _COLUMNS)})
-ON CONFLICT (tenant_id) DO UPDATE SET {", ".join(f"{c} = excluded.{c}" for c in _COLUMNS if c != "tenant_id")}
-WHERE tenants.uid = excluded.uid
-    AND ({", ".join(f"tenants.{c}" for c in _COLUMNS)}) IS DISTINCT FROM ({", ".join(f"excluded.{c}" for c in _COLUMNS)})
-"""  # noqa: S608 - our own column names
+_SELECT: Final = f"SELECT {', '.join(registry_rows.COLUMNS)}, updated_at FROM tenants "  # noqa: S608 - our own column names
 #: What a session cannot be had for when the login, the server or the database's name is not what it was.
 _ELSEWHERE: Final = frozenset(
     ["AdminLoginRefused", "DatabaseMissing", "ServerNameUnknown", "ServerSilent", "ServerUnreachable", "TlsFailed"]
@@ -159,7 +151,7 @@ class Registry:
         async with self._session() as connection:
             try:
                 async with fenced(connection, epoch):
-                    return await _write(connection, row)
+                    return await registry_rows.write(connection, row)
             except errors.UniqueViolation as error:
                 constraint = error.diag.constraint_name or ""
         raise await self._taken(row, constraint)
@@ -281,47 +273,6 @@ class Registry:
                 f"the registry still holds an earlier HOATenant {row.owner} that was not torn down; run its teardown first",
             )
         return UserError("TenantRecordConflict", f"the registry refuses the row of {row.owner}: {constraint}")
-
-
-async def _write(connection: Connection, row: RegistryRow) -> bool:
-    cursor = await connection.execute(_UPSERT, _values(row))
-    changed = cursor.rowcount > 0
-    if not changed:
-        await _same_owner(connection, row)
-    return await _claim_hosts(connection, row) or changed
-
-
-async def _same_owner(connection: Connection, row: RegistryRow) -> None:
-    cursor = await connection.execute("SELECT uid FROM tenants WHERE tenant_id = %s", [row.tenant_id])
-    found = await cursor.fetchone()
-    if found is not None and found["uid"] != row.uid:
-        raise UserError("TenantIdTaken", f"tenant id {row.tenant_id} belongs to another HOATenant (uid {found['uid']})")
-
-
-async def _claim_hosts(connection: Connection, row: RegistryRow) -> bool:
-    hosts = [] if row.state == "Deleted" else list(row.hosts)
-    gone = await connection.execute(
-        "DELETE FROM tenant_hosts WHERE tenant_id = %s AND host <> ALL(%s)", [row.tenant_id, hosts]
-    )
-    added = await connection.execute(
-        "INSERT INTO tenant_hosts (host, tenant_id) SELECT h, %s FROM unnest(%s::text[]) h ORDER BY h ON CONFLICT DO NOTHING",
-        [row.tenant_id, hosts],
-    )
-    cursor = await connection.execute(
-        "SELECT h.host, t.namespace, t.name FROM tenant_hosts h JOIN tenants t USING (tenant_id)"
-        " WHERE h.host = ANY(%s) AND h.tenant_id <> %s ORDER BY h.host LIMIT 1",
-        [hosts, row.tenant_id],
-    )
-    taken = await cursor.fetchone()
-    if taken is not None:
-        raise HostTaken(taken["host"], f"{taken['namespace']}/{taken['name']}")
-    return gone.rowcount > 0 or added.rowcount > 0
-
-
-def _values(row: RegistryRow) -> dict[str, Any]:
-    values = {column: getattr(row, column) for column in _COLUMNS}
-    values["hosts"] = list(row.hosts)
-    return values | {name: Jsonb(dict(values[name])) for name in ("limits", "branding", "database")}
 
 
 def _placement(found: Mapping[str, Any]) -> Placement:
