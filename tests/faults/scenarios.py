@@ -185,7 +185,7 @@ class Drop(Case):
 
     def prepare(self) -> None:
         """Bring it up with the policy."""
-        self.bring_up(database={"deletionPolicy": self.policy})
+        self.bring_up(database={"deletionPolicy": self.policy, "undeleteWindow": "0s"})
 
     def change(self) -> None:
         """Delete it."""
