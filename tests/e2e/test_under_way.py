@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import subprocess
 import time
 
@@ -11,6 +12,7 @@ import pytest
 
 from hack.cluster import lifecycle
 from hack.cluster.paths import Paths
+from tests.bench.figures.portal import Portal
 from tests.e2e.cluster import NAMESPACE, Cluster, condition
 from tests.e2e.visitor import Visitor
 from tests.figures import record
@@ -75,6 +77,27 @@ def _serves(cluster: Cluster, tenant: str, service: str) -> bool:
         path["backend"]["service"]["name"] for rule in ingress.obj["spec"]["rules"] for path in rule["http"]["paths"]
     ]
     return set(backends) == {service}
+
+
+@pytest.mark.figures
+def test_a_rotation_of_credentials_fails_no_request(cluster: Cluster) -> None:
+    tenant = cluster.make_tenant("meadow")
+    token = Portal(cluster.port).become_owner(tenant).token
+    before = tenant.obj["status"]["credentials"]["login"]
+    with Visitor(cluster, tenant.name, token) as visitor:
+        until(lambda: visitor.answered > 20, "the visitor to be answered")
+        # Times have whole seconds: the request must be younger than the credentials.
+        now = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1)
+        tenant.patch({"spec": {"credentials": {"rotateRequestedAt": now.strftime("%Y-%m-%dT%H:%M:%SZ")}}})
+
+        def rotated() -> bool:
+            return condition(tenant, "Ready") and tenant.obj["status"]["credentials"]["login"] != before
+
+        until(rotated, "the credentials to be rotated", 60)
+        after = visitor.answered
+        until(lambda: visitor.answered > after + 60, "the app to have gone over to the new login")
+    _fails_none(visitor, "a rotation of credentials")
+    cluster.remove(tenant)
 
 
 def test_helm_test_passes() -> None:
