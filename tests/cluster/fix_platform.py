@@ -15,6 +15,7 @@ from tests.zygote import Zygote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.cluster.controlplane import ControlPlane
     from tests.cluster.kubectl import Kubectl
@@ -28,11 +29,17 @@ def helm(request: pytest.FixtureRequest, control_plane: ControlPlane, tmp_path_f
     return Helm(found, tmp_path_factory.mktemp("helm"), control_plane.admin_kubeconfig)
 
 
+def zygote_of_jobs(folder: Path, app: Path) -> Zygote:
+    """Return what forks the migration Jobs of a folder with the package `hoa_app`; it is not started yet."""
+    return Zygote(
+        "hoa_app.migrate", folder, [app], ["hoa_app.migrations.run", "sqlalchemy.dialects.postgresql.psycopg"]
+    )
+
+
 @pytest.fixture(scope="session")
 def migration_zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    """Forks migration Jobs."""
-    later = ["hoa_app.migrations.run", "sqlalchemy.dialects.postgresql.psycopg"]
-    zygote = Zygote("hoa_app.migrate", tmp_path_factory.mktemp("zygote"), [REPOSITORY / "app"], later).start()
+    """Forks the migration Jobs of this checkout's app."""
+    zygote = zygote_of_jobs(tmp_path_factory.mktemp("zygote"), REPOSITORY / "app").start()
     yield zygote
     zygote.stop()
 
@@ -44,7 +51,7 @@ def job_runner(
     """Runs the Jobs of every namespace for real."""
     plane = control_plane
     api = Api(plane.port, plane.authority.certificate, plane.runner_token, "job-runner")
-    runner = JobRunner(api, tmp_path_factory.mktemp("jobs"), zygote=migration_zygote).start()
+    runner = JobRunner(api, tmp_path_factory.mktemp("jobs"), zygotes=[migration_zygote]).start()
     yield runner
     runner.stop()
 

@@ -75,8 +75,8 @@ class JobRunner:
     faults: list[Fault] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
     images: dict[str, Path] = field(default_factory=dict)
-    #: Forks the migration Job's program instead of starting Python anew each time.
-    zygote: Zygote | None = None
+    #: Fork migration Jobs instead of starting Python anew each time: one for each image's folder that is used often.
+    zygotes: list[Zygote] = field(default_factory=list)
     peaks: Counter[str] = field(default_factory=Counter)
     _running: dict[str, Running] = field(default_factory=dict)
     _refused: set[str] = field(default_factory=set)
@@ -193,9 +193,10 @@ class JobRunner:
         self._write(pod, "Running", {"running": {"startedAt": running.started}}, started=running.started)
 
     def _process(self, name: str, command: Sequence[str], env: dict[str, str]) -> Process:
-        log, zygote = self.folder / f"{name}.log", self.zygote
-        if zygote is not None and zygote.runs(command, env):
-            return zygote.process(name, log, env, REPOSITORY, command[3:])
+        log = self.folder / f"{name}.log"
+        for zygote in self.zygotes:
+            if zygote.runs(command, env):
+                return zygote.process(name, log, env, REPOSITORY, command[3:])
         return Process(name, command, log, env=env, cwd=REPOSITORY)
 
     def _follow(self, uid: str, running: Running, pod: Json | None) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import queue
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tests.faults.lanes import Break, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tests.faults.entries import Recording
     from tests.faults.lanes import Lane
     from tests.faults.scenarios import Scenario
     from tests.faults.world import World
+
+T = TypeVar("T")
 
 
 def all_breaks(recording: Recording) -> list[Break]:
@@ -30,18 +32,18 @@ def spread(breaks: Sequence[Break], share: str, seed: int) -> list[Break]:
     return [breaks[(seed + number * len(breaks) // count) % len(breaks)] for number in range(count)]
 
 
-def run_all(lanes: Sequence[Lane], scenario: Scenario, breaks: Sequence[Break], reference: World) -> list[Result]:
-    """Run every break on whichever lane is free."""
-    waiting: queue.SimpleQueue[Break] = queue.SimpleQueue()
-    for broken in breaks:
-        waiting.put(broken)
-    results: list[Result] = []
+def side_by_side(lanes: Sequence[Lane], tasks: Sequence[Callable[[Lane], T]]) -> list[T]:
+    """Run every task on whichever lane is free; return what they returned, in no order; raise the first error."""
+    waiting: queue.SimpleQueue[Callable[[Lane], T]] = queue.SimpleQueue()
+    for task in tasks:
+        waiting.put(task)
+    results: list[T] = []
     errors: list[BaseException] = []
 
     def work(lane: Lane) -> None:
         try:
             while not errors:
-                results.append(lane.broken_run(scenario, waiting.get_nowait(), reference))
+                results.append(waiting.get_nowait()(lane))
         except queue.Empty:
             pass
         except BaseException as error:  # raised again below, in the test's own thread
@@ -55,6 +57,24 @@ def run_all(lanes: Sequence[Lane], scenario: Scenario, breaks: Sequence[Break], 
     if errors:
         raise errors[0]
     return results
+
+
+def run_breaks(lanes: Sequence[Lane], scenario: Scenario, breaks: Sequence[Break], reference: World) -> list[Result]:
+    """Run every break on whichever lane is free; of a staged scenario, each lane has its even share."""
+
+    def task(broken: Break) -> Callable[[Lane], Result]:
+        return lambda lane: lane.broken_run(scenario, broken, reference)
+
+    if not scenario.staged:
+        return side_by_side(lanes, [task(broken) for broken in breaks])
+
+    together = threading.Barrier(len(lanes))  # one task a lane, for each takes the share that it has tenants for
+
+    def share(lane: Lane) -> list[Result]:
+        together.wait()
+        return [task(broken)(lane) for broken in breaks[lanes.index(lane) :: len(lanes)]]
+
+    return [result for results in side_by_side(lanes, [share] * len(lanes)) for result in results]
 
 
 def percentile(values: Sequence[float], part: float) -> float:

@@ -19,6 +19,7 @@ from tests.faults.objects import Objects
 from tests.faults.pgproxy import PgProxy
 from tests.faults.pgworld import query
 from tests.fix_postgres import PostgresServer
+from tests.overlay import HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,9 +89,20 @@ class Installation:
         count = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), 1)
         self.objects.patch("Deployment", name, {"status": count}, "status")
 
-    def template_ready(self) -> None:
-        """Wait until the server's template is sealed, so that every tenant is made in the same way."""
-        self.objects.wait_for("HOADatabaseServer", "default", _has_template, 60)
+    def template_ready(self, revision: str = HEAD) -> None:
+        """Wait until the server's template of a revision is sealed, so that every tenant is made in the same way."""
+
+        def sealed(server: Json) -> bool:
+            known = server.get("status", {}).get("templateRevision")
+            return bool(known == revision and condition(server, "TemplateReady")["status"] == "True")
+
+        self.objects.wait_for("HOADatabaseServer", "default", sealed, 60)
+
+    def reconfigure(self, **settings: str) -> None:
+        """Start the operator anew with other settings, as an upgrade of the chart does."""
+        self.operator.stop()
+        self.operator.process.env = {**(self.operator.process.env or {}), **settings}
+        self.operator.start()
 
     def kill_operator(self) -> None:
         """SIGKILL, from any thread, without waiting for the end: what a rule's hook calls."""
@@ -116,7 +128,3 @@ class Installation:
         self.api.stop()
         self.pg.stop()
         self.server.destroy()
-
-
-def _has_template(server: Json) -> bool:
-    return bool(condition(server, "TemplateReady")["status"] == "True")

@@ -7,11 +7,12 @@ import itertools
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from tests.faults.effects import ReplyLost, Rule
 from tests.faults.entries import GATHERED, Recording, api_signature, counts, pg_signature, record
 from tests.faults.purge import purge
+from tests.faults.scenarios import Case, Upgrade
 from tests.faults.world import differences, world_of
 from tests.waiting import soon
 
@@ -21,17 +22,19 @@ if TYPE_CHECKING:
     from tests.faults.apirequest import ApiRequest
     from tests.faults.entries import Entry
     from tests.faults.installation import Installation
-    from tests.faults.scenarios import Case, Scenario
+    from tests.faults.scenarios import Scenario
     from tests.faults.statement import Statement
     from tests.faults.world import World
+    from tests.overlay import Release
 
+C = TypeVar("C", bound=Case)
 Mode = Literal["kill", "reply lost"]
 
 #: Seconds within which everything is as a clean run leaves it (issue 4).
 CONVERGES_WITHIN: Final = 30.0
 #: Seconds without a write after which a clean run is over: longer than counts are gathered.
 QUIET: Final = 4.5
-_STRUCK_WITHIN: Final = 20.0
+_STRUCK_WITHIN: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,26 @@ class Lane:
     installation: Installation
     label: str
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
+    _staged: list[Case] = field(default_factory=list)
 
     def begin(self, scenario: Scenario) -> Case:
         """Bring a new tenant to where the scenario starts."""
-        name = f"crash{self.label}{next(self._numbers)}x"
-        case = scenario(self.installation, name)
+        case = self._staged.pop() if scenario.staged else self._new(scenario)
         case.prepare()
         return case
+
+    def stage(self, count: int, release: Release) -> None:
+        """Bring up so many tenants at once and hold them; then install a later version of the app."""
+        cases = [self._new(Upgrade) for _ in range(count)]
+        for each in (Upgrade.apply, Upgrade.wait_settled, Upgrade.hold, Upgrade.wait_held):
+            for case in cases:
+                each(case)
+        self.installation.reconfigure(**release.settings())
+        self.installation.template_ready(release.revision)
+        self._staged += cases
+
+    def _new(self, scenario: type[C]) -> C:
+        return scenario(self.installation, f"crash{self.label}{next(self._numbers)}x")
 
     def clean_run(self, scenario: Scenario) -> tuple[Recording, World]:
         """Run undisturbed; return what was written, and the world it ends in."""

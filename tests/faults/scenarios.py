@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from tests.cluster.operating import condition, is_ready
 from tests.cluster.platform import tenant
+from tests.overlay import NEXT
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class Case:
 
     #: Whether there is a HOATenant at the end.
     lives: ClassVar[bool] = True
+    #: Whether all tenants are brought up first and a later version of the app is installed then.
+    staged: ClassVar[bool] = False
 
     def __init__(self, installation: Installation, name: str) -> None:
         self.installation = installation
@@ -56,6 +59,10 @@ class Case:
     def bring_up(self, **spec: Any) -> None:
         """Apply it and wait until it is Ready."""
         self.apply(**spec)
+        self.wait_settled()
+
+    def wait_settled(self) -> None:
+        """Wait until it is settled."""
         self.wait(self.is_settled)
 
     def is_settled(self) -> bool:
@@ -224,6 +231,32 @@ class Undelete(Retain):
         return Case.finished(self)
 
 
+class Upgrade(Case):
+    """A later version of the app is installed, and the tenant, which was held back, is let on: its schema goes up."""
+
+    staged = True
+
+    def hold(self) -> None:
+        """Have the operator leave it alone."""
+        self.apply(managementPolicy="Paused")
+
+    def wait_held(self) -> None:
+        """Wait until the operator says so."""
+        self.wait(lambda: _phase(self.objects.find("HOATenant", self.name)) == "Paused")
+
+    def prepare(self) -> None:
+        """It was brought up and held before the later version came."""
+
+    def change(self) -> None:
+        """Let it on."""
+        self.apply()
+
+    def finished(self) -> bool:
+        """Whether it is served at the later schema."""
+        body = self.objects.get("HOATenant", self.name)
+        return is_ready(body) and body["status"].get("schemaRevision") == NEXT
+
+
 def _phase(body: Json | None) -> str:
     status = (body or {}).get("status") or {}
     current = status.get("observedGeneration") == (body or {}).get("metadata", {}).get("generation")
@@ -243,4 +276,5 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     Drop,
     Retain,
     Undelete,
+    Upgrade,
 )

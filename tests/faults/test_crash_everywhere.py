@@ -7,45 +7,109 @@ CI takes a spread of each scenario's breaks, another one for each seed; ``make f
 from __future__ import annotations
 
 import os
-import statistics
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.breaks import all_breaks, percentile, run_all, spread
-from tests.faults.scenarios import SCENARIOS
+from tests.cluster.fix_platform import zygote_of_jobs
+from tests.faults.breaks import all_breaks, percentile, run_breaks, side_by_side, spread
+from tests.faults.entries import Recording
+from tests.faults.scenarios import SCENARIOS, Scenario, Upgrade
+from tests.faults.world import World
 from tests.figures import record
+from tests.overlay import make_release
 
 if TYPE_CHECKING:
-    from tests.faults.lanes import Lane
-    from tests.faults.scenarios import Scenario
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tests.cluster.jobs import JobRunner
+    from tests.faults.lanes import Lane, Result
+    from tests.overlay import Release
 
 #: Breaks of each scenario: a number, or ``all``.
 SHARE = os.environ.get("HOA_FAULTS_CRASH") or "8"
+MOST_BREAKS_OF_AN_UPGRADE = 60
 SEED = int(os.environ.get("HOA_FAULTS_SEED") or time.time() // 86400)
 
 
+Clean = dict[Scenario, tuple[Recording, World]]
+
+
+@pytest.fixture(scope="module")
+def later(tmp_path_factory: pytest.TempPathFactory, job_runner: JobRunner) -> Iterator[Release]:
+    """A later version of the app, with one more migration."""
+    release = job_runner.offer(make_release(tmp_path_factory.mktemp("later"), "expand"))
+    zygote = zygote_of_jobs(tmp_path_factory.mktemp("zygote"), release.app).start()
+    job_runner.zygotes.append(zygote)
+    yield release
+    job_runner.zygotes.remove(zygote)
+    zygote.stop()
+
+
+@pytest.fixture(scope="module")
+def clean(request: pytest.FixtureRequest, lanes: list[Lane]) -> Clean:
+    """What an undisturbed run of each scenario that is asked for writes, and the world it ends in."""
+    found: Clean = {}
+
+    def task(scenario: Scenario) -> Callable[[Lane], None]:
+        return lambda lane: found.__setitem__(scenario, lane.clean_run(scenario))
+
+    side_by_side(lanes, [task(scenario) for scenario in _asked_for(request)])
+    return found
+
+
+def _asked_for(request: pytest.FixtureRequest) -> list[Scenario]:
+    """Return the scenarios of the tests that were selected."""
+    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    asked = [item.callspec.params["scenario"] for item in items if item.obj is test_crash_everywhere]
+    return [scenario for scenario in SCENARIOS if scenario in asked]
+
+
 @pytest.mark.figures
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__.lower())
-def test_crash_everywhere(lanes: list[Lane], scenario: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
-    recording, reference = lanes[0].clean_run(scenario)
-    every = all_breaks(recording)
-    results = run_all(lanes, scenario, spread(every, SHARE, SEED), reference)
+@pytest.mark.parametrize(
+    "scenario", [each for each in SCENARIOS if not each.staged], ids=lambda each: each.__name__.lower()
+)
+def test_crash_everywhere(
+    lanes: list[Lane], clean: Clean, scenario: Scenario, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording, reference = clean[scenario]
+    breaks = spread(all_breaks(recording), SHARE, SEED)
+    judge(scenario, recording, run_breaks(lanes, scenario, breaks, reference), capsys)
+
+
+@pytest.mark.figures
+def test_crash_everywhere_in_an_upgrade(lanes: list[Lane], later: Release, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last of all: afterwards the later version is installed everywhere."""
+    most = MOST_BREAKS_OF_AN_UPGRADE if SHARE == "all" else int(SHARE)
+    for lane in lanes:
+        lane.stage(1 + -(-most // len(lanes)), later)
+    recording, reference = lanes[0].clean_run(Upgrade)
+    breaks = spread(all_breaks(recording), SHARE, SEED)
+    assert len(breaks) <= most, f"{len(breaks)} breaks of an upgrade: raise MOST_BREAKS_OF_AN_UPGRADE"
+    judge(Upgrade, recording, run_breaks(lanes, Upgrade, breaks, reference), capsys)
+
+
+def judge(
+    scenario: Scenario, recording: Recording, results: Sequence[Result], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Print one line, record the figures, and hold every run to its end."""
+    name, writes = scenario.__name__.lower(), recording.writes
     struck = [result for result in results if result.struck]
-    seconds = [result.seconds for result in struck if not result.wrong]
-    name = scenario.__name__.lower()
+    seconds = [result.seconds for result in struck if not result.wrong] or [0.0]
+    well = sum(not result.wrong for result in results)
+    p50, p99 = percentile(seconds, 0.5), percentile(seconds, 0.99)
     line = (
-        f"crash everywhere: {name}: {recording.writes['api']} API writes and {recording.writes['pg']} SQL writes"
-        f" (of {recording.requests} requests and {recording.statements} statements), {len(every)} breaks,"
-        f" {len(results)} run, {len(struck)} struck, {sum(not r.wrong for r in results)} well, seed {SEED}; converged in"
-        f" p50 {statistics.median(seconds or [0]):.1f} s, p99 {percentile(seconds or [0], 0.99):.1f} s,"
-        f" max {max(seconds, default=0):.1f} s"
+        f"crash everywhere: {name}: {writes['api']} API writes and {writes['pg']} SQL writes (of {recording.requests}"
+        f" requests and {recording.statements} statements), {2 * len(recording.entries)} breaks, {len(results)} run,"
+        f" {len(struck)} struck, {well} well, seed {SEED}; converged in p50 {p50:.1f} s, p99 {p99:.1f} s, max {max(seconds):.1f} s"
     )
     with capsys.disabled():
         print(f"\n{line}")  # noqa: T201 - the summary that make faults shows
-    record(f"crash everywhere, {name}: runs that did not converge", len(results) - len(seconds), 0, note=line)
-    record(f"crash everywhere, {name}: converged, p99", percentile(seconds or [0], 0.99), 30, "s")
+    record(f"crash everywhere, {name}: breaks run", len(results), note=line)
+    record(f"crash everywhere, {name}: of them not well", len(results) - well, 0)
+    record(f"crash everywhere, {name}: converged, p50", p50, 30, "s")
+    record(f"crash everywhere, {name}: converged, p99", p99, 30, "s")
     wrong = [f"{result.broken}\n    " + "\n    ".join(result.wrong) for result in results if result.wrong]
     assert not wrong, "\n".join([line, *wrong])
     assert len(struck) >= 0.75 * len(results), [str(result.broken) for result in results if not result.struck]
