@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from tests.zygote import Zygote
 
 Json = dict[str, Any]
-#: A look at every tenant this often: what a lost event leaves behind is found within it, and a no-op look is seen soon.
-RESYNC_SECONDS = "3"
+#: A look at every tenant this often, so that a no-op look is seen soon; and no long wait for a login to be closed.
+SETTINGS = {"HOA_RESYNC_SECONDS": "3", "HOA_CREDENTIALS_OVERLAP_SECONDS": "2"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Installation:
         platform.postgres, platform.zygote, platform.api_url = server.access, shared.zygote, api.url
         made = cls(platform, server, api, pg, Objects.of(shared.plane, kubectl.namespace))
         made.app_available()
-        made.operator = platform.operator(HOA_RESYNC_SECONDS=RESYNC_SECONDS)
+        made.operator = platform.operator(**SETTINGS)
         return made
 
     @property

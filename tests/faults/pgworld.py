@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -142,6 +143,7 @@ def logins_world(installation: Installation, tenant: str, tenant_id: str) -> Jso
     return {
         "app": _logs_in(installation, name, f"{name}_{login}", held.get("app-password", "")),
         "migrator": _logs_in(installation, name, f"{name}_migrator", held.get("migrator-password", "")),
+        "signing keys": len(json.loads(held.get("signing-keys", "[]"))),
         "registry": None if sealed is None else sealed == held.get("app-password"),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from tests.cluster.operating import condition, is_ready
@@ -184,6 +185,22 @@ class Share(Dedicate):
         return Case.finished(self) and self.objects.find("Deployment", f"tenant-{self.name}-app") is None
 
 
+class Rotate(Case):
+    """Its credentials are rotated on request: the other login, and the one before closed after the overlap."""
+
+    def change(self) -> None:
+        """Ask for it."""
+        self.apply(credentials={"rotateRequestedAt": dt.datetime.now(dt.UTC).isoformat()})
+
+    def finished(self) -> bool:
+        """Whether the new login is in force and the one before closed."""
+        body = self.objects.get("HOATenant", self.name)
+        login = (body["status"].get("credentials") or {}).get("login", "")
+        return (
+            is_ready(body) and login.endswith("_app_b") and condition(body, "CredentialsReady")["reason"] == "InForce"
+        )
+
+
 class Drop(Case):
     """It is deleted, its data with it."""
 
@@ -273,6 +290,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     ReadOnly,
     Dedicate,
     Share,
+    Rotate,
     Drop,
     Retain,
     Undelete,
