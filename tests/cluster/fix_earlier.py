@@ -58,7 +58,7 @@ def site(
     plane = ControlPlane(folder / "plane", program("kube-apiserver", "kubernetes", configured).parent).start()
     helm = Helm(program("helm", "helm", configured), folder, plane.admin_kubeconfig)
     api = Api(plane.port, plane.authority.certificate, plane.runner_token, "job-runner")
-    jobs = JobRunner(api, folder / "jobs", zygote=migration_zygote).start()
+    jobs = JobRunner(api, folder / "jobs", zygotes=[migration_zygote]).start()
     yield Site(plane, Kubectl(plane.bin / "kubectl", plane.admin_kubeconfig), helm, jobs, folder)
     jobs.stop()
     plane.stop()

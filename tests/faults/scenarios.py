@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from tests.cluster.operating import condition, is_ready
 from tests.cluster.platform import tenant
+from tests.faults.pgworld import query
 from tests.overlay import NEXT
 from tests.waiting import until
 
@@ -202,14 +203,14 @@ class Rotate(Case):
 
 
 class Drop(Case):
-    """It is deleted, its data with it."""
+    """It is deleted, its data with it at once."""
 
     lives = False
-    policy: ClassVar[str] = "Delete"
+    database: ClassVar[Json] = {"deletionPolicy": "Delete", "undeleteWindow": "0s"}
 
     def prepare(self) -> None:
         """Bring it up with the policy."""
-        self.bring_up(database={"deletionPolicy": self.policy, "undeleteWindow": "0s"})
+        self.bring_up(database=self.database)
 
     def change(self) -> None:
         """Delete it."""
@@ -223,13 +224,31 @@ class Drop(Case):
 class Retain(Drop):
     """It is deleted, and its data stays."""
 
-    policy = "Retain"
+    database = {"deletionPolicy": "Retain"}
 
 
-class Undelete(Retain):
-    """Its data was retained, and a new HOATenant takes it over."""
+class Lapse(Drop):
+    """It is deleted, and its data a moment later, when its undelete window is over."""
+
+    database = {"deletionPolicy": "Delete", "undeleteWindow": "2s"}
+
+    def finished(self) -> bool:
+        """Whether both are gone."""
+        return super().finished() and not self._has_roles()
+
+    def _has_roles(self) -> bool:
+        prefix = f"hoa_connect_tenant_{self.tenant_id.replace('-', '')}_"
+        found = query(
+            self.installation.platform.postgres.dsn(), "SELECT 1 FROM pg_roles WHERE starts_with(rolname, %s)", [prefix]
+        )
+        return bool(found)
+
+
+class Undelete(Drop):
+    """It was deleted, is within its undelete window, and applied again it takes its data over."""
 
     lives = True
+    database = {"deletionPolicy": "Delete"}
 
     def prepare(self) -> None:
         """Bring it up and delete it."""
@@ -239,9 +258,7 @@ class Undelete(Retain):
 
     def change(self) -> None:
         """Apply one of the same name that asks for the data."""
-        body = tenant(self.name)
-        body["metadata"]["annotations"] = {"hoaconnect.com/adopt-tenant-id": self.tenant_id}
-        self.uid = self.objects.apply(body)["metadata"]["uid"]
+        self.apply(database=self.database, adoptionPolicy="IfUnclaimed")
 
     def finished(self) -> bool:
         """Whether it is served."""
@@ -293,6 +310,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     Rotate,
     Drop,
     Retain,
+    Lapse,
     Undelete,
     Upgrade,
 )
