@@ -61,7 +61,7 @@ def lanes(
 ) -> Iterator[list[Lane]]:
     """Installations side by side, each with its operator running."""
     made = []
-    for label in "abcdefgh"[: int(os.environ.get("HOA_FAULTS_LANES") or 2)]:
+    for label in "abcdefgh"[: int(os.environ.get("HOA_FAULTS_LANES") or 4)]:
         name = next(namespace_names)
         bare_kubectl("create", "namespace", name)
         installation = Installation.create(machinery, bare_kubectl.within(name), tmp_path_factory.mktemp(name))

@@ -113,19 +113,16 @@ class Lane:
                 self.installation.operator.start()
             purge(self.installation, case.name, case.tenant_id)
 
-    def disturbed_run(self, scenario: Scenario, disturb: Callable[[Installation, str], None], reference: World) -> None:
-        """Run while something is wrong (``disturb`` is told the installation and the tenant), and judge.
-
-        AssertionError says what is not as a clean run leaves it.
-        """
+    def disturbed_run(self, scenario: Scenario, disturb: Callable[[Installation], None], reference: World) -> list[str]:
+        """Run while ``disturb`` has made something go wrong; return what is not as it should be, a line each."""
         case = self.begin(scenario)
         try:
-            disturb(self.installation, case.name)
+            disturb(self.installation)
             case.change()
             wrong = self._difference(case, reference, time.monotonic())
             self.installation.heal()
             wrong = wrong or self._noise(case)
-            assert not wrong, "\n".join([*wrong, self._end_of_log()])
+            return [*wrong, self._end_of_log()] if wrong else []
         finally:
             self.installation.heal()
             purge(self.installation, case.name, case.tenant_id)
