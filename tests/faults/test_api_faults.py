@@ -45,7 +45,7 @@ EVERY: Final = 1 if os.environ.get("HOA_FAULTS_CRASH") == "all" else 3
 @pytest.fixture(scope="module")
 def references(lanes: list[Lane]) -> dict[Scenario, World]:
     """The world that an undisturbed run ends in, per scenario."""
-    found = {}
+    found: dict[Scenario, World] = {}
 
     def run(scenario: Scenario) -> Callable[[Lane], None]:
         return lambda lane: found.__setitem__(scenario, lane.clean_run(scenario)[1])
