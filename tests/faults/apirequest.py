@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-READS = frozenset({"get", "list", "watch"})
+READS = frozenset({"discover", "get", "list", "watch"})
 #: A lease says who leads and nothing of a tenant; it is renewed for ever, so that no silence could be told from it.
 UNCOUNTED = frozenset({"leases"})
 
@@ -67,7 +67,7 @@ def parse(number: int, request: web.BaseRequest, body: bytes, at: float) -> ApiR
     resource, name, subresource = (*rest, "", "", "")[:3]
     return ApiRequest(
         number=number,
-        verb=_verb(request, name),
+        verb=_verb(request, name) if resource else "discover",
         resource=resource,
         subresource=subresource,
         namespace=namespace,

@@ -185,23 +185,25 @@ class Lane:
 
     def _look_again(self, case: Case) -> None:
         """Wait until the operator has looked at the tenant twice, or, when it is gone, at the server."""
-        operator, kind = self.installation.operator, "tenant" if case.lives else "server"
-
-        def looks() -> float:
-            with contextlib.suppress(OSError):
-                known = operator.metrics()
-                return sum(
-                    known.get(f'hoa_operator_reconciles_total{{kind="{kind}",result="{r}"}}', 0.0)
-                    for r in ("ok", "error")
-                )
-            return 0.0
-
-        assert soon(lambda: operator.answers("livez"), 20), f"the operator does not live: {self._end_of_log()}"
-        for time_ in range(2 if case.lives else 1):
-            before = looks()
+        assert soon(lambda: self._looks(case) is not None, 20), f"the operator does not live: {self._end_of_log()}"
+        for number in range(2 if case.lives else 1):
+            before = self._looks(case)
             if case.lives:
-                case.poke(time_)
-            assert soon(lambda: looks() > before, 20, 0.05), f"the operator no longer looks: {self._end_of_log()}"  # noqa: B023
+                case.poke(number)
+            # Not "more than before": an operator that ended by itself and was started anew counts from 0.
+            looked = soon(lambda: self._looks(case) not in (None, 0.0, before), 30, 0.05)  # noqa: B023
+            assert looked, f"the operator no longer looks: {self._end_of_log()}"
+
+    def _looks(self, case: Case) -> float | None:
+        """Return how often the operator has looked since it started; None while it does not say."""
+        self._as_kubelet()
+        kind = "tenant" if case.lives else "server"
+        try:
+            known = self.installation.operator.metrics()
+        except OSError:
+            return None
+        series = (f'hoa_operator_reconciles_total{{kind="{kind}",result="{result}"}}' for result in ("ok", "error"))
+        return sum(known.get(one, 0.0) for one in series)
 
     def _marks(self) -> tuple[int, int]:
         return len(self.installation.api.journal), len(self.installation.pg.journal)
