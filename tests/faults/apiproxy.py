@@ -64,7 +64,7 @@ class ApiProxy:
         self._authority = authority
         self._loop = loop
         self._streams: list[Stream] = []
-        self._lists: dict[tuple[str, str], Reply] = {}
+        self._lists: dict[tuple[str, str], tuple[dict[str, str], Reply]] = {}
         self._session: aiohttp.ClientSession
         self._runner: web.ServerRunner
 
@@ -85,6 +85,10 @@ class ApiProxy:
     def writes(self, since: int = 0) -> list[ApiRequest]:
         """Return the writes that the API server answered, from the journal's number ``since`` on; leases left out."""
         return [request for request in self.journal[since:] if request.is_write and request.status is not None]
+
+    def remember_lists(self) -> None:
+        """Ask anew for every list that was ever asked for: what ``StaleList`` returns is as old as now."""
+        self._loop.call(self._remember())
 
     def expire_watches(self, resource: str = "") -> int:
         """End the open watches (of one resource, or all) with an ERROR event 410; return how many there were."""
@@ -149,26 +153,37 @@ class ApiProxy:
     ) -> web.StreamResponse:
         listed = (request.path_qs, request.headers.get("Accept", ""))
         if isinstance(effect, StaleList) and listed in self._lists:
-            return _passed_on(self._lists[listed])
-        reply = await asyncio.shield(asyncio.ensure_future(self._forward(request, entry, body)))
+            return _passed_on(self._lists[listed][1])
+        reply = await self._forward(request, entry, body)
         if isinstance(effect, Duplicate):
-            reply = await asyncio.shield(asyncio.ensure_future(self._forward(request, entry, body)))
+            reply = await self._forward(request, entry, body)
         if isinstance(effect, ReplyLost):
             if effect.hook:
                 effect.hook()
             return _reset(request)
         if entry.verb == "list" and reply.status == 200:
-            self._lists.setdefault(listed, reply)
+            self._lists.setdefault(listed, (_headers(request.headers), reply))
         return _passed_on(reply)
 
     async def _forward(self, request: web.BaseRequest, entry: ApiRequest, body: bytes) -> Reply:
-        async with self._session.request(
-            request.method, f"{self._upstream}{request.raw_path}", data=body or None, headers=_headers(request.headers)
-        ) as answer:
-            reply = Reply(answer.status, _headers(answer.headers), await answer.read())
-        entry.status = reply.status
-        entry.sent += 1
-        return reply
+        """Send it; a client that goes away meanwhile does not stop what was sent."""
+
+        async def send() -> Reply:
+            reply = await self._ask(request.method, request.raw_path, _headers(request.headers), body)
+            entry.status = reply.status
+            entry.sent += 1
+            return reply
+
+        return await asyncio.shield(asyncio.ensure_future(send()))
+
+    async def _ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Reply:
+        url = f"{self._upstream}{path}"
+        async with self._session.request(method, url, data=body or None, headers=headers) as answer:
+            return Reply(answer.status, _headers(answer.headers), await answer.read())
+
+    async def _remember(self) -> None:
+        for (path, accept), (headers, _) in list(self._lists.items()):
+            self._lists[path, accept] = (headers, await self._ask("GET", path, headers))
 
     async def _watch(self, request: web.BaseRequest, entry: ApiRequest, effect: Effect | None) -> web.StreamResponse:
         headers = {**_headers(request.headers), "Accept-Encoding": "identity"}

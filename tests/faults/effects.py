@@ -60,7 +60,8 @@ class HalfOpen:
 
 @dataclass(frozen=True)
 class StaleList:
-    """API only, for a list: the first answer to the same list that the proxy remembers is returned."""
+    """API only, for a list: an old answer to the same list is returned, the first there was, or as old as the proxy's
+    last ``remember_lists``."""
 
 
 Effect = Drop | Delay | ReplyLost | Duplicate | Answer | Expire | HalfOpen | StaleList
