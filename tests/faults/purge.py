@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 def purge(installation: Installation, tenant: str, tenant_id: str) -> None:
     """Remove the HOATenant past its finalizer, its registry row, its databases and roles; its children go with it."""
+    installation.objects.delete("HOATenant", tenant)  # first, or the operator adds its finalizer again
     with contextlib.suppress(ApiError):
         installation.objects.patch("HOATenant", tenant, {"metadata": {"finalizers": None}})
-    installation.objects.delete("HOATenant", tenant)
     dsn = installation.platform.postgres.dsn
     if query(dsn(), "SELECT 1 FROM pg_database WHERE datname = %s", [REGISTRY]):
         with psycopg.connect(dsn(REGISTRY), autocommit=True) as connection:
