@@ -109,8 +109,7 @@ class Lane:
             return self._judged(case, broken, reference)
         finally:
             self.installation.heal()
-            if not self.installation.operator.process.running:
-                self.installation.operator.start()
+            self._as_kubelet()
             purge(self.installation, case.name, case.tenant_id)
 
     def disturbed_run(self, scenario: Scenario, disturb: Callable[[Installation], None], reference: World) -> list[str]:
@@ -125,6 +124,7 @@ class Lane:
             return [*wrong, self._end_of_log()] if wrong else []
         finally:
             self.installation.heal()
+            self._as_kubelet()
             purge(self.installation, case.name, case.tenant_id)
 
     def world(self, case: Case) -> World:
