@@ -110,7 +110,7 @@ class Bind:
 
     recorder: Recorder
 
-    def exec_driver_sql(self, sqltext: str) -> SimpleNamespace:
+    def exec_driver_sql(self, sqltext: str, *_how: object) -> SimpleNamespace:
         """Write down a statement that is run until it changes no row, which here it never does."""
         self.recorder.note(sqltext, batches=True)
         return SimpleNamespace(rowcount=0)

@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 
 from hoa_operator.postgres.comments import render_template
+from tests.cluster.jobs import Fault
 from tests.cluster.operating import app_available, condition, eventually, is_ready, settled
 from tests.cluster.platform import RELEASE, tenant
 from tests.cluster.test_operator_deletion import REGISTRY, databases
@@ -214,3 +215,16 @@ def test_jobs_of_a_version_that_is_taken_back_are_ended(
     for name, database in known.items():
         assert condition(platform.kubectl.get("hoatenant", name), "SchemaCurrent")["status"] == "True"
         assert (rows(platform)[name], at(platform, database)) == (("Active", HEAD), HEAD)
+
+
+def test_a_templates_job_of_another_image_is_replaced(
+    own_platform: Platform, job_runner: JobRunner, slow: Release, mended: Release
+) -> None:
+    platform, kubectl = own_platform, own_platform.kubectl
+    job_runner.inject(Fault(job="template", namespace=platform.namespace, hang=True))
+    first = platform.operator("operator-1", **slow.settings()).start()
+    eventually(lambda: len(job_runner.runs_in(platform.namespace)) == 1, 60)
+    first.stop()
+    platform.operator("operator-2", **mended.settings()).start()
+    kubectl.wait_for("hoads", "default", lambda body: body["status"].get("templateRevision") == NEXT, 60)
+    assert len(job_runner.runs_in(platform.namespace)) == 2

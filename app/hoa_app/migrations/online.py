@@ -49,5 +49,6 @@ def in_batches(op: Online, statement: str) -> None:
     `UPDATE people SET full_name = name WHERE id IN (SELECT id FROM people WHERE full_name IS NULL LIMIT 1000)`.
     """
     with op.get_context().autocommit_block():
-        while op.get_bind().exec_driver_sql(statement).rowcount > 0:
+        # Without parameters, so that a % is only a %.
+        while op.get_bind().exec_driver_sql(statement, None, {"no_parameters": True}).rowcount > 0:
             pass
