@@ -48,6 +48,8 @@ def side_by_side(lanes: Sequence[Lane], tasks: Sequence[Callable[[Lane], T]]) ->
             pass
         except BaseException as error:  # raised again below, in the test's own thread
             errors.append(error)
+        finally:
+            lane.installation.objects.close()
 
     threads = [threading.Thread(target=work, args=(lane,), name=lane.label) for lane in lanes]
     for thread in threads:

@@ -124,6 +124,7 @@ class Installation:
 
     def destroy(self) -> None:
         """End everything that was started for it."""
+        self.objects.close()
         self.platform.destroy()
         self.api.stop()
         self.pg.stop()

@@ -31,6 +31,10 @@ class Objects:
         """Return the objects of a namespace, directly at the API server and past every proxy."""
         return cls(Api(plane.port, plane.authority.certificate, plane.admin_token, "platform-engineer"), namespace)
 
+    def close(self) -> None:
+        """Close the calling thread's connection."""
+        self.api.close()
+
     def find(self, kind: str, name: str) -> Json | None:
         """Return one object, or None."""
         return self.api.find(self._path(kind, name))

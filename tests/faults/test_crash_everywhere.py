@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.overlay import Release
 
 #: Breaks of each scenario: a number, or ``all``.
-SHARE = os.environ.get("HOA_FAULTS_CRASH") or "8"
+SHARE = os.environ.get("HOA_FAULTS_CRASH") or "4"
 MOST_BREAKS_OF_AN_UPGRADE = 60
 SEED = int(os.environ.get("HOA_FAULTS_SEED") or time.time() // 86400)
 
