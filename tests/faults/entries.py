@@ -6,7 +6,7 @@ differently each time. So an entry is named by what it is and the how-manieth of
 Left out, because a kill after them is the same as a kill after the entry before:
 
 * reads of both doors: nothing is stored by them, and what the operator remembers of them dies with it;
-* leases, which say who leads and nothing of a tenant;
+* leases and the registry's epoch, which say who leads and nothing of a tenant: every start takes the lead;
 * Events: they tell what was done, the operator never reads them, and may lose them.
 
 What remains is every API write, every statement that stores something, every COMMIT of such, and every statement that
@@ -82,6 +82,12 @@ def counts(request: ApiRequest) -> bool:
     return request.is_write and request.resource != "events"
 
 
+def stores(statement: Statement) -> bool:
+    """Whether the operator stores something of its tenants by a statement."""
+    takes_the_lead = statement.text.startswith("UPDATE operator_epoch")
+    return statement.by_operator and statement.is_write and not takes_the_lead
+
+
 def record(requests: Iterable[ApiRequest], statements: Iterable[Statement], tenant: str) -> Recording:
     """Return the entries of what both journals hold, in the order of time."""
     asked, said = list(requests), [entry for entry in statements if entry.by_operator and entry.carried_out]
@@ -102,7 +108,7 @@ def _stored(statements: list[Statement]) -> list[Statement]:
     dirty: set[int] = set()
     found = []
     for statement in statements:
-        if statement.is_write or statement.ends_sessions:
+        if stores(statement) or statement.ends_sessions:
             dirty.add(statement.session)
             found.append(statement)
         elif statement.first_word == "COMMIT" and statement.session in dirty:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from tests.faults.effects import ReplyLost, Rule
-from tests.faults.entries import GATHERED, Recording, api_signature, counts, pg_signature, record
+from tests.faults.entries import GATHERED, Recording, api_signature, counts, pg_signature, record, stores
 from tests.faults.purge import purge
 from tests.faults.scenarios import Case, Upgrade
 from tests.faults.world import differences, world_of
@@ -180,7 +180,7 @@ class Lane:
         self._look_again(case)
         requests, statements = self._since(marks)
         told = [str(request) for request in requests if counts(request) and not str(request).startswith(GATHERED)]
-        told += [str(statement) for statement in statements if statement.by_operator and statement.is_write]
+        told += [str(statement) for statement in statements if stores(statement)]
         return [f"written after it had converged: {line}" for line in told]
 
     def _look_again(self, case: Case) -> None:

@@ -108,6 +108,13 @@ class NewAdmin(Case):
         """Apply it with another admin."""
         self.apply(admin={"name": "New", "email": "new@words.example"})
 
+    def finished(self) -> bool:
+        """Whether the second Job is through and the operator knows it."""
+        jobs = self.objects.list("Job", f"hoaconnect.com/tenant={self.name}")
+        body = self.objects.get("HOATenant", self.name)
+        ended = [job for job in jobs if (job.get("status") or {}).get("succeeded")]
+        return len(ended) == 2 and is_ready(body) and condition(body, "SchemaCurrent")["status"] == "True"
+
 
 class Suspend(Case):
     """It is suspended."""
