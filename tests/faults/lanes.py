@@ -132,12 +132,12 @@ class Lane:
         return world_of(self.installation, case.name, case.tenant_id, case.uid)
 
     def settle(self, quiet: float = QUIET) -> None:
-        """Wait until nothing was written for some seconds."""
+        """Wait until nothing was written for some seconds, and no Job is under way."""
 
         def silent() -> bool:
             last = [request.at for request in self.installation.api.writes()[-1:]]
             last += [statement.at for statement in self._pg_writes()[-1:]]
-            return time.monotonic() - max(last, default=0.0) >= quiet
+            return time.monotonic() - max(last, default=0.0) >= quiet and not self._job_under_way()
 
         assert soon(silent, 60, 0.2), f"the operator never stops writing: {self.installation.api.writes()[-5:]}"
 
@@ -204,6 +204,10 @@ class Lane:
             return None
         series = (f'hoa_operator_reconciles_total{{kind="{kind}",result="{result}"}}' for result in ("ok", "error"))
         return sum(known.get(one, 0.0) for one in series)
+
+    def _job_under_way(self) -> bool:
+        jobs = self.installation.objects.list("Job")
+        return any(not (job.get("status") or {}).get("conditions") for job in jobs)
 
     def _marks(self) -> tuple[int, int]:
         return len(self.installation.api.journal), len(self.installation.pg.journal)
