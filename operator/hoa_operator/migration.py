@@ -121,7 +121,8 @@ def _trouble(
         return "MigrationFailed", f"{why}; see kubectl logs of the Job's pods"
     if stuck:
         return stuck
-    return ("MigrationRetrying", said) if said else None
+    again = "it runs again; should it last, see kubectl logs of the Job's pods"
+    return ("MigrationRetrying", f"{said}; {again}") if said else None
 
 
 def _pod(pod: Object) -> PodState:

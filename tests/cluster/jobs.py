@@ -125,6 +125,11 @@ class JobRunner:
         """Return ``namespace/job`` of every process started, in order."""
         return [run for run in self.runs if run.startswith(f"{namespace}/")]
 
+    def processes(self, namespace: str, job: str) -> list[Process]:
+        """Return the processes that run for pods whose Job's name contains `job`."""
+        found = [running for running in list(self._running.values()) if _is_of(running.pod, namespace, job)]
+        return [running.process for running in found]
+
     def _loop(self) -> None:
         try:
             while not self._stop.is_set():
@@ -271,6 +276,11 @@ def _counts(pod: Json) -> bool:
     """Whether it is a tenant's pod that is neither done nor told to end."""
     going = "deletionTimestamp" in pod["metadata"] or pod["status"].get("phase") in ("Succeeded", "Failed")
     return not going and "hoaconnect.com/tenant" in pod["metadata"]["labels"]
+
+
+def _is_of(pod: Json, namespace: str, job: str) -> bool:
+    metadata = pod["metadata"]
+    return metadata["namespace"] == namespace and job in metadata["labels"]["batch.kubernetes.io/job-name"]
 
 
 def _moved(text: str, places: dict[str, Path]) -> str:

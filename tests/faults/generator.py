@@ -228,8 +228,8 @@ class _Writer:
     def _reverted(self) -> None:
         self._managed()
         spec, why = self._changed()
-        if spec.get("database", {}).get("extensions") != self.spec.get("database", {}).get("extensions"):
-            return  # what is installed stays installed
+        if _lasting(spec) != _lasting(self.spec):
+            return
         awaited = spec.get("managementPolicy", "Managed") not in UNMANAGED and self.chance.random() < 0.7
         self.actions.append(Reverted(spec, copy.deepcopy(self.spec), why, awaited))
 
@@ -314,6 +314,12 @@ def _below(path: str) -> Sequence[Property]:
     for depth in range(1, len(path.split("."))):
         found = next(p for p in found.children if p.path == ".".join(path.split(".")[: depth + 1]))
     return found.children
+
+
+def _lasting(spec: Json) -> tuple[Any, Any]:
+    """Return what can be added and never be taken back: installed extensions, and the name of the server."""
+    database = spec.get("database", {})
+    return database.get("extensions"), database.get("serverName")
 
 
 def _with_sticky(spec: Json, before: Json) -> Json:

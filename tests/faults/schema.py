@@ -190,8 +190,7 @@ def every_property(schema: Json | None = None) -> Iterator[Property]:
 
 def dropped_at_once() -> Json:
     """Return spec.database of a tenant whose data are dropped when it is deleted, and not a week later."""
-    window = "undeleteWindow" in _spec_schema()["properties"]["database"]["properties"]
-    return {"deletionPolicy": "Delete", **({"undeleteWindow": "0s"} if window else {})}
+    return {"deletionPolicy": "Delete", "undeleteWindow": "0s"}
 
 
 def check(schema: Json | None = None) -> None:

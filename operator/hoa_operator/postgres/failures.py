@@ -32,7 +32,7 @@ _BY_STATE: Final[dict[str, tuple[str, str]]] = {
     "53300": ("TooManyConnections", "the server has no free connection; raise max_connections or move tenants away"),
     "55006": (
         "DatabaseBusy",
-        "it is tried again; should it last, end what holds it (pg_stat_activity and pg_prepared_xacts say whose it is)",
+        "other sessions hold it; it is tried again; should it last, end them (pg_stat_activity and pg_prepared_xacts say whose they are)",
     ),
     "55P03": (
         "Busy",

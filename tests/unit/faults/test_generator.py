@@ -83,6 +83,8 @@ def test_a_changed_spec_leaves_the_former_as_it_was(lives: list[Life]) -> None:
         for action in found.actions:
             if isinstance(action, Reverted | Impossible):
                 assert action.spec != action.back or "and back" in generator.describe(action)
+                before, after = action.back.get("database", {}), action.spec.get("database", {})
+                assert before.get("serverName") == after.get("serverName"), "the API server would refuse the way back"
             if isinstance(action, Refused):
                 assert action.spec not in [a.spec for a in found.actions if isinstance(a, Apply)]
 

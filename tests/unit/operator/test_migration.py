@@ -69,7 +69,8 @@ def test_no_room_for_the_pod() -> None:
 
 def test_a_passing_failure_is_told_while_the_job_tries_again() -> None:
     state = read(pod(**container(terminated={"exitCode": 3, "message": SAID})))
-    assert state.trouble == ("MigrationRetrying", "LockTimeout: somebody holds the lock")
+    again = "it runs again; should it last, see kubectl logs of the Job's pods"
+    assert state.trouble == ("MigrationRetrying", f"LockTimeout: somebody holds the lock; {again}")
     assert not state.final
 
 

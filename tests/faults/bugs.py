@@ -1,0 +1,99 @@
+"""Seeded bugs: patches that put into a copy of the programs what the tests claim to catch.
+
+A patch begins with a line that says what goes wrong, and a line ``Caught by: <test>`` for each test that must fail.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tests.programs import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FOLDER: Final = Path(__file__).parent / "bugs"
+COPIED: Final = ("operator", "app", "tests", "crds", "charts", "hack", "manifests", "docs", "pyproject.toml")
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One patch, what it breaks in words, and the tests that must notice."""
+
+    patch: Path
+    what: str
+    catchers: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.patch.stem
+
+    @property
+    def level(self) -> str:
+        """The level of the tests that catch it; a patch names tests of one level."""
+        (level,) = {catcher.split("/")[1] for catcher in self.catchers}
+        return level
+
+    def applies(self, tree: Path = REPOSITORY) -> str:
+        """Return why the patch cannot be put in, or an empty text."""
+        return self._git(tree, "--check").stderr
+
+    def plant(self, folder: Path) -> Path:
+        """Put the bug into a copy of the repository in this folder; return the copy."""
+        copy = folder / self.name
+        for entry in COPIED:
+            source = REPOSITORY / entry
+            if source.is_dir():
+                shutil.copytree(source, copy / entry, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, copy / entry)
+        done = self._git(copy)
+        assert done.returncode == 0, done.stderr
+        return copy
+
+    def _git(self, tree: Path, *options: str) -> subprocess.CompletedProcess[str]:
+        # Outside of a repository `git apply` is `patch`; inside, it would take only what is below the current folder.
+        command = ["git", "apply", *options, str(self.patch)]
+        env = {"GIT_CEILING_DIRECTORIES": str(tree.parent), "PATH": "/usr/bin:/bin:/usr/local/bin"}
+        return subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False, env=env)
+
+    def hunt(self, copy: Path, env: Mapping[str, str]) -> tuple[set[str], str]:
+        """Run the catchers in a copy with the bug; return those that failed, and what pytest said."""
+        quick = ["--noconftest"] if self.level == "unit" else []
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "--no-header",
+            "-p",
+            "no:cacheprovider",
+            *quick,
+            *self.catchers,
+        ]
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False, env=dict(env))
+        said = done.stdout + done.stderr
+        failed = {
+            re.split(r"[\[ ]", line.removeprefix("FAILED "))[0]
+            for line in done.stdout.splitlines()
+            if line.startswith("FAILED ")
+        }
+        return failed, said[-3000:]
+
+
+def known() -> list[Bug]:
+    """Return every seeded bug, by name."""
+    return [_read(path) for path in sorted(FOLDER.glob("*.patch"))]
+
+
+def _read(path: Path) -> Bug:
+    head = path.read_text().split("\n--- ", 1)[0].splitlines()
+    catchers = tuple(line.removeprefix("Caught by: ") for line in head if line.startswith("Caught by: "))
+    return Bug(path, head[0], catchers)

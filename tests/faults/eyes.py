@@ -1,0 +1,108 @@
+"""Sees every HOATenant of an installation, again and again: lives wait by it, and no condition without advice escapes it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.cluster.api import ApiError
+from tests.faults.words import lacks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.faults.objects import Objects
+
+Json = dict[str, Any]
+SETTLED_PHASES = ("Ready", "Suspended", "Paused")
+
+
+def settled(body: Json) -> bool:
+    """Whether the operator is done with the tenant's spec as it is now."""
+    status = body.get("status") or {}
+    current = status.get("observedGeneration") == body["metadata"]["generation"]
+    return current and status.get("phase") in SETTLED_PHASES and "retry" not in status
+
+
+@dataclass
+class Eyes:
+    """``start`` and ``stop`` are its whole life. Dedicated Deployments it sees get the pods a kubelet would give them."""
+
+    objects: Objects
+    every: float = 0.25
+    complaints: dict[str, str] = field(default_factory=dict)
+    _seen: dict[str, Json] = field(default_factory=dict)
+    _news: threading.Condition = field(default_factory=threading.Condition)
+    _ending: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+    _error: BaseException | None = None
+
+    def start(self) -> Eyes:
+        """Begin to look."""
+        self._thread = threading.Thread(target=self._look_on, name="eyes", daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """End; raise what went wrong."""
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def wait(self, name: str, holds: Callable[[Json | None], bool], what: str, seconds: float = 120.0) -> Json | None:
+        """Wait until the tenant (None: there is none) is as wanted; return it."""
+        deadline = time.monotonic() + seconds
+        with self._news:
+            while not holds(self._seen.get(name)):
+                if self._error is not None or time.monotonic() > deadline:
+                    raise AssertionError(f"{name} did not come to be {what} within {seconds:.0f} s: {self.told(name)}")
+                self._news.wait(1.0)
+            return self._seen.get(name)
+
+    def told(self, name: str) -> str:
+        """Return what a tenant says of itself, shortly."""
+        body = self._seen.get(name)
+        if body is None:
+            return "there is none"
+        status = body.get("status") or {}
+        ill = [
+            f"{c['type']}={c['status']} {c['reason']}: {c['message']}"
+            for c in status.get("conditions") or ()
+            if c["status"] != ("False" if c["type"] == "Stalled" else "True")
+        ]
+        generation = f"generation {body['metadata']['generation']}, observed {status.get('observedGeneration')}"
+        return f"{status.get('phase')}, {generation}, retry {status.get('retry')}; " + "; ".join(ill)
+
+    def _look_on(self) -> None:
+        try:
+            while not self._ending.wait(self.every):
+                self._look()
+                self._give_pods()
+        except BaseException as error:  # raised again by stop(), and by whoever waits
+            self._error = error
+        finally:
+            self.objects.api.close()
+
+    def _look(self) -> None:
+        found = {body["metadata"]["name"]: body for body in self.objects.list("HOATenant")}
+        for name, body in found.items():
+            for condition in (body.get("status") or {}).get("conditions") or ():
+                if why := lacks(condition):
+                    self.complaints.setdefault(f"{condition['type']} {condition['reason']}", f"{name}: {why}")
+        with self._news:
+            self._seen = found
+            self._news.notify_all()
+
+    def _give_pods(self) -> None:
+        for body in self.objects.list("Deployment", "hoaconnect.com/tenant"):
+            wanted = body["spec"].get("replicas", 1)
+            if (body.get("status") or {}).get("availableReplicas") != wanted:
+                words = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+                status = {"status": dict.fromkeys(words, wanted)}
+                with contextlib.suppress(ApiError):  # it may have gone meanwhile
+                    self.objects.patch("Deployment", body["metadata"]["name"], status, "status")

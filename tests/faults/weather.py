@@ -1,0 +1,86 @@
+"""Faults that strike a whole installation: its operator, its Postgres, its watches; and who starts the operator anew."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.faults.apirequest import ApiRequest
+from tests.faults.backends import crash
+from tests.faults.effects import Answer, Rule
+
+if TYPE_CHECKING:
+    from tests.faults.installation import Installation
+
+FROZEN_SHORT, FROZEN_LONG = 1.5, 13.0
+DEAF_SECONDS = 1.0
+
+
+@dataclass
+class Weather:
+    """Strikes when it is told to, one storm at a time; an operator that ended by itself is started anew, as pods are."""
+
+    installation: Installation
+    told: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _ending: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> Weather:
+        """Begin to see that an operator runs."""
+        self._thread = threading.Thread(target=self._keep, name="kubelet", daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """End."""
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def strike(self, storm: str) -> None:
+        """Let a storm pass over the installation; return when it is over."""
+        self.told.append(storm)
+        with self._lock:
+            getattr(self, "_" + storm.replace(" ", "_"))()
+
+    def _keep(self) -> None:
+        operator = self.installation.operator.process
+        while not self._ending.wait(0.2):
+            with self._lock:
+                if not self._ending.is_set() and not operator.running:
+                    operator.start()
+
+    def _kill_operator(self) -> None:
+        self.installation.kill_operator()
+        self.installation.revive_operator()
+
+    def _freeze_operator(self) -> None:
+        seconds = FROZEN_LONG if self.told.count("freeze operator") % 4 == 2 else FROZEN_SHORT
+        self.installation.operator.pause()
+        time.sleep(seconds)  # what is tested is the length of this sleep
+        self.installation.operator.resume()
+
+    def _crash_postgres(self) -> None:
+        crash(self.installation.server)
+        self.installation.server.start()
+
+    def _reset_sessions(self) -> None:
+        self.installation.pg.reset_sessions()
+
+    def _expire_watches(self) -> None:
+        self.installation.api.expire_watches()
+
+    def _freeze_watches(self) -> None:
+        self.installation.api.freeze_watches()
+        time.sleep(DEAF_SECONDS)  # the events of this while are lost
+        self.installation.api.expire_watches()
+
+    def _api_errors(self) -> None:
+        def writes(request: ApiRequest) -> bool:
+            return request.is_write
+
+        for code in (500, 429, 409):
+            self.installation.api.rules.add(Rule(writes, Answer(code), nth=5, times=10))

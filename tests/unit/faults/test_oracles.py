@@ -1,0 +1,105 @@
+"""The oracles of the random lives: what counts as made twice, as dropped without proof, and as a condition with advice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from tests.faults.ledger import Ledger
+from tests.faults.statement import Statement
+from tests.faults.words import lacks, lacks_words
+
+if TYPE_CHECKING:
+    from tests.faults.installation import Installation
+
+ONE, OTHER = "0" * 32, "1" * 32
+
+
+def said(text: str, transaction: str = "I", error: str = "", session: int = 1, at: float = 0.0) -> Statement:
+    return Statement(
+        number=1, session=session, database="postgres", user="postgres", application="hoa-operator/x", text=text,
+        carried_out=True, at=at, error=error, transaction=transaction,
+    )  # fmt: skip
+
+
+def complaints(
+    *statements: Statement, dropped: dict[str, float] | None = None, jobs: list[Any] | None = None
+) -> list[str]:
+    pg, objects = SimpleNamespace(journal=list(statements)), SimpleNamespace(list=lambda kind, selector: jobs or [])
+    installation = cast("Installation", SimpleNamespace(pg=pg, objects=objects))
+    return list(Ledger(dropped or {}, Counter()).complaints(installation))
+
+
+def create(kind: str = "DATABASE", id_: str = ONE) -> str:
+    return f'CREATE {kind} "hoa_connect_tenant_{id_}" OWNER x'
+
+
+def drop(kind: str = "DATABASE", id_: str = ONE) -> str:
+    return f'DROP {kind} "hoa_connect_tenant_{id_}" WITH (FORCE)'
+
+
+def test_a_database_made_once_for_each_tenant_is_well() -> None:
+    assert complaints(said(create()), said(create(id_=OTHER))) == []
+
+
+def test_a_failed_or_unanswered_attempt_does_not_count() -> None:
+    assert complaints(said(create(), error="53100"), said(create(), transaction=""), said(create())) == []
+
+
+def test_a_second_one_is_told() -> None:
+    assert complaints(said(create()), said(create())) == [f"made twice: {create()}"]
+
+
+@pytest.mark.parametrize("end", ["ROLLBACK", "COMMIT"])
+def test_what_a_transaction_made_counts_when_it_is_committed(end: str) -> None:
+    made = said(create("ROLE"), transaction="T"), said(end)
+    told = complaints(*made, said(create("ROLE")))
+    assert bool(told) == (end == "COMMIT")
+
+
+def test_a_transaction_that_was_lost_made_nothing() -> None:
+    assert complaints(said(create("ROLE"), transaction="T", session=1), said(create("ROLE"), session=2)) == []
+
+
+def test_a_drop_needs_a_tenant_that_was_deleted_with_its_data_before() -> None:
+    assert complaints(said(drop(), at=5.0)) == [f"dropped without proof: {drop()}"]
+    assert complaints(said(drop(), at=5.0), dropped={ONE: 6.0}) == [f"dropped without proof: {drop()}"]
+    assert complaints(said(create()), said(drop(), at=5.0), said(create()), dropped={ONE: 4.0}) == []
+
+
+def test_more_jobs_for_a_purpose_than_failures_account_for_are_told() -> None:
+    job = {
+        "metadata": {
+            "labels": {"hoaconnect.com/tenant": "t1"},
+            "ownerReferences": [{"uid": "u"}],
+            "annotations": {"hoaconnect.com/purpose": "p"},
+        }
+    }
+    assert complaints(jobs=[job]) == []
+    assert complaints(jobs=[job, job]) == ["t1: 2 Jobs for the purpose p, with 0 made to fail"]
+
+
+def test_advice_is_an_object_and_something_to_do() -> None:
+    assert lacks_words("Secret x is missing; make it with the keys username and password") == ""
+    assert lacks_words("it went wrong; make it right").startswith("names no object")
+    assert lacks_words("Secret x is missing").startswith("says nothing to do")
+    assert lacks_words("").startswith("names no object")
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "reason", "silent"),
+    [
+        ("Ready", "True", "Serving", True),
+        ("Ready", "False", "Broken", False),
+        ("Ready", "Unknown", "Broken", False),
+        ("Ready", "False", "Provisioning", True),
+        ("Stalled", "False", "Anything", True),
+        ("Stalled", "True", "Broken", False),
+    ],
+)
+def test_only_what_is_ill_and_does_not_pass_needs_advice(kind: str, status: str, reason: str, silent: bool) -> None:
+    found = {"type": kind, "status": status, "reason": reason, "message": "no"}
+    assert (lacks(found) == "") == silent
