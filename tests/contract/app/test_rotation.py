@@ -51,7 +51,7 @@ class Load:
 @asynccontextmanager
 async def steady_load(site: Site, tenant: MadeTenant, email: str) -> AsyncIterator[Load]:
     """Nine requests and transactions under way at any time, with a session and a token from before all rotations."""
-    load, browser = Load(), await site.signed_in(tenant, email)
+    load, over, browser = Load(), asyncio.Event(), await site.signed_in(tenant, email)
     program = await site.program(tenant, email)
 
     async def page() -> str:
@@ -71,7 +71,7 @@ async def steady_load(site: Site, tenant: MadeTenant, email: str) -> AsyncIterat
         return "done"
 
     async def again(what: str, work: Callable[[], Awaitable[str]]) -> None:
-        while not load.failed:
+        while not (load.failed or over.is_set()):
             try:
                 ended = await work()
             except Exception as error:
@@ -85,9 +85,8 @@ async def steady_load(site: Site, tenant: MadeTenant, email: str) -> AsyncIterat
     try:
         yield load
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        over.set()
+        await asyncio.gather(*tasks)
 
 
 def ok(status: int) -> str:
