@@ -170,6 +170,7 @@ class Pools:
     async def _open(self, tenant: Tenant) -> None:
         lock = self._opening.setdefault(tenant.id, asyncio.Lock())
         async with lock:
+            tenant = self._newest.get(tenant.id, tenant)
             entry = self._entries.get(tenant.id)
             if entry is not None and entry.database == tenant.database:
                 return
