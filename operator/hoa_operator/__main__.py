@@ -169,7 +169,7 @@ class Process:
             fleet = Fleet(fenced, Opening(settings.pod_name, installation, registry.guard(epoch)), time.monotonic)
             stack.push_async_callback(fleet.close)
             usage = UsageBook(time.monotonic, settings.timing.resync * 0.75)
-            sources = Sources(settings, Cache(), registry, Sealer(settings.sealing_keys_file), fleet, usage)
+            sources = Sources(settings, Cache(), registry, Sealer(settings.sealing_keys_file), fleet, usage, fenced)
             term = Term(epoch, self._fence, lambda: self._fenced is not None)
             leader = Leader(sources, fenced, self._metrics, term)
             if await self._until_it_works(_done(leader.fill)) is not None:

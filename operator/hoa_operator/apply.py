@@ -75,8 +75,8 @@ async def _apply(doors: Doors, subject: Subject, step: Step) -> None:
             await _credentials(doors, subject, step)
         case steps.EnsureDatabase() | steps.SetPasswords():
             await _database(doors, step)
-        case steps.Tell(kind, reason, message):
-            await _event(doors, subject, Event(kind, reason, message, once=True))
+        case steps.Tell(kind, reason, message, once):
+            await _event(doors, subject, Event(kind, reason, message, once=once))
         case steps.AdoptData() | steps.RestoreDatabase():
             await _return(doors, step)
         case steps.ClaimDatabase() | steps.Tombstone() | steps.DropDatabase():

@@ -16,6 +16,8 @@ from hoa_operator.kinds import Kind, Object, labels_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+#: Under an object's metadata, here and nowhere else: which client changed more than its status last.
+LAST_WRITER: Final = "lastWriter"
 _REMEMBERED_DELETIONS: Final = 10_000
 
 
@@ -110,5 +112,11 @@ class Cache:
 
 
 def _lean(item: Object) -> dict[str, Any]:
-    """Drop what nobody reads and what weighs most."""
-    return {**item, "metadata": {key: value for key, value in item["metadata"].items() if key != "managedFields"}}
+    """Drop what nobody reads and what weighs most: of all managers of fields, keep who wrote last."""
+    meta = {key: value for key, value in item["metadata"].items() if key != "managedFields"}
+    writers = [entry for entry in item["metadata"].get("managedFields") or () if entry.get("subresource") != "status"]
+    if writers:
+        meta[LAST_WRITER] = max(writers, key=lambda entry: entry.get("time") or "").get("manager", "")
+    elif LAST_WRITER in item["metadata"]:
+        meta[LAST_WRITER] = item["metadata"][LAST_WRITER]
+    return {**item, "metadata": meta}

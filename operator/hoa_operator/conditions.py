@@ -5,22 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from hoa_operator import desire, migrating, names, quantities, rotating, steps, storage
+from hoa_operator import desire, filling, hosting, migrating, names, rotating, steps
 from hoa_operator.kinds import INGRESS, is_owned_by, name_of
 from hoa_operator.manifests.meta import is_current
 from hoa_operator.plan import passwords_in_force
 from hoa_operator.postgres.desired import differences
 from hoa_operator.rotation import other
-from hoa_operator.storage import Storage
 from hoa_operator.tenant import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hoa_operator.manifests.secrets import Credentials
-    from hoa_operator.postgres.model import Usage
     from hoa_operator.steps import Plan
-    from hoa_operator.storage import Level
     from hoa_operator.target import Failure
     from hoa_operator.world import World
 
@@ -32,6 +29,7 @@ ORDER: Final = (
     steps.SCHEMA_CURRENT,
     steps.ROUTE_READY,
     steps.CAPACITY_READY,
+    steps.DOMAINS_READY,
     steps.STORAGE_WITHIN_LIMIT,
     steps.WELCOME_MAIL_SENT,
     steps.STALLED,
@@ -73,7 +71,9 @@ def read(world: World, plan: Plan) -> dict[str, Finding]:
     """Return every condition but Ready."""
     findings = {name: reader(world) for name, reader in _READERS.items()}
     if world.usage is not None:  # until it is measured, what was known before stays
-        findings[steps.STORAGE_WITHIN_LIMIT] = _storage(world, *storage_told(world, world.usage))
+        findings[steps.STORAGE_WITHIN_LIMIT] = Finding(*filling.finding(world, world.usage))
+    if world.target.spec.domains:
+        findings[steps.DOMAINS_READY] = Finding(*hosting.finding(world))
     findings[steps.SPEC_ACCEPTED] = Finding("True", "Accepted", _accepted(world))
     findings[steps.STALLED] = PROGRESSING
     if plan.stop is not None:
@@ -85,6 +85,8 @@ def read(world: World, plan: Plan) -> dict[str, Finding]:
 
 def _accepted(world: World) -> str:
     message = f"tier {world.target.tier.name}, server {world.target.server.name}"
+    if world.target.pending_tier is not None:
+        message += f"; {world.target.pending_tier.describe()}"
     if world.kept_behind:
         more = f" and {len(world.kept_behind) - 1} more" if len(world.kept_behind) > 1 else ""
         message += (
@@ -96,9 +98,10 @@ def _accepted(world: World) -> str:
 
 def in_sync(plan: Plan) -> Finding:
     """Return what a reconcile would change, for a tenant that is only observed."""
-    if not plan.steps:
+    differing = [step for step in plan.steps if not isinstance(step, steps.Tell)]
+    if not differing:
         return Finding("True", "NoDifference", "the tenant is as its spec says")
-    return Finding("False", "Differs", "would: " + "; ".join(step.describe() for step in plan.steps))
+    return Finding("False", "Differs", "would: " + "; ".join(step.describe() for step in differing))
 
 
 def ready(world: World, findings: Mapping[str, Finding]) -> Finding:
@@ -106,6 +109,8 @@ def ready(world: World, findings: Mapping[str, Finding]) -> Finding:
     for name in NEEDED:
         if name in (steps.SPEC_ACCEPTED, steps.SCHEMA_CURRENT):
             continue  # a bad new spec or a running upgrade leaves what is served as it is
+        if name == steps.CAPACITY_READY and _served_meanwhile(world):
+            continue
         if findings[name].status != "True":
             return Finding("False", findings[name].reason, findings[name].message)
     state = world.row.state if world.row else "Provisioning"
@@ -124,28 +129,6 @@ def previous(before: Mapping[str, Any], name: str, failure: Failure | None) -> F
     if known is None:
         return Finding("Unknown", "NotYetKnown", "the tenant was not looked at yet")
     return Finding(known["status"], known["reason"], known["message"])
-
-
-def storage_told(world: World, usage: Usage) -> tuple[Storage, Level]:
-    """Return how much room the tenant takes, as its status says it, and what that means."""
-    before = world.body.get("status") or {}
-    meant = next((c["reason"] for c in before.get("conditions") or () if c["type"] == steps.STORAGE_WITHIN_LIMIT), None)
-    measured = Storage(usage.database_bytes, usage.storage_bytes, world.target.limits.storage_bytes)
-    known = storage.from_status(before.get("storage"))
-    return storage.told(measured, known, meant), storage.level(measured, meant)
-
-
-def _storage(world: World, told: Storage, level: Level) -> Finding:
-    figures = told.describe()
-    if level == "WithinLimit":
-        return Finding("True", level, figures)
-    room = (
-        f"make room by raising spec.limits.storage (now {quantities.memory(told.limit)}, from tier {world.target.tier.name}) "
-        "or with a larger tier, or have the company remove photos"
-    )
-    if level == "NearLimit":
-        return Finding("True", level, f"{figures}; once it is full, uploads are refused: {room}")
-    return Finding("False", level, f"{figures}; uploads are refused, everything else goes on: {room}")
 
 
 def _credentials(world: World) -> Finding:
@@ -226,7 +209,7 @@ def _route(world: World) -> Finding:
         live = world.children.get(INGRESS, name_of(manifest))
         if live is None or not is_current(live, manifest) or not is_owned_by(live, world.uid):
             return Finding("False", "IngressNotCurrent", f"Ingress {name_of(manifest)} is not what it shall be yet")
-    return Finding("True", "Routed", ", ".join(world.target.hosts))
+    return Finding("True", "Routed", ", ".join(hosting.served(world)))
 
 
 def _capacity(world: World) -> Finding:
@@ -239,11 +222,22 @@ def _capacity(world: World) -> Finding:
         return Finding(
             "False", "DedicatedNotAvailable", f"no pod of Deployment {names.dedicated(world.name)} is available yet"
         )
-    if int((world.shared_app.get("status") or {}).get("availableReplicas") or 0) > 0:
+    if _shared_available(world):
         return Finding("True", "Shared", f"Deployment {app}")
     return Finding(
         "False", "AppNotAvailable", f"no pod of Deployment {app} is available; see kubectl describe deployment {app}"
     )
+
+
+def _shared_available(world: World) -> bool:
+    app = world.shared_app or {}
+    return int((app.get("status") or {}).get("availableReplicas") or 0) > 0
+
+
+def _served_meanwhile(world: World) -> bool:
+    """Tell whether the shared app serves a tenant whose own capacity is still on its way."""
+    own = world.target.spec.placement == "Dedicated"
+    return own and desire.backend(world) == world.settings.app.service and _shared_available(world)
 
 
 def _welcome(world: World) -> Finding:

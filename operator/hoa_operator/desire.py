@@ -116,17 +116,21 @@ def migration_job(world: World, attempt: int) -> Manifest:
 
 def routes(world: World) -> list[Manifest]:
     """Build all Ingresses."""
-    spec, route = world.target.spec, world.settings.route
+    route = world.settings.route
     return ingresses.ingresses(
         family(world),
         ingresses.Route(
             tenant=world.name,
             own_host=world.target.hosts[0],
-            domains=spec.domains,
+            domains=tuple(
+                domain for domain in world.target.spec.domains if domain.host not in world.domains.budget.turns
+            ),
             ingress_class=route.ingress_class,
             service=backend(world),
-            https=route.url_scheme == "https",
+            https=route.https,
             tls_secret=route.tls_secret,
+            asked=world.domains.budget.asked,
+            external_dns=route.external_dns,
         ),
     )
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hoa_operator import names, steps
+from hoa_operator.budget import WAITS
 from hoa_operator.kinds import EVENT, Object, name_of
 from hoa_operator.manifests.meta import digest
-from hoa_operator.tenant import format_time
+from hoa_operator.tenant import AUTO_TIER, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,6 +27,15 @@ _LEAVING: Final[Mapping[str, Literal["Normal", "Warning"]]] = {
     steps.DELETING: "Normal",
     steps.DELETION_PAUSED: "Warning",
 }
+#: What of a status a person wants to be told when it becomes something else, as key, reason and words.
+_CHANGING: Final = (
+    ("tier", "TierChanged", ""),
+    ("state", "StateChanged", ""),
+    ("placement", "PlacementChanged", "capacity "),
+    ("url", "AddressChanged", ""),
+    ("appVersion", "AppUpgraded", "app "),
+    ("schemaRevision", "SchemaUpgraded", "schema "),
+)
 #: What is told when the use of storage comes to mean something else.
 _CROSSINGS: Final[Mapping[str, tuple[Literal["Normal", "Warning"], str]]] = {
     "WithinLimit": ("Normal", "StorageRelieved"),
@@ -34,6 +44,10 @@ _CROSSINGS: Final[Mapping[str, tuple[Literal["Normal", "Warning"], str]]] = {
 }
 #: Why a deletion waits although nothing failed, and only a person can end it.
 _HOLDERS: Final = frozenset({"ChildrenRemaining", "OtherFinalizers"})
+#: Reasons of DomainsReady that time mends.
+_COMING: Final = frozenset({"CertificatePending", WAITS})
+_SUSPENDED: Final = "Suspended"
+_LOST: Final = "no longer ready: "
 _MESSAGE_LIMIT: Final = 1000
 
 
@@ -47,12 +61,19 @@ class Event:
     once: bool = False
 
 
-def transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Event, ...]:
-    """Return what turned between two statuses of one object."""
-    return tuple(_transitions(before, after))
+def transitions(
+    before: Mapping[str, Any], after: Mapping[str, Any], spec: Mapping[str, Any] | None = None
+) -> tuple[Event, ...]:
+    """Return what turned between two statuses of one object; its `spec` says why some of it did."""
+    found: dict[tuple[str, str], Event] = {}
+    for event in _transitions(before, after, spec or {}):
+        found.setdefault(
+            (event.reason, event.message.removeprefix(_LOST)), event
+        )  # one fact may show in two conditions
+    return tuple(found.values())
 
 
-def _transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Event]:
+def _transitions(before: Mapping[str, Any], after: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[Event]:
     finished = {entry["step"] for entry in before.get("onboarding") or () if "finishedAt" in entry}
     for entry in after.get("onboarding") or ():
         if "finishedAt" in entry and entry["step"] not in finished and entry["step"] in _MILESTONES:
@@ -61,15 +82,37 @@ def _transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
     for name, condition in now.items():
         if name == steps.READY:
             yield from _readiness(was.get(name), condition)
+        elif name == steps.DOMAINS_READY and _differs(was.get(name), condition):
+            yield from _domains(was.get(name), condition)
         elif name == steps.STORAGE_WITHIN_LIMIT:
             yield from _storage(was.get(name), condition)
         elif name == steps.DELETION:
             yield from _waiting(was.get(name), condition)
         elif name == steps.STALLED and _differs(was.get(name), condition):
-            yield from _stalling(condition, now)
-    if after.get("tier") and before.get("tier") and before["tier"] != after["tier"]:
-        yield Event("Normal", "TierChanged", f"from {before['tier']} to {after['tier']}")
+            yield from _stalling(was, now)
+    yield from _changes(before, after, spec)
     yield from _rotation(before.get("credentials") or {}, after.get("credentials") or {})
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[Event]:
+    """Tell what became something else; what is new or unknown did not change."""
+    for key, reason, words in _CHANGING:
+        old, new = before.get(key), after.get(key)
+        if old and new and old != new:
+            yield Event("Normal", reason, f"{words}from {old} to {new}{_why(key, after, spec)}")
+    if "hosts" in before and "hosts" in after:
+        was, now = before["hosts"][1:], after["hosts"][1:]
+        for host in (host for host in now if host not in was):
+            yield Event("Normal", "DomainAdded", f"{host} leads here")
+        for host in (host for host in was if host not in now):
+            yield Event("Normal", "DomainRemoved", f"{host} leads here no more")
+
+
+def _why(key: str, after: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
+    if key != "tier":
+        return ""
+    named = spec.get("tier", AUTO_TIER)
+    return f": {after.get('homeowners', 0)} homeowners" if named == AUTO_TIER else ": spec.tier names it"
 
 
 def _rotation(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Event]:
@@ -83,13 +126,23 @@ def _rotation(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Event]
 
 def _readiness(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Iterator[Event]:
     ready, was_ready = new["status"] == "True", old is not None and old["status"] == "True"
+    if _SUSPENDED in (new["reason"], old["reason"] if old else ""):
+        return  # somebody's wish, told as a change of state
     if new["reason"] in _LEAVING:
         if old is None or old["reason"] != new["reason"]:
             yield Event(_LEAVING[new["reason"]], new["reason"], new["message"])
     elif ready and not was_ready:
         yield Event("Normal", "Ready", f"serving at {new['message']}")
     elif new["status"] == "False" and was_ready:
-        yield Event("Warning", new["reason"], f"no longer ready: {new['message']}")
+        yield Event("Warning", new["reason"], f"{_LOST}{new['message']}")
+
+
+def _domains(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Iterator[Event]:
+    """Tell what keeps a domain from being served, and that nothing does any more."""
+    if new["status"] == "False":
+        yield Event("Normal" if new["reason"] in _COMING else "Warning", new["reason"], new["message"])
+    elif old is not None:
+        yield Event("Normal", "DomainsServed", new["message"])
 
 
 def _storage(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Iterator[Event]:
@@ -106,11 +159,20 @@ def _waiting(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Iterator[
         yield Event("Warning", new["reason"], new["message"])
 
 
-def _stalling(new: Mapping[str, Any], all_now: Mapping[str, Mapping[str, Any]]) -> Iterator[Event]:
-    if new["status"] == "True":
+def _stalling(all_before: Mapping[str, Mapping[str, Any]], all_now: Mapping[str, Mapping[str, Any]]) -> Iterator[Event]:
+    new, old = all_now[steps.STALLED], all_before.get(steps.STALLED)
+    was_ready, ready = (_is_true(conditions.get(steps.READY)) for conditions in (all_before, all_now))
+    if old is not None and new["reason"] == "Progressing":
+        if was_ready and ready:  # else that it is Ready says it
+            yield Event("Normal", "Recovered", f"what was wrong is over: {old['message']}")
+    elif new["status"] == "True":
         yield Event("Warning", new["reason"], new["message"])
-    elif new["reason"] == "Retrying":
+    elif new["reason"] == "Retrying" and was_ready == ready:  # else that it is Ready no longer says it
         yield Event("Warning", "Retrying", _worst(all_now) or new["message"])
+
+
+def _is_true(condition: Mapping[str, Any] | None) -> bool:
+    return condition is not None and condition["status"] == "True"
 
 
 def _by_type(status: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

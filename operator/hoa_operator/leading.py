@@ -27,6 +27,7 @@ from hoa_operator.reconcile import Outcome, TenantReconciler
 from hoa_operator.retained import RetainedReconciler
 from hoa_operator.sealingkeys import SEALING, SealingKeysReconciler
 from hoa_operator.serverwork import ServerReconciler
+from hoa_operator.tlssecrets import TlsSecrets
 from hoa_operator.watch import Auditor, WatchHealth, is_ours
 from hoa_operator.workqueue import Limits, WorkQueue, backoff
 
@@ -63,6 +64,7 @@ class Leader:
         self._settings: Settings = sources.settings
         self._cache: Cache = sources.cache
         self._admin_secrets = AdminSecrets(self._cache)
+        self._tls_secrets = TlsSecrets(self._cache)
         self._metrics = metrics
         self._term = term
         self._random = Random()  # noqa: S311 - spreads work, guards nothing
@@ -137,8 +139,9 @@ class Leader:
         if self._leading and name_of(secret) == self._settings.sealing.secret:
             self.queue.add(SEALING)
         elif self._leading:
-            for call in self._admin_secrets.calls(secret, deleted=deleted):
-                self._call(call)
+            for follower in (self._admin_secrets, self._tls_secrets):
+                for call in follower.calls(secret, deleted=deleted):
+                    self._call(call)
 
     def _changed_if(self, change: Change | None) -> None:
         if change is not None:

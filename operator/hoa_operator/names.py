@@ -44,6 +44,8 @@ ANNOTATION_ROTATE_REQUESTED: Final = f"{GROUP}/rotate-requested-at"
 ANNOTATION_ROTATED_AT: Final = f"{GROUP}/rotated-at"
 ANNOTATION_SEALING_STEP: Final = f"{GROUP}/sealing-step"
 ANNOTATION_SEALING_SINCE: Final = f"{GROUP}/sealing-step-since"
+#: On an Ingress whose certificates cert-manager makes: JSON of each host and when its certificate was asked for.
+ANNOTATION_CERTIFICATES: Final = f"{GROUP}/certificates"
 
 APP_NAME: Final = "hoa-connect"
 APP_CONTAINER: Final = "app"

@@ -8,6 +8,8 @@ from uuid import UUID
 
 from hoa_operator import names, servers, tiers
 from hoa_operator.adoption import taken_over
+from hoa_operator.budget import Budget
+from hoa_operator.domains import allowed, read_secrets
 from hoa_operator.errors import UserError, WorldError
 from hoa_operator.heritage import kept_behind
 from hoa_operator.kinds import (
@@ -26,13 +28,13 @@ from hoa_operator.kinds import (
 from hoa_operator.manifests.secrets import read_credentials, read_password
 from hoa_operator.places import Places
 from hoa_operator.postgres.names import APP
-from hoa_operator.steps import CREDENTIALS_READY, DATABASE_READY, SPEC_ACCEPTED
+from hoa_operator.steps import CREDENTIALS_READY, DATABASE_READY, ROUTE_READY, SPEC_ACCEPTED
 from hoa_operator.target import StepFailed, Surroundings, Target, attributed, check_hosts
 from hoa_operator.teardown import Remains, is_abandoned
 from hoa_operator.tenant import parse_identity, parse_spec
 from hoa_operator.turns import Track, Turns, Wish
 from hoa_operator.usage import Passwords, look_inside
-from hoa_operator.world import Children, Reading, Record, RowSecrets, World, registered_login
+from hoa_operator.world import Children, Domains, Reading, Record, RowSecrets, World, registered_login
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     from hoa_operator.cache import Cache
     from hoa_operator.fleet import Fleet
+    from hoa_operator.kube import Kube
     from hoa_operator.postgres import ObservedDatabase, PostgresServer
     from hoa_operator.registry import Registry
     from hoa_operator.registry_model import Placement, RegistryRow
@@ -60,8 +63,10 @@ class Sources:
     sealer: Sealer
     fleet: Fleet
     usage: UsageBook
+    kube: Kube
     places: Places = field(default_factory=Places)
     turns: Turns = field(default_factory=Turns)
+    budget: Budget = field(default_factory=Budget)
 
     def tenants(self) -> list[Object]:
         """Return every HOATenant."""
@@ -87,14 +92,18 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
         async with sources.fleet.door(server) as door:
             database = await door.observe(tenant_id)
             reading = await _look_inside(sources, door, record, database, kin)
+    with attributed(ROUTE_READY):
+        https = sources.settings.route.https
+        domains = Domains(await read_secrets(sources.kube, identity.name, spec) if https else {})
     with attributed(SPEC_ACCEPTED):
         homeowners = max(spec.homeowners, _homeowners(body, reading))
         held = record.row.tier if record.row else None
         tier = tiers.resolve(spec.tier, homeowners, held, around.tiers)
+        pending = tiers.pending(spec.tier, homeowners, tier, around.tiers)
     return World(
         settings=sources.settings,
         body=body,
-        target=Target(identity, spec, tenant_id, server, tier, homeowners, hosts),
+        target=Target(identity, spec, tenant_id, server, tier, homeowners, hosts, pending),
         record=record,
         database=database,
         reading=reading,
@@ -105,6 +114,7 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
         ),
         now=now,
         kept_behind=kept_behind(identity, sources.cache.all(SERVER)),
+        domains=allowed(sources.budget, sources.cache, (identity.name, spec), domains, sources.settings.route, now),
     )
 
 

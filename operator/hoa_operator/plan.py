@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hoa_operator import desire, migrating, names, rotating
+from hoa_operator import desire, drift, migrating, names, rotating
 from hoa_operator.errors import UserError, WorldError
 from hoa_operator.heritage import described
 from hoa_operator.kinds import INGRESS, SECRET, is_owned_by, kind_of, name_of
@@ -51,7 +51,12 @@ if TYPE_CHECKING:
 
 
 def plan(world: World) -> Plan:
-    """Return the steps that can be taken on what is known now."""
+    """Return the steps that can be taken on what is known now, and Events on what they put back."""
+    decided = _plan(world)
+    return replace(decided, steps=(*decided.steps, *drift.repairs(world, decided.steps)))
+
+
+def _plan(world: World) -> Plan:
     first: list[Step] = [] if world.target.identity.has_finalizer else [AddFinalizer()]
     steps = [*first, *_claim(world)]
     if world.row is None and world.record.kept is not None:

@@ -29,6 +29,6 @@ async def publish(doors: Doors, body: Object, status: Mapping[str, Any], now: da
         return body
     meta = {"resourceVersion": body["metadata"]["resourceVersion"]}
     after = await patch_source(doors, body, {"metadata": meta, "status": patch}, "status")
-    for event in events.transitions(before, status):
+    for event in events.transitions(before, status, body.get("spec")):
         await tell(doors, events.manifest(after, event, reporter, now))
     return after

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from hoa_operator import conditions, names, status, steps, teardown, timing
+from hoa_operator import conditions, drift, names, status, steps, teardown, timing
 from hoa_operator.apply import patch_source
 from hoa_operator.errors import OperatorError, WorldError
 from hoa_operator.kinds import JOB, TENANT, kind_of
@@ -123,10 +123,10 @@ class TenantReconciler:
         world: World | None = None
         decided: Plan | None = None
         try:
-            for _ in range(_ROUNDS):
+            for number in range(_ROUNDS):
                 body = self._sources.cache.get(TENANT, report.identity.name) or body
                 world = await observe_tenant(self._sources, body, self._clock())
-                decided = plan(world)
+                decided = plan(world) if number == 0 else drift.untold(plan(world))
                 if any(isinstance(step, steps.ApplyObject) and kind_of(step.manifest) == JOB for step in decided.steps):
                     self._sources.turns.give(_wish(world))
                 if not decided.steps:

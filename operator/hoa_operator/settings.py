@@ -38,6 +38,13 @@ class AppSettings:
 
 
 @dataclass(frozen=True)
+class ExternalDns:
+    """external-dns keeps the records of tenants' hosts; `target` is what they point at, None as the Ingress says."""
+
+    target: str | None
+
+
+@dataclass(frozen=True)
 class RouteSettings:
     """How people reach tenants: `<scheme>://<slug>.<base_domain>[:port]` through one ingress class."""
 
@@ -46,6 +53,13 @@ class RouteSettings:
     url_port: int | None
     ingress_class: str
     tls_secret: str | None
+    certificates_per_hour: int
+    external_dns: ExternalDns | None
+
+    @property
+    def https(self) -> bool:
+        """Tell whether hosts are served with certificates."""
+        return self.url_scheme == "https"
 
     def url(self, host: str) -> str:
         """Return the address a person types to reach `host`."""
@@ -150,12 +164,15 @@ def _app(read: _Reader, release: str) -> AppSettings:
 
 
 def _route(read: _Reader) -> RouteSettings:
+    external_dns = read.choice("HOA_EXTERNAL_DNS", ("true", "false"), "false") == "true"
     return RouteSettings(
         base_domain=read.text("HOA_BASE_DOMAIN").lower().strip("."),
         url_scheme=read.choice("HOA_URL_SCHEME", ("http", "https"), "https"),
         url_port=read.value("HOA_URL_PORT", _port, None),
         ingress_class=read.text("HOA_INGRESS_CLASS", ""),
         tls_secret=read.text("HOA_INGRESS_TLS_SECRET", "") or None,
+        certificates_per_hour=read.value("HOA_CERTIFICATES_PER_HOUR", _positive, 50),
+        external_dns=ExternalDns(read.text("HOA_EXTERNAL_DNS_TARGET", "") or None) if external_dns else None,
     )
 
 

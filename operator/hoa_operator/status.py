@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hoa_operator import conditions as found
-from hoa_operator import desire, migrating, names, rotating, steps, waiting
-from hoa_operator.postgres import names as postgres_names
+from hoa_operator import facts, names, steps, waiting
 from hoa_operator.tenant import format_time, parse_time
 
 if TYPE_CHECKING:
@@ -60,12 +59,14 @@ def build(report: Report) -> Status:
     status["observedGeneration"] = report.identity.generation
     status["onboarding"] = onboarding(report)
     if world is not None:
-        status |= _facts(world)
+        status |= facts.read(world)
         if report.plan is not None and not report.plan.steps and report.failure is None:
-            _set(status, "failedMigration", _failed_migration(world, report.plan))
+            _set(status, "failedMigration", facts.failed_migration(world, report.plan))
     _set(status, "retry", _retry(report.retry))
     findings = _previous(report.before)
     findings.pop(steps.IN_SYNC, None)  # said only of a tenant that nothing is done for
+    if world is not None:
+        findings.pop(steps.DOMAINS_READY, None)  # said only of a tenant that has any
     if world is not None and report.plan is not None:
         findings |= found.read(world, report.plan)
     if report.failure is not None:
@@ -75,6 +76,8 @@ def build(report: Report) -> Status:
         said = waiting.deletion(report.identity, report.before, report.failure, waits_for)
         findings[steps.DELETION] = found.Finding("True", *said)
     findings[steps.READY] = _ready(report, findings)
+    if _is_settled(report) and world is not None:
+        status |= facts.in_force(world)
     status["conditions"] = _conditions(report, findings)
     status["phase"] = phase(report, findings, served=_served(report))
     return {key: value for key, value in status.items() if value is not None}
@@ -128,7 +131,16 @@ def rolled_back(report: Report, hung: Mapping[str, Any], left: str | None) -> St
     base["conditions"] = _conditions(report, findings)
     base["phase"] = "Failed"
     base["onboarding"] = list(hung.get("onboarding") or ())
-    for key in ("retry", "credentials", "database", "schemaRevision", "url", "tenantID", "failedMigration"):
+    for key in (
+        "retry",
+        "credentials",
+        "database",
+        "schemaRevision",
+        "url",
+        "tenantID",
+        "failedMigration",
+        *facts.WHILE_THERE,
+    ):
         base.pop(key, None)
     return base
 
@@ -207,41 +219,10 @@ def phase(report: Report, findings: Mapping[str, Finding], *, served: bool) -> P
     return "Updating" if schema is not None and schema.status == "False" else "Ready"
 
 
-def _facts(world: World) -> Status:
-    target = world.target
-    placed = world.record.placement is not None
-    figures = {"storage": found.storage_told(world, world.usage)[0].to_status()} if world.usage else {}
-    return figures | {
-        "url": world.settings.route.url(target.hosts[0]),
-        "tenantID": str(target.tenant_id) if world.row else None,
-        "tier": target.tier.name,
-        "homeowners": target.homeowners,
-        "schemaRevision": world.revision,
-        "appVersion": world.settings.app.version if world.revision else None,
-        "credentials": _credentials(world),
-        "database": {"server": target.server.name, "name": desire.database_name(world)} if placed else None,
-    }
-
-
-def _credentials(world: World) -> dict[str, str] | None:
-    """Return since when the credentials are as they are, which role they are for, and when they are rotated next."""
-    held = world.credentials
-    if held is None:
-        return None
-    following = rotating.next_rotation(world, held)
-    return {
-        "login": postgres_names.role_name(world.target.tenant_id, held.login),
-        "rotatedAt": format_time(held.rotated_at),
-        **({"nextRotation": format_time(following)} if following else {}),
-    }
-
-
-def _failed_migration(world: World, plan: Plan) -> dict[str, str] | None:
-    """Return what is known to fail again as it is: the Job that showed it does not stay."""
-    if plan.stop is None or plan.stop[0] != steps.SCHEMA_CURRENT:
-        return None
-    _, reason, message = plan.stop
-    return {"inputs": migrating.wanted_inputs(world), "reason": reason, "message": message}
+def _is_settled(report: Report) -> bool:
+    """Tell whether nothing was left to do, so that what the spec wants is what there is."""
+    decided = report.plan
+    return report.policy == "Managed" and report.failure is None and decided is not None and not decided.steps
 
 
 def _served(report: Report) -> bool:

@@ -30,6 +30,7 @@ CREDENTIALS_READY: Final = "CredentialsReady"
 SCHEMA_CURRENT: Final = "SchemaCurrent"
 ROUTE_READY: Final = "RouteReady"
 CAPACITY_READY: Final = "CapacityReady"
+DOMAINS_READY: Final = "DomainsReady"
 STORAGE_WITHIN_LIMIT: Final = "StorageWithinLimit"
 WELCOME_MAIL_SENT: Final = "WelcomeMailSent"
 STALLED: Final = "Stalled"
@@ -275,11 +276,12 @@ class DropDatabase:
 
 @dataclass(frozen=True)
 class Tell:
-    """Post an Event, once however often it is repeated."""
+    """Post an Event; with `once`, a single time however often it is repeated."""
 
     kind: Literal["Normal", "Warning"]
     reason: str
     message: str
+    once: bool = True
     condition: ClassVar[str] = READY
 
     def describe(self) -> str:

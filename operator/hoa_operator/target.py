@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hoa_operator.servers import DatabaseServer
     from hoa_operator.tenant import Identity, TenantSpec
-    from hoa_operator.tiers import Limits, Tier
+    from hoa_operator.tiers import Limits, Pending, Tier
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Target:
     tier: Tier
     homeowners: int
     hosts: tuple[str, ...]
+    pending_tier: Pending | None = None
 
     @property
     def limits(self) -> Limits:

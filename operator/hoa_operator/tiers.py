@@ -116,6 +116,27 @@ def resolve(wanted: str, homeowners: int, current: str | None, tiers: Iterable[T
     return fitting
 
 
+@dataclass(frozen=True)
+class Pending:
+    """The tier a tenant would move down to, and the number of homeowners under which it does."""
+
+    name: str
+    below: int
+
+    def describe(self) -> str:
+        """Return it for people."""
+        return f"moves to tier {self.name} once there are fewer than {self.below} homeowners"
+
+
+def pending(wanted: str, homeowners: int, held: Tier, tiers: Iterable[Tier]) -> Pending | None:
+    """Return the move that hysteresis holds back, told without any figure that changes from day to day."""
+    ordered = sorted(tiers, key=lambda tier: (tier.homeowners_min, tier.name))
+    if wanted != AUTO_TIER or _fitting(homeowners, ordered).homeowners_min >= held.homeowners_min:
+        return None
+    below = _lowest_held(held)
+    return Pending(_fitting(below - 1, ordered).name, below)
+
+
 def _named(wanted: str, ordered: list[Tier]) -> Tier:
     for tier in ordered:
         if tier.name == wanted:
@@ -133,7 +154,12 @@ def _fitting(homeowners: int, ordered: list[Tier]) -> Tier:
 def _still_held(held: Tier, fitting: Tier, homeowners: int) -> bool:
     if fitting.homeowners_min >= held.homeowners_min:
         return False
-    return homeowners >= held.homeowners_min - max(1, math.ceil(held.homeowners_min * HYSTERESIS))
+    return homeowners >= _lowest_held(held)
+
+
+def _lowest_held(held: Tier) -> int:
+    """Return the smallest number of homeowners with which a tenant keeps the tier it has."""
+    return held.homeowners_min - max(1, math.ceil(held.homeowners_min * HYSTERESIS))
 
 
 @dataclass(frozen=True)

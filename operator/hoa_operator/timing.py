@@ -50,6 +50,8 @@ def next_look(report: Report, deadline: float, mail: float | None) -> float | No
     if report.policy != "Managed" or world is None:
         return None
     waits = [decided.wait] if decided is not None and decided.wait is not None else []
+    if world.domains.budget.wait is not None:
+        waits.append(world.domains.budget.wait)
     if world.revision is not None:
         waits += [mail] if mail is not None else []
     elif decided is None or not decided.queued:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hoa_operator import names
+from hoa_operator.budget import Verdict
 from hoa_operator.kinds import SECRET, is_owned_by, name_of
 from hoa_operator.manifests.secrets import Credentials, read_credentials
 from hoa_operator.postgres.model import DatabaseIdentity, DatabaseSpec
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from hoa_operator.certificates import Certificate, Fault
     from hoa_operator.errors import OperatorError
     from hoa_operator.kinds import Kind, Object
     from hoa_operator.postgres.model import ObservedDatabase, Usage
@@ -79,6 +81,15 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Domains:
+    """What is known of the certificates of the tenant's own domains: what each TLS Secret holds, by the Secret's name (one
+    that is missing is not there), and which certificates may be asked for."""
+
+    secrets: Mapping[str, Certificate | Fault] = field(default_factory=dict)
+    budget: Verdict = field(default_factory=Verdict)
+
+
+@dataclass(frozen=True)
 class World:
     """Everything one reconcile looks at. `turn` says that a migration Job may be started now, `kept_behind` what is retained
     of earlier tenants of this name, for people."""
@@ -94,6 +105,7 @@ class World:
     turn: bool
     now: datetime
     kept_behind: tuple[str, ...] = ()
+    domains: Domains = field(default_factory=Domains)
 
     @property
     def row(self) -> RegistryRow | None:

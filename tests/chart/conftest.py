@@ -50,6 +50,7 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
             "tlsSecret": "wildcard",
             "className": "nginx",
             "controllerCIDRs": ["192.0.2.0/24"],
+            "externalDNS": {"enabled": True, "target": "lb.hoa.example"},
         },
         "postgres": {
             "enabled": False,

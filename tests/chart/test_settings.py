@@ -65,6 +65,11 @@ def test_the_chart_sets_what_the_programs_read_and_nothing_else(
 
 CHANGED: dict[str, Any] = {
     "bindAddress": "::",
+    "ingress": {
+        **DOMAIN["ingress"],
+        "certificates": {"perHour": 7},
+        "externalDNS": {"enabled": True, "target": "lb.hoa.example"},
+    },
     "operator": {"jobConcurrency": 3, "jobTtlSeconds": 60, "credentialsOverlapSeconds": 150},
     "sealing": {"rotationInterval": "8760h", "propagationSeconds": 90},
     "app": {"pool": {"maxTotal": 50, "tenantShare": 0.25}, "maxBodyBytes": 104857600, "shutdownSeconds": 40},
@@ -81,6 +86,9 @@ def test_values_reach_the_programs(renderer: Helm) -> None:
     assert operator.timing.credentials_overlap == 150
     assert operator.sealing.secret == "hoa-connect-sealing-keys"
     assert operator.sealing.pace == Pace(timedelta(days=365), timedelta(seconds=90))
+    assert operator.route.certificates_per_hour == 7
+    assert operator.route.external_dns is not None
+    assert operator.route.external_dns.target == "lb.hoa.example"
     assert (app.host, app.pool_max_total, app.pool_tenant_share) == ("::", 50, 0.25)
     assert (app.max_body_bytes, app.shutdown_seconds, app.mail.timeout_seconds) == (104857600, 40, 5.0)
     assert (worker.host, worker.worker_concurrency) == ("::", 4)

@@ -53,7 +53,7 @@ def told(platform: Platform) -> list[tuple[str, str]]:
 def becomes(platform: Platform, reason: str) -> Json:
     """Wait until storage is said to be so."""
     return platform.kubectl.wait_for(
-        "hoatenant", "seabreeze", lambda body: condition(body, "StorageWithinLimit")["reason"] == reason
+        "hoatenant", "seabreeze", lambda body: condition(body, "StorageWithinLimit")["reason"] == reason, 90
     )
 
 

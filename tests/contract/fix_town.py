@@ -113,6 +113,6 @@ async def town(
     fleet = Fleet(kube, Opening("two", "contract-tests", registry.guard(epoch)), lambda: 0.0)
     configured = settings()
     configured = replace(configured, namespace="hoa-connect")
-    sources = Sources(configured, cache, registry, Sealer.from_file(keys), fleet, UsageBook(lambda: 0.0, 300.0))
+    sources = Sources(configured, cache, registry, Sealer.from_file(keys), fleet, UsageBook(lambda: 0.0, 300.0), kube)
     yield Town(Doors(sources, kube, epoch, lambda _: None), cluster, registry, epoch, door)
     await fleet.close()

@@ -6,21 +6,28 @@ brought, so hosts of an issuer never share an Ingress with others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 from hoa_operator import names
+from hoa_operator.budget import spelled
 from hoa_operator.kinds import INGRESS
 from hoa_operator.manifests.meta import Family, Manifest, stamped
 from hoa_operator.tenant import Domain, Issuer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from hoa_operator.settings import ExternalDns
+
+_EXTERNAL_DNS: Final = "external-dns.alpha.kubernetes.io"
 
 
 @dataclass(frozen=True)
 class Route:
-    """Where a tenant's hosts lead. `own_host` is `<slug>.<base domain>`, served with `tls_secret` if there is one."""
+    """Where a tenant's hosts lead. `own_host` is `<slug>.<base domain>`, served with `tls_secret` if there is one; `asked`
+    says when the certificate of a host was asked for of its issuer."""
 
     tenant: str
     own_host: str
@@ -29,6 +36,8 @@ class Route:
     service: str
     https: bool
     tls_secret: str | None
+    asked: Mapping[str, datetime] = field(default_factory=dict)
+    external_dns: ExternalDns | None = None
 
 
 def ingresses(family: Family, route: Route) -> list[Manifest]:
@@ -46,10 +55,9 @@ def ingresses(family: Family, route: Route) -> list[Manifest]:
 
 
 def _ingress(family: Family, route: Route, name: str, domains: Sequence[Domain], issuer: Issuer | None) -> Manifest:
-    annotations = None
-    if issuer is not None:
-        word = "cluster-issuer" if issuer.kind == "ClusterIssuer" else "issuer"
-        annotations = {f"cert-manager.io/{word}": issuer.name}
+    annotations = _issued(route, issuer, domains) if issuer is not None else {}
+    if route.external_dns is not None:
+        annotations |= _in_dns(route.external_dns, domains)
     spec: dict[str, Any] = {"rules": [_rule(domain.host, route.service) for domain in domains]}
     if route.ingress_class:
         spec["ingressClassName"] = route.ingress_class
@@ -63,6 +71,19 @@ def _ingress(family: Family, route: Route, name: str, domains: Sequence[Domain],
             "spec": spec,
         }
     )
+
+
+def _issued(route: Route, issuer: Issuer, domains: Sequence[Domain]) -> dict[str, str]:
+    """Name the issuer, and keep when each certificate was asked for: that is counted (budget)."""
+    word = "cluster-issuer" if issuer.kind == "ClusterIssuer" else "issuer"
+    annotations = {f"cert-manager.io/{word}": issuer.name}
+    asked = {domain.host: route.asked[domain.host] for domain in domains if domain.host in route.asked}
+    return annotations | ({names.ANNOTATION_CERTIFICATES: spelled(asked)} if asked else {})
+
+
+def _in_dns(external_dns: ExternalDns, domains: Sequence[Domain]) -> dict[str, str]:
+    found = {f"{_EXTERNAL_DNS}/hostname": ",".join(domain.host for domain in domains)}
+    return found | ({f"{_EXTERNAL_DNS}/target": external_dns.target} if external_dns.target else {})
 
 
 def _rule(host: str, service: str) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class MadeTenant:
 
     def set_state(self, state: str) -> None:
         """Change the tenant's state as the operator would: in the database first."""
-        self.platform.make_database(self, read_only=state == "ReadOnly")
+        self.platform.make_database(self, read_only=state == "ReadOnly", suspended=state == "Suspended")
         self.update(state=state)
 
     def update(self, **columns: Any) -> None:

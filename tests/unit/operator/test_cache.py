@@ -12,11 +12,16 @@ from hoa_operator.cache import Cache
 from hoa_operator.kinds import SECRET, TENANT
 
 Json = dict[str, Any]
+WRITERS = [
+    {"manager": "hoa-operator", "time": "2026-11-23T12:00:00Z"},
+    {"manager": "kubectl-edit", "time": "2026-11-23T12:00:05Z"},
+    {"manager": "kubelet", "time": "2026-11-23T12:00:09Z", "subresource": "status"},
+]
 
 
 def item(name: str = "a", version: int = 1, uid: str = "u1", tenant: str = "", **more: Any) -> Json:
     labels = {names.LABEL_TENANT: tenant} if tenant else {}
-    metadata = {"name": name, "uid": uid, "resourceVersion": str(version), "labels": labels, "managedFields": [1]}
+    metadata = {"name": name, "uid": uid, "resourceVersion": str(version), "labels": labels, "managedFields": WRITERS}
     return {"kind": "Secret", "metadata": metadata, **more}
 
 
@@ -28,12 +33,19 @@ def test_a_first_sight_is_a_change_and_a_second_is_none() -> None:
     assert cache.observe(SECRET, item()) is None
 
 
-def test_managed_fields_are_dropped() -> None:
+def test_of_managed_fields_only_the_last_writer_is_kept() -> None:
     cache = Cache()
     cache.observe(SECRET, item())
     found = cache.get(SECRET, "a")
     assert found is not None
     assert "managedFields" not in found["metadata"]
+    assert found["metadata"]["lastWriter"] == "kubectl-edit"
+    bare = item(version=2)
+    del bare["metadata"]["managedFields"]
+    cache.observe(SECRET, bare)
+    found = cache.get(SECRET, "a")
+    assert found is not None
+    assert "lastWriter" not in found["metadata"]
 
 
 def test_an_older_version_never_replaces_a_newer_one() -> None:

@@ -142,6 +142,14 @@ def test_no_pod_of_the_app_degrades() -> None:
     assert said(build(report(replace(served(), shared_app=None))), "CapacityReady") == ("False", "AppMissing")
 
 
+def test_the_shared_app_serves_until_own_capacity_is_there() -> None:
+    built = build(report(served(tenant_body(placement="Dedicated"))))
+    assert said(built, "CapacityReady") == ("False", "DedicatedNotAvailable")
+    assert (said(built, "Ready")[0], built["placement"]) == ("True", "Shared")
+    gone = build(report(replace(served(tenant_body(placement="Dedicated")), shared_app=shared_app(available=0))))
+    assert said(gone, "Ready") == ("False", "DedicatedNotAvailable")
+
+
 def test_dedicated_capacity_is_said() -> None:
     base = served(tenant_body(placement="Dedicated"))
     assert said(build(report(base)), "CapacityReady") == ("False", "DedicatedNotAvailable")
@@ -308,7 +316,6 @@ def test_a_stall_and_a_loss_are_warnings() -> None:
     failure = Failure(UserError("DatabaseLost", "gone"), steps.DATABASE_READY)
     broken = build(Report(served().target.identity, ready, NOW, failure=failure))
     assert [(event.kind, event.reason) for event in events.transitions(ready, broken)] == [
-        ("Warning", "DatabaseLost"),
         ("Warning", "DatabaseLost"),
     ]
 

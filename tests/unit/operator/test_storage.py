@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hoa_operator import events, status, storage
@@ -21,9 +22,14 @@ Json = dict[str, Any]
 GIB = 1024 * MEBIBYTE
 
 
+@functools.cache
+def _served(limit: str) -> World:
+    return served(tenant_body(limits={"storage": limit}))
+
+
 def holding(files: int, limit: str = "10Gi") -> World:
     """Return a served tenant whose files have so many bytes."""
-    base = served(tenant_body(limits={"storage": limit}))
+    base = _served(limit)
     return replace(base, reading=Reading(usage(files=files)))
 
 
@@ -113,6 +119,7 @@ def test_a_status_of_an_earlier_operator_is_read_as_nothing() -> None:
 SIZES = st.integers(min_value=0, max_value=20 * GIB)
 
 
+@settings(deadline=None, max_examples=30)
 @given(start=SIZES, wobbles=st.lists(st.integers(min_value=-4 * MEBIBYTE, max_value=4 * MEBIBYTE), max_size=5))
 def test_a_figure_that_wobbles_writes_nothing_after_it_was_told(start: int, wobbles: list[int]) -> None:
     first = looked(holding(start), {})
@@ -125,6 +132,7 @@ def test_a_figure_that_wobbles_writes_nothing_after_it_was_told(start: int, wobb
         assert difference(told, told_again) == {}
 
 
+@settings(deadline=None)
 @given(database=SIZES, files=SIZES, limit=st.integers(min_value=GIB, max_value=64 * GIB))
 def test_what_is_told_is_read_back(database: int, files: int, limit: int) -> None:
     told = storage.told(Storage(database, files, limit), None, None)
@@ -136,6 +144,7 @@ def test_what_is_told_is_read_back(database: int, files: int, limit: int) -> Non
 
 
 @pytest.mark.parametrize("before", [None, "WithinLimit", "NearLimit", "Full"])
+@settings(deadline=None)
 @given(used=SIZES)
 def test_full_and_near_begin_where_they_are_said_to(before: str | None, used: int) -> None:
     found = storage.level(Storage(0, used, 10 * GIB), before)

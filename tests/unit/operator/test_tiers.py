@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hoa_operator.errors import UserError
 from hoa_operator.tenant import LimitOverrides
-from hoa_operator.tiers import Limits, Replicas, Tier, parse_tier, resolve, shared_replicas
+from hoa_operator.tiers import Limits, Pending, Replicas, Tier, parse_tier, pending, resolve, shared_replicas
 from tests.unit.operator.samples import TIERS, tier_body
 
 BOUNDARIES = (100, 500, 2000)
@@ -84,6 +84,31 @@ def test_overrides_replace_single_limits() -> None:
     limits = TIERS[0].limits.overridden(LimitOverrides(database_connections=3, storage_bytes=1))
     assert (limits.database_connections, limits.storage_bytes) == (3, 1)
     assert limits.requests_per_second == TIERS[0].limits.requests_per_second
+
+
+@pytest.mark.parametrize(
+    ("wanted", "held", "homeowners", "expected"),
+    [
+        ("Auto", "large", 499, Pending("medium", 475)),
+        ("Auto", "large", 475, Pending("medium", 475)),
+        ("Auto", "large", 500, None),
+        ("Auto", "small", 99, None),
+        ("large", "large", 3, None),
+    ],
+)
+def test_the_move_that_hysteresis_holds_back(wanted: str, held: str, homeowners: int, expected: Pending | None) -> None:
+    tier = next(tier for tier in TIERS if tier.name == held)
+    assert pending(wanted, homeowners, tier, TIERS) == expected
+
+
+@given(homeowners=st.integers(0, 5000), held=st.sampled_from(TIERS))
+def test_a_pending_move_happens_at_the_figure_it_names(homeowners: int, held: Tier) -> None:
+    tier = resolve("Auto", homeowners, held.name, TIERS)
+    found = pending("Auto", homeowners, tier, TIERS)
+    if found is not None:
+        assert found.below <= homeowners
+        assert resolve("Auto", found.below, tier.name, TIERS) == tier
+        assert resolve("Auto", found.below - 1, tier.name, TIERS).name == found.name
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,37 @@
+"""How much of its storage a tenant fills, as its status and its condition say it: pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from hoa_operator import quantities, steps, storage
+from hoa_operator.storage import Storage
+
+if TYPE_CHECKING:
+    from hoa_operator.postgres.model import Usage
+    from hoa_operator.storage import Level
+    from hoa_operator.world import World
+
+
+def told(world: World, usage: Usage) -> tuple[Storage, Level]:
+    """Return how much room the tenant takes, as its status says it, and what that means."""
+    before = world.body.get("status") or {}
+    meant = next((c["reason"] for c in before.get("conditions") or () if c["type"] == steps.STORAGE_WITHIN_LIMIT), None)
+    measured = Storage(usage.database_bytes, usage.storage_bytes, world.target.limits.storage_bytes)
+    known = storage.from_status(before.get("storage"))
+    return storage.told(measured, known, meant), storage.level(measured, meant)
+
+
+def finding(world: World, usage: Usage) -> tuple[Literal["True", "False"], str, str]:
+    """Return status, reason and message of StorageWithinLimit."""
+    taken, level = told(world, usage)
+    figures = taken.describe()
+    if level == "WithinLimit":
+        return "True", level, figures
+    room = (
+        f"make room by raising spec.limits.storage (now {quantities.memory(taken.limit)}, from tier {world.target.tier.name}) "
+        "or with a larger tier, or have the company remove photos"
+    )
+    if level == "NearLimit":
+        return "True", level, f"{figures}; once it is full, uploads are refused: {room}"
+    return "False", level, f"{figures}; uploads are refused, everything else goes on: {room}"

@@ -1,0 +1,76 @@
+"""Whether each of a tenant's own domains is served with a certificate of its own, in words: pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from hoa_operator import budget, certificates, names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hoa_operator.certificates import Fault
+    from hoa_operator.tenant import Domain
+    from hoa_operator.world import World
+
+
+def served(world: World) -> tuple[str, ...]:
+    """Return the hosts that are routed: those that wait for a certificate's turn are not yet."""
+    return tuple(host for host in world.target.hosts if host not in world.domains.budget.turns)
+
+
+def finding(world: World) -> tuple[Literal["True", "False"], str, str]:
+    """Return status, reason and message of DomainsReady."""
+    found = list(troubles(world))
+    if not found:
+        return "True", "Served", ", ".join(domain.host for domain in world.target.spec.domains)
+    return "False", found[0][0], "; ".join(message for _, message in found)
+
+
+def troubles(world: World) -> Iterator[tuple[str, str]]:
+    """Return a reason and a message for each domain that is not served as it should be; plain http needs no certificate."""
+    for domain in world.target.spec.domains if world.settings.route.https else ():
+        if domain.host in world.domains.budget.turns:
+            yield _waits(world, domain)
+        elif domain.issuer is not None:
+            yield from _issued(world, domain)
+        elif domain.secret_name is not None:
+            yield from _brought(world, domain, domain.secret_name)
+
+
+def _waits(world: World, domain: Domain) -> tuple[str, str]:
+    most, turn = world.settings.route.certificates_per_hour, world.domains.budget.turns[domain.host]
+    message = (
+        f"{domain.host} waits for the certificate budget, turn {turn}: {most} certificates an hour are asked for "
+        "(ingress.certificates.perHour)"
+    )
+    return budget.WAITS, message
+
+
+def _issued(world: World, domain: Domain) -> Iterator[tuple[str, str]]:
+    name = names.certificate_secret(world.name, domain.host)
+    fault = _fault(world, domain, name)
+    if fault is not None and domain.issuer is not None:
+        look = f"kubectl -n {world.settings.namespace} describe certificate {name}"
+        yield (
+            "CertificatePending",
+            f"{domain.host}: Secret {name} {fault.message}; {domain.issuer.kind} {domain.issuer.name} makes it, see {look}",
+        )
+
+
+def _brought(world: World, domain: Domain, name: str) -> Iterator[tuple[str, str]]:
+    fault = _fault(world, domain, name)
+    if fault is None:
+        return
+    yield (
+        fault.reason,
+        f"{domain.host}: Secret {name} {fault.message}; put the certificate for {domain.host} and its key there: kubectl -n "
+        f"{world.settings.namespace} create secret tls {name} --cert=FILE --key=FILE --dry-run=client -o yaml | kubectl apply -f -",
+    )
+
+
+def _fault(world: World, domain: Domain, name: str) -> Fault | None:
+    found = world.domains.secrets.get(name)
+    if found is None:
+        return certificates.Fault("CertificateSecretMissing", "does not exist")
+    return certificates.trouble(found, domain.host, world.now)
