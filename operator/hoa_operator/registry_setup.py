@@ -87,10 +87,11 @@ async def set_up(
         async with connections.locked("registry", registry.dbname) as connection:
             await _ensure_database(connections, connection, registry.dbname, installation)
             await _ensure_reader(connection, registry, reader, installation)
+            # Under the same lock, which is not of the registry's database: there the reader could take it and keep it.
+            with explained(registry.login.address, registry.dbname):
+                await asyncio.to_thread(_migrate, registry, reader.login.username, application)
     finally:
         await connections.close()
-    with explained(registry.login.address, registry.dbname):
-        await asyncio.to_thread(_migrate, registry, reader.login.username, application)
 
 
 async def _ensure_database(connections: Connections, connection: Connection, dbname: str, installation: str) -> None:
@@ -176,7 +177,7 @@ async def _ensure_reader(
 
 
 def _migrate(registry: ConnectionDirectory, reader: str, application: str) -> None:
-    """Upgrade to the head on one connection that holds the lock; alembic is synchronous, hence the thread."""
+    """Upgrade to the head, under the caller's lock; alembic is synchronous, hence the thread."""
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["reader"] = reader
@@ -186,9 +187,6 @@ def _migrate(registry: ConnectionDirectory, reader: str, application: str) -> No
     )
     try:
         with engine.connect() as connection:
-            key = names.lock_key("registry", "migrations")
-            connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": key})
-            connection.commit()
             config.attributes["connection"] = connection
             _refuse_later(config, connection)
             command.upgrade(config, "head")

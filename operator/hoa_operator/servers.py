@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hoa_operator.errors import UserError
 
@@ -126,4 +126,21 @@ def _full(name: str, room: int) -> UserError:
     return UserError(
         "DatabaseServerFull",
         f"HOADatabaseServer {name} has its {room} tenants; add a server or raise spec.capacity.maxTenants",
+    )
+
+
+def isolated(still_open: Iterable[str], admin: str) -> tuple[Literal["True", "False"], str, str]:
+    """Return status, reason and message of the condition `Isolated`: whether a tenant's login gets into its own database only.
+
+    In one that is open to everyone it could meet other tenants' logins, and hold the advisory locks the operator needs.
+    """
+    doors = ", ".join(f'"{name}"' for name in sorted(still_open))
+    if not doors:
+        return "True", "Locked", "no database lets everyone in"
+    return (
+        "False",
+        "OpenToPublic",
+        f"every login of the server, tenants' too, gets into {doors}, and login {admin} may not change that; have their owner"
+        f' or a superuser run: GRANT CONNECT ON DATABASE {doors} TO "{admin}";'
+        f" REVOKE CONNECT, TEMPORARY ON DATABASE {doors} FROM PUBLIC;",
     )

@@ -23,7 +23,7 @@ from hoa_operator.observe import placed_on
 from hoa_operator.postgres import TEMPLATE_MIGRATOR, TEMPLATE_OWNER, template_name
 from hoa_operator.publish import publish
 from hoa_operator.reconcile import Outcome
-from hoa_operator.servers import parse_server
+from hoa_operator.servers import isolated, parse_server
 from hoa_operator.steps import READY, DeleteObject
 from hoa_operator.tenant import format_time
 from hoa_operator.workqueue import backoff
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 TEMPLATE_READY: Final = "TemplateReady"
+ISOLATED: Final = "Isolated"
 Findings = dict[str, Finding]
 
 
@@ -94,8 +95,8 @@ class ServerReconciler:
             async with self._sources.fleet.door(server, afresh=True) as door:
                 facts = await door.probe()
                 _check(server, facts)
-                if facts.open_databases:
-                    await door.lock_front_doors()
+                still_open = await door.lock_front_doors() if facts.open_databases else ()
+                findings[ISOLATED] = Finding(*isolated(still_open, facts.admin))
                 found |= {"systemIdentifier": facts.system_identifier, "version": facts.version}
                 findings[READY] = Finding(
                     "True", "Answering", f"Postgres {facts.version} at {server.host}:{server.port}"
@@ -231,7 +232,7 @@ class ServerReconciler:
         old = {c["type"]: c for c in before.get("conditions") or ()}
         status["conditions"] = [
             _condition(old.get(name), name, findings[name], body, now) if name in findings else old[name]
-            for name in (READY, TEMPLATE_READY)
+            for name in (READY, TEMPLATE_READY, ISOLATED)
             if name in findings or name in old
         ]
         await publish(self._doors, body, status, now, self._reporter)

@@ -54,6 +54,22 @@ def memberships(spec: DatabaseSpec, kind: str) -> set[str]:
     return {names.role_name(spec.tenant_id, names.WRITER)} if writes else set()
 
 
+def excess(spec: DatabaseSpec, observed: ObservedDatabase) -> list[tuple[str, str, str]]:
+    """Return (role, what it has beyond the contract, the statement that takes it away) for its memberships and databases."""
+    return list(_excess(spec, observed))
+
+
+def _excess(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator[tuple[str, str, str]]:
+    for kind, name in names.role_names(spec.tenant_id).items():
+        role = observed.role(kind)
+        for group in sorted(set(role.member_of) - memberships(spec, kind)):
+            yield name, f"is a member of {group}", f'REVOKE "{group}" FROM "{name}"'
+        for group in role.admin_of:
+            yield name, f"may make others members of {group}", f'REVOKE ADMIN OPTION FOR "{group}" FROM "{name}"'
+        for database in role.trespasses:
+            yield name, f"is let into database {database}", f'REVOKE ALL ON DATABASE "{database}" FROM "{name}"'
+
+
 def settings(spec: DatabaseSpec, kind: str) -> Mapping[str, str]:
     """Return the settings of a login role in its database."""
     if kind not in names.LOGINS:
@@ -115,8 +131,10 @@ def _differences(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator[str
         if not role.exists:
             yield f"role {name} is missing"
             continue
-        if set(role.member_of) != memberships(spec, kind):
+        if set(role.member_of) != memberships(spec, kind) or role.admin_of:
             yield f"memberships of role {name}"
+        if role.trespasses:
+            yield f"databases that let in role {name}: {', '.join(role.trespasses)}"
         if role_differs(spec, kind, role):
             yield f"attributes of role {name}"
         if role.set_everywhere or (observed.exists and setting_changes(spec, kind, observed)):

@@ -52,7 +52,8 @@ class ObservedRole:
     """A role as the catalogs show it; `settings` are those that hold in the tenant's database.
 
     `expires` says that its password has an end, `set_everywhere` that it has settings which hold in any database: a role
-    may give itself such, and one of them stops every login.
+    may give itself such, and one of them stops every login. `admin_of` names the groups it may take others into, and
+    `trespasses` the databases that grant it more than CONNECT to its own: no role of a tenant has either.
     """
 
     exists: bool
@@ -65,6 +66,8 @@ class ObservedRole:
     set_everywhere: bool = False
     powers: tuple[str, ...] = ()
     member_of: tuple[str, ...] = ()
+    admin_of: tuple[str, ...] = ()
+    trespasses: tuple[str, ...] = ()
     can_connect: bool = False
     sessions: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)

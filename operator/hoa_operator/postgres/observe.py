@@ -47,6 +47,11 @@ SELECT
             CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END], NULL),
         'member_of', (SELECT coalesce(jsonb_agg(g.rolname ORDER BY g.rolname), '[]')
             FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid),
+        'admin_of', (SELECT coalesce(jsonb_agg(DISTINCT g.rolname), '[]')
+            FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid AND m.admin_option),
+        'trespasses', (SELECT coalesce(jsonb_agg(DISTINCT d.datname ORDER BY d.datname), '[]')
+            FROM pg_database d, aclexplode(d.datacl) a WHERE a.grantee = r.oid AND d.datdba <> r.oid
+            AND (a.privilege_type <> 'CONNECT' OR a.is_grantable OR d.oid IS DISTINCT FROM (SELECT c.oid FROM chosen c))),
         'can_connect', EXISTS (SELECT FROM acl WHERE grantee = r.oid AND privilege_type = 'CONNECT'),
         'sessions', (SELECT count(*) FROM pg_stat_activity s WHERE s.usesysid = r.oid),
         'settings', coalesce((SELECT to_jsonb(s.setconfig) FROM pg_db_role_setting s, chosen c
@@ -132,6 +137,8 @@ def _role(found: Mapping[str, Any] | None) -> ObservedRole:
         set_everywhere=found["set_everywhere"],
         powers=tuple(found["powers"]),
         member_of=tuple(found["member_of"]),
+        admin_of=tuple(sorted(found["admin_of"])),
+        trespasses=tuple(found["trespasses"]),
         can_connect=found["can_connect"],
         sessions=found["sessions"],
         settings=dict(setting.split("=", 1) for setting in found["settings"]),

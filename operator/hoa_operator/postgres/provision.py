@@ -12,7 +12,7 @@ import psycopg
 from psycopg import errors, sql
 
 from hoa_operator.errors import UserError, WorldError
-from hoa_operator.postgres import comments, desired, names
+from hoa_operator.postgres import comments, desired, excess, names
 from hoa_operator.postgres.failures import not_ours
 from hoa_operator.postgres.observe import observe
 from hoa_operator.postgres.sessions import terminate
@@ -84,27 +84,9 @@ async def ensure_roles(connection: Connection, spec: DatabaseSpec) -> None:
         for kind, name in names.role_names(spec.tenant_id).items():
             if desired.is_wanted(spec, kind, observed.role(kind)):
                 await join(connection, name)
-    if _excess(spec, observed):
-        _refuse_excess(spec, await observe(connection, spec.tenant_id))
-
-
-def _excess(spec: DatabaseSpec, observed: ObservedDatabase) -> list[tuple[str, str]]:
-    """Return (role, group) of memberships the contract does not know."""
-    return [
-        (name, group)
-        for kind, name in names.role_names(spec.tenant_id).items()
-        for group in sorted(set(observed.role(kind).member_of) - desired.memberships(spec, kind))
-    ]
-
-
-def _refuse_excess(spec: DatabaseSpec, observed: ObservedDatabase) -> None:
-    """From Postgres 16 on, REVOKE passes over grants that somebody else made, with no more than a warning."""
-    for name, group in _excess(spec, observed):
-        raise UserError(
-            "MembershipGrantedByAnother",
-            f"role {name} is a member of {group} by a grant the operator's login may not revoke;"
-            f' have whoever granted it, or a superuser, run: REVOKE "{group}" FROM "{name}"',
-        )
+    await excess.revoke_trespasses(connection, spec, observed)
+    if desired.excess(spec, observed):
+        excess.refuse(spec, await observe(connection, spec.tenant_id))
 
 
 def _role_statements(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator[sql.Composed]:
@@ -119,13 +101,7 @@ def _role_statements(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator
             yield sql.SQL("ALTER ROLE {} {}").format(ident(name), _attributes(spec, kind, role))
         if role.set_everywhere:
             yield sql.SQL("ALTER ROLE {} RESET ALL").format(ident(name))
-    for kind, name in names.role_names(spec.tenant_id).items():
-        if not desired.is_wanted(spec, kind, observed.role(kind)):
-            continue
-        for group in sorted(desired.memberships(spec, kind) - set(observed.role(kind).member_of)):
-            yield sql.SQL("GRANT {} TO {}").format(ident(group), ident(name))
-    for name, group in _excess(spec, observed):
-        yield sql.SQL("REVOKE {} FROM {}").format(ident(group), ident(name))
+    yield from excess.membership_statements(spec, observed)
 
 
 def _attributes(spec: DatabaseSpec, kind: str, role: ObservedRole) -> sql.Composed:

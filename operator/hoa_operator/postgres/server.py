@@ -91,13 +91,16 @@ class PostgresServer:
             await connection.execute(_EVICT, [names.application_prefix(self.installation)])
 
     async def lock_front_doors(self) -> tuple[str, ...]:
-        """Revoke CONNECT from PUBLIC on `postgres`, `template1` and the maintenance database; returns those still open to PUBLIC."""
+        """Revoke CONNECT from PUBLIC on `postgres`, `template1` and the maintenance database.
+
+        Returns every database that is still open to PUBLIC, also those of others, which are theirs to close.
+        """
         facts = await self.probe()
         doors = {"postgres", "template1", self.login.maintenance_db}
         async with self._connections.locked("server", "doors") as connection:
             for name in sorted(doors & set(facts.open_databases)):
                 await _lock_door(connection, name)
-        return tuple(name for name in (await self.probe()).open_databases if name in doors)
+        return (await self.probe()).open_databases
 
     async def observe(self, tenant_id: UUID) -> ObservedDatabase:
         """Return what the server holds of the tenant, by one query."""
@@ -169,7 +172,7 @@ class PostgresServer:
     async def drop(self, proof: OwnershipProof) -> Dropped:
         """Drop database and roles; raises, and drops nothing, when the proof does not hold."""
         async with self._connections.locked("tenant", proof.tenant_id.hex) as connection:
-            return await teardown.drop(connection, proof)
+            return await teardown.drop(connection, self._connections, proof)
 
     async def list_tenant_databases(self) -> list[TenantDatabase]:
         """Return every tenant database on the server, live and retained."""

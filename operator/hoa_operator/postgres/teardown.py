@@ -11,13 +11,13 @@ from hoa_operator.errors import WorldError
 from hoa_operator.postgres import comments, names
 from hoa_operator.postgres.failures import not_ours
 from hoa_operator.postgres.observe import observe
-from hoa_operator.postgres.provision import ident
+from hoa_operator.postgres.provision import ident, join
 from hoa_operator.postgres.sessions import terminate, terminate_database
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from hoa_operator.postgres.connections import Connection
+    from hoa_operator.postgres.connections import Connection, Connections
     from hoa_operator.postgres.model import (
         DatabaseIdentity,
         Dropped,
@@ -168,7 +168,7 @@ async def _claim(
     await connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(ident(observed.name), comment))
 
 
-async def drop(connection: Connection, proof: OwnershipProof) -> Dropped:
+async def drop(connection: Connection, connections: Connections, proof: OwnershipProof) -> Dropped:
     """Drop the database with whatever is connected to it, then its roles; `Absent` when nothing was left."""
     observed = await observe(connection, proof.tenant_id)
     prove(proof, observed)
@@ -177,8 +177,31 @@ async def drop(connection: Connection, proof: OwnershipProof) -> Dropped:
     if observed.exists:
         await drop_database(connection, observed.name)
     present = [name for kind, name in names.role_names(proof.tenant_id).items() if observed.role(kind).exists]
+    await _shed(connection, connections, present)
     async with connection.transaction():
         for name in reversed(present):
             await terminate(connection, name)
             await connection.execute(sql.SQL("DROP ROLE {}").format(ident(name)))
     return "Dropped"
+
+
+async def _shed(connection: Connection, connections: Connections, roles: list[str]) -> None:
+    """Take from roles that are about to go what others granted them: the owner of any database may, and so keep them for ever.
+
+    Where a database is closed it stays; then Postgres says which one when the role is dropped.
+    """
+    cursor = await connection.execute(
+        "SELECT DISTINCT d.datname FROM pg_shdepend s LEFT JOIN pg_database d ON d.oid = s.dbid AND d.datallowconn"
+        " JOIN pg_roles r ON r.oid = s.refobjid AND s.refclassid = 'pg_authid'::regclass WHERE r.rolname = ANY(%s)",
+        [roles],
+    )
+    granted = await cursor.fetchall()
+    for name in roles if granted else ():
+        await join(connection, name)
+    forget = sql.SQL("DROP OWNED BY {}").format(sql.SQL(", ").join(map(ident, roles)))
+    for row in granted:
+        if row["datname"] is None:
+            await connection.execute(forget)
+            continue
+        async with connections.within(row["datname"]) as inside:
+            await inside.execute(forget)

@@ -114,7 +114,10 @@ async def seal_template(connection: Connection, installation: str, revision: str
     name = names.template_name(revision)
     comment = sql.Literal(comments.render_template(installation, revision, sealed=True))
     async with connection.transaction():
-        await connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(ident(names.TEMPLATE_MIGRATOR)))
+        migrator = ident(names.TEMPLATE_MIGRATOR)
+        await connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(migrator))
+        # The next template's Job logs in as the same role, and has no business here.
+        await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM {}").format(ident(name), migrator))
         await connection.execute(
             sql.SQL("ALTER DATABASE {} IS_TEMPLATE true ALLOW_CONNECTIONS false").format(ident(name))
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hoa_operator.errors import OperatorError, UserError
-from hoa_operator.servers import DatabaseServer, PlacementRequest, choose, parse_server
+from hoa_operator.servers import DatabaseServer, PlacementRequest, choose, isolated, parse_server
 from tests.unit.operator.samples import server, server_body
 
 NOWHERE = PlacementRequest(None, None, None)
@@ -78,3 +78,17 @@ def test_a_server_is_read_whole() -> None:
         100,
     )
     assert (read.ready, read.schedulable, read.template_revision) == (None, True, None)
+
+
+def test_a_server_whose_databases_are_shut_is_isolated() -> None:
+    assert isolated((), "hoa_admin") == ("True", "Locked", "no database lets everyone in")
+
+
+def test_databases_that_let_everyone_in_are_told_with_what_to_run() -> None:
+    status, reason, message = isolated(("template1", "postgres"), "hoa_admin")
+    assert (status, reason) == ("False", "OpenToPublic")
+    assert 'gets into "postgres", "template1"' in message
+    assert (
+        'GRANT CONNECT ON DATABASE "postgres", "template1" TO "hoa_admin"; REVOKE CONNECT, TEMPORARY ON DATABASE'
+        in message
+    )

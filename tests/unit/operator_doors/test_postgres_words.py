@@ -135,6 +135,24 @@ def test_read_only_takes_the_right_to_write_and_says_so_to_each_session() -> Non
     assert found == (f"memberships of {app}", f"settings of {app}")
 
 
+@pytest.mark.parametrize(
+    ("gift", "words", "undo"),
+    [
+        ({"member_of": ("pg_monitor",)}, "memberships of role {app}", 'REVOKE "pg_monitor" FROM "{app}"'),
+        ({"admin_of": ("g",)}, "memberships of role {app}", 'REVOKE ADMIN OPTION FOR "g" FROM "{app}"'),
+        ({"trespasses": ("d",)}, "databases that let in role {app}: d", 'REVOKE ALL ON DATABASE "d" FROM "{app}"'),
+    ],
+)
+def test_what_somebody_gave_a_role_is_seen_and_can_be_taken_back(
+    gift: dict[str, object], words: str, undo: str
+) -> None:
+    app = names.role_name(SPEC.tenant_id, "app")
+    spec, observed = replace(SPEC, read_only=True), converged(replace(SPEC, read_only=True))
+    observed = replace(observed, roles={**observed.roles, "app": replace(observed.role("app"), **gift)})  # type: ignore[arg-type]
+    assert differences(spec, observed) == (words.format(app=app),)
+    assert [statement for _, _, statement in desired.excess(spec, observed)] == [undo.format(app=app)]
+
+
 def test_nothing_there_differs_in_everything() -> None:
     found = differences(SPEC, ObservedDatabase(exists=False, system_identifier="1"))
     assert len(found) == 5
