@@ -1,7 +1,7 @@
 """What is on record under a new HOATenant's name, and whether it takes it over: pure.
 
 Nobody but a HOATenant of the same namespace and name is handed data without naming it, and a namespace holds one object of
-a name: who else was registered under it is gone. docs/adr/0012-undelete.md says why it is decided like this.
+a name: who else was registered under it is gone. docs/adr/0009-undelete.md says why it is decided like this.
 """
 
 from __future__ import annotations
