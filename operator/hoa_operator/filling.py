@@ -29,9 +29,15 @@ def finding(world: World, usage: Usage) -> tuple[Literal["True", "False"], str, 
     if level == "WithinLimit":
         return "True", level, figures
     room = (
-        f"make room by raising spec.limits.storage (now {quantities.memory(taken.limit)}, from tier {world.target.tier.name}) "
-        "or with a larger tier, or have the company remove photos"
+        f"make room by raising spec.limits.storage ({_limit(world, taken)}) or with a larger tier, or have the company "
+        "remove photos"
     )
     if level == "NearLimit":
         return "True", level, f"{figures}; once it is full, uploads are refused: {room}"
     return "False", level, f"{figures}; uploads are refused, everything else goes on: {room}"
+
+
+def _limit(world: World, taken: Storage) -> str:
+    """Return the limit and who set it, for people."""
+    now = f"now {quantities.memory(taken.limit)}"
+    return now if world.target.spec.limits.storage_bytes is not None else f"{now}, from tier {world.target.tier.name}"

@@ -87,10 +87,17 @@ def test_a_storage_in_which_no_upload_fits_is_full() -> None:
     assert found is not None
     assert found["status"] == "False"
     assert "uploads are refused, everything else goes on" in found["message"]
-    assert "spec.limits.storage (now 10Gi, from tier small)" in found["message"]
+    assert "spec.limits.storage (now 10Gi)" in found["message"]
     ready = status.condition(full, "Ready")
     assert ready is not None
     assert ready["status"] == "True"
+
+
+def test_a_limit_of_the_tier_names_the_tier() -> None:
+    full = looked(replace(served(tenant_body()), reading=Reading(usage(files=10 * GIB))), {})
+    found = status.condition(full, "StorageWithinLimit")
+    assert found is not None
+    assert "spec.limits.storage (now 10Gi, from tier small)" in found["message"]
 
 
 def test_a_larger_limit_relieves_at_once() -> None:
