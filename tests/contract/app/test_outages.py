@@ -86,11 +86,23 @@ async def test_not_ready_before_the_registry_was_read(platform: Platform, tmp_pa
 async def test_a_bad_row_spares_the_others(platform: Platform, seabreeze: MadeTenant) -> None:
     broken = platform.make_tenant("broken")
     async with serving(platform) as site:
-        broken.update(sealed_password=b"not sealed by any key of ours")
+        broken.update(limits={"requestsPerSecond": "many"})
         await eventually(lambda: site.services.registry.get(broken.id) is None)
         assert (await site.client(seabreeze.host).get("/sign-in")).status_code == 200
-        broken.update(sealed_password=platform.seal(broken.app_password))
+        broken.update(limits={"requestsPerSecond": 20})
         await eventually(lambda: site.services.registry.get(broken.id) is not None)
+
+
+async def test_a_row_that_no_key_opens_is_served_with_what_was_known(platform: Platform) -> None:
+    tenant = platform.make_tenant("late-key")
+    async with serving(platform) as site:
+        known = site.services.registry.get(tenant.id)
+        assert known is not None
+        tenant.update(sealed_password=b"not sealed by any key of ours", display_name="Late Key Management")
+        await eventually(lambda: database(site, tenant).tenant.display_name == "Late Key Management")
+        assert database(site, tenant).tenant.database == known.database
+        async with database(site, tenant).transaction(readonly=True) as tx:
+            assert await (await tx.execute("SELECT 1 AS one")).fetchone() == {"one": 1}
 
 
 async def test_a_rotated_password_fails_no_request(platform: Platform) -> None:
