@@ -35,8 +35,6 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 _START_RETRY: Final = 1.0
-#: Seconds that the end waits to hear whether it is the whole namespace's.
-_LAST_LOOK: Final = 10.0
 
 
 def _clock() -> float:
@@ -113,10 +111,7 @@ class Process:
         await self._stop.wait()
         if self._fenced is not None and not farewell.going:
             return  # whoever leads now sees to it
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_LOOK):
-                await farewell.look()
-        if farewell.going:
+        if await farewell.last_look():
             await farewell.let_go()
 
     async def _stand_and_lead(self, unfenced: Kube, fenced: Kube) -> None:

@@ -217,7 +217,8 @@ async def tell(doors: Doors, event: Manifest) -> None:
 async def apply_object(doors: Doors, manifest: Manifest) -> None:
     """Apply a child over what was seen of it last; an object of that name that is not the operator's stays untouched.
 
-    A request that is on its way while another operator takes the lead, and arrives late, changes nothing.
+    A request over what was seen that is on its way while another operator takes the lead, and arrives late, changes nothing.
+    The first one, over nothing, has no version to carry: ADR 0008 says what that means.
     """
     kind, cache = kind_of(manifest), doors.sources.cache
     seen = cache.get(kind, name_of(manifest))

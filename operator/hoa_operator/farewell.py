@@ -7,6 +7,7 @@ for an operator that is no more. Databases, roles and registry stay as they are:
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -24,6 +25,10 @@ log = structlog.get_logger()
 
 #: Seconds between two looks at the namespace.
 LOOK_SECONDS: Final = 5.0
+#: Seconds that the end waits for an answer whether it is the whole namespace's; a pod has 60 (`terminationGracePeriodSeconds`).
+LAST_LOOK_SECONDS: Final = 45.0
+#: Seconds after which one unanswered look of the last ones is given up for the next.
+_ONE_LOOK: Final = 5.0
 _TOGETHER: Final = 32
 _ROUNDS: Final = 20
 _PAUSE: Final = 0.5
@@ -38,17 +43,41 @@ class Farewell:
         self._trouble: str | None = None
         self.going = False
 
-    async def look(self) -> bool:
-        """Tell whether the namespace goes; what cannot be read is said once, and is no."""
-        if not self.going:
-            try:
-                self.going = await self._kube.is_leaving()
-                self._trouble = None
-            except OperatorError as error:
-                if error.reason != self._trouble:
-                    log.warning("namespace not read", reason=error.reason, message=error.message)
-                self._trouble = error.reason
+    async def look(self) -> bool | None:
+        """Tell whether the namespace goes; what cannot be read is said once, and is None: neither yes nor no."""
+        if self.going:
+            return True
+        try:
+            self.going = await self._kube.is_leaving()
+        except OperatorError as error:
+            if error.reason != self._trouble:
+                log.warning("namespace not read", reason=error.reason, message=error.message)
+            self._trouble = error.reason
+            return None
+        self._trouble = None
         return self.going
+
+    async def last_look(self) -> bool:
+        """Tell whether the namespace goes, and ask until there is an answer: nobody else may come to ask again."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_LOOK_SECONDS):
+                while True:
+                    going = await self._look_briefly()
+                    if going is not None:
+                        return going
+                    await asyncio.sleep(_PAUSE)
+        log.error(
+            "ended without knowing whether the namespace is being deleted; if it is, and hangs: "
+            "docs/operations/namespace-deletion.md",
+            seconds=LAST_LOOK_SECONDS,
+        )
+        return self.going
+
+    async def _look_briefly(self) -> bool | None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ONE_LOOK):
+                return await self.look()
+        return None
 
     async def watch(self, found: asyncio.Event) -> None:
         """Set `found` when the namespace goes."""

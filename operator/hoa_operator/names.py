@@ -111,6 +111,16 @@ def template_job(server: str, revision: str, attempt: int = 1) -> str:
     return bounded(f"template-{server}-{revision}{suffix}")
 
 
+def platform_labels(release: str) -> dict[str, str]:
+    """Return the labels of the Secrets that the chart's setup makes: the operator may mend one, and it stays the chart's."""
+    return {
+        LABEL_NAME: APP_NAME,
+        LABEL_INSTANCE: release,
+        LABEL_COMPONENT: "platform",
+        LABEL_MANAGED_BY: "Helm",
+    }
+
+
 def common_labels(release: str, component: str, version: str) -> dict[str, str]:
     """Return the labels that everything of one installation carries."""
     return {

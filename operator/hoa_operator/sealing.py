@@ -71,6 +71,11 @@ class Sealer:
         self._refresh()
         return secrets.compare_digest((self._text or "").partition(",")[0].strip(), key)
 
+    def keys_text(self) -> str:
+        """Return all keys as the file holds them, for the Secret that it is mounted from, and for nothing else."""
+        self._refresh()
+        return self._text or ""
+
     def _refresh(self) -> None:
         try:
             text = self._path.read_text(encoding="ascii").strip()

@@ -1,4 +1,7 @@
-"""Rotates the sealing keys: `keyring` decides; here the Secret is written and the registry's rows are sealed anew."""
+"""Rotates the sealing keys: `keyring` decides; here the Secret is written and the registry's rows are sealed anew.
+
+A Secret that was deleted is made again from what this pod has mounted.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from hoa_operator import events, keyring
+from hoa_operator import events, keyring, names
 from hoa_operator.apply import tell
 from hoa_operator.dispatch import Key
 from hoa_operator.errors import Fenced, OperatorError, UserError
@@ -33,6 +36,12 @@ _TOLD: Final = {
     keyring.PROMOTED: ("SealingKeyPromoted", "the new sealing key seals; the registry's rows are sealed anew with it"),
     "": ("SealingKeysRotated", "every row is sealed with the new key, and the old ones are dropped; keep a copy"),
 }
+_MADE_AGAIN: Final = Event(
+    "Warning",
+    "SealingKeysMadeAgain",
+    "the Secret was gone and is made again from the keys that the operator has mounted: check that they are yours, and keep "
+    "a copy; a rotation that was under way has to be asked for again",
+)
 
 
 class SealingKeysReconciler:
@@ -59,7 +68,8 @@ class SealingKeysReconciler:
     async def _look(self) -> Outcome:
         secret = await self._doors.kube.get(SECRET, self._settings.secret)
         if secret is None:
-            return Outcome()  # the pods run on what they have; who makes it anew is the chart
+            await self._make_again()
+            return Outcome(wait=keyring.SOON)
         held, now = _read(secret), self._clock()
         if keyring.is_due(held, self._settings.pace, now):
             await self._write(secret, keyring.stage(held, generate_sealing_key(), now))
@@ -69,6 +79,25 @@ class SealingKeysReconciler:
         if decision.become is not None:
             await self._write(secret, decision.become)
         return Outcome(wait=decision.wait)
+
+    async def _make_again(self) -> None:
+        """Create the Secret from the mounted keys, which outlive it in the pods that run, and in no other; never overwrite."""
+        settings, keys = self._doors.sources.settings, self._doors.sources.sealer.keys_text()
+        secret = await self._doors.kube.create(
+            {
+                "apiVersion": SECRET.api_version,
+                "kind": SECRET.kind,
+                "metadata": {
+                    "name": self._settings.secret,
+                    "namespace": settings.namespace,
+                    "labels": names.platform_labels(settings.release),
+                },
+                "type": "Opaque",
+                "data": {"keys": _encoded(keys)},
+            }
+        )
+        log.warning("sealing keys", step=_MADE_AGAIN.reason, message=_MADE_AGAIN.message)
+        await self._say(secret, _MADE_AGAIN)
 
     async def _seal_anew(self, held: Keys) -> bool:
         """Seal every row with the first key; tell whether all are. What seals here is as far as this pod has seen."""
@@ -91,13 +120,20 @@ class SealingKeysReconciler:
     async def _write(self, secret: Object, wanted: Keys) -> None:
         patch = {
             "metadata": {"resourceVersion": secret["metadata"]["resourceVersion"], "annotations": wanted.annotations()},
-            "data": {"keys": base64.b64encode(",".join(wanted.keys).encode()).decode()},
+            "data": {"keys": _encoded(",".join(wanted.keys))},
         }
         await self._doors.kube.patch(SECRET, self._settings.secret, patch)
         reason, message = _TOLD[wanted.step]
         log.info("sealing keys", step=reason)
+        await self._say(secret, Event("Normal", reason, message))
+
+    async def _say(self, secret: Object, event: Event) -> None:
         about = {**secret, "apiVersion": SECRET.api_version, "kind": SECRET.kind}
-        await tell(self._doors, events.manifest(about, Event("Normal", reason, message), self._reporter, self._clock()))
+        await tell(self._doors, events.manifest(about, event, self._reporter, self._clock()))
+
+
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def _read(secret: Object) -> Keys:

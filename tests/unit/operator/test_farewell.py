@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from hoa_operator import farewell as farewell_module
 from hoa_operator import names
+from hoa_operator.__main__ import Process
 from hoa_operator.errors import OperatorError, WorldError
 from hoa_operator.farewell import Farewell
 from hoa_operator.kube import Conflict, Kube
+from tests.unit.operator.samples import settings
 
 OURS, THEIRS = names.FINALIZER, "backup.example/keep"
 
@@ -92,10 +95,68 @@ async def test_a_right_that_is_gone_is_no_endless_loop(monkeypatch: pytest.Monke
     assert api.patches < 100
 
 
-async def test_what_cannot_be_read_is_no() -> None:
+async def test_what_cannot_be_read_is_unknown() -> None:
     api = Api({}, leaving=[WorldError("Forbidden", "no"), False, True, False])
     farewell = of(api)
-    assert [await farewell.look() for _ in range(4)] == [False, False, True, True], "and what goes does not come back"
+    assert [await farewell.look() for _ in range(4)] == [None, False, True, True], "and what goes does not come back"
+
+
+def ended(seconds: float, monkeypatch: pytest.MonkeyPatch) -> Process:
+    """Return a process that was told to end, with so many seconds for its last look."""
+    monkeypatch.setattr(farewell_module, "_PAUSE", 0.0)
+    monkeypatch.setattr(farewell_module, "LAST_LOOK_SECONDS", seconds)
+    process = Process(settings(), {})
+    process.stop()
+    return process
+
+
+async def test_an_end_that_cannot_read_the_namespace_asks_again_and_lets_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing: list[bool | OperatorError] = [
+        WorldError("ApiServerError", "500"),
+        WorldError("ApiServerSilent", "nothing"),
+    ]
+    api = Api({"a": [OURS], "b": [THEIRS, OURS]}, leaving=[*failing, True])
+    await ended(30.0, monkeypatch)._part(of(api))
+    assert api.held == {"a": [], "b": [THEIRS]}
+
+
+async def test_an_end_that_is_not_the_namespaces_lets_go_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api({"a": [OURS]}, leaving=[WorldError("ApiServerError", "500"), False])
+    await ended(30.0, monkeypatch)._part(of(api))
+    assert api.held == {"a": [OURS]}
+    assert api.patches == 0
+
+
+async def test_a_look_that_is_never_answered_is_given_up_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(farewell_module, "_ONE_LOOK", 0.01)
+    api = Api({"a": [OURS]})
+    answering, asked = api.is_leaving, 0
+
+    async def silent_at_first() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            await asyncio.Event().wait()
+        return await answering()
+
+    monkeypatch.setattr(api, "is_leaving", silent_at_first)
+    await ended(30.0, monkeypatch)._part(of(api))
+    assert asked == 2
+    assert api.held == {"a": []}
+
+
+async def test_what_is_never_read_ends_in_time_and_touches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api({"a": [OURS]}, leaving=[WorldError("Forbidden", "no")])
+    process = ended(0.05, monkeypatch)
+    with capture_logs() as said:
+        await asyncio.wait_for(process._part(of(api)), 5)
+    assert api.held == {"a": [OURS]}
+    assert "namespace-deletion.md" in said[-1]["event"]
+    assert [line["event"] for line in said].count("namespace not read") == 1, "once, not at each look"
+
+
+def test_the_last_look_leaves_time_of_the_pods_grace_for_letting_go() -> None:
+    assert farewell_module.LAST_LOOK_SECONDS + farewell_module._ROUNDS * farewell_module._PAUSE < 60
 
 
 async def test_the_watch_says_so_when_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
