@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from hoa_operator import names
@@ -28,6 +28,8 @@ WAITS: Final = "WaitsForCertificateBudget"
 _DOMAINS: Final = "DomainsReady"
 _NEVER: Final = "9999"
 _SOON: Final = 60.0
+#: Conditions of a tenant whose reconcile fails, as type -> status: it may not come as far as its Ingress.
+_USELESS: Final = {"SpecAccepted": "False", "Stalled": "True"}
 
 #: A tenant's name as its label spells it, and a host.
 Claim = tuple[str, str]
@@ -79,24 +81,38 @@ def _wait(recent: list[datetime], turn: int, now: datetime) -> float:
     return max(1.0, (recent[turn - 1] + WINDOW - now).total_seconds())
 
 
-def asked_on(ingresses: Iterable[Object]) -> dict[Claim, datetime]:
-    """Return what Ingresses say was asked for. One that says nothing was made before there was a budget."""
+def asked_on(ingresses: Iterable[Object], now: datetime) -> dict[Claim, datetime]:
+    """Return what Ingresses say was asked for. One that says nothing was made before there was a budget; one that names a
+    time to come says nothing."""
     found: dict[Claim, datetime] = {}
     for item in ingresses:
         if not any(key.startswith("cert-manager.io/") for key in annotations_of(item)):
             continue
         tenant = labels_of(item).get(names.LABEL_TENANT, "")
-        told = _told(annotations_of(item).get(names.ANNOTATION_CERTIFICATES))
+        told = _told(annotations_of(item).get(names.ANNOTATION_CERTIFICATES), now)
+        made = min(parse_time(item["metadata"]["creationTimestamp"]), now)
         for host in (host for entry in item["spec"].get("tls") or () for host in entry.get("hosts") or ()):
-            found[tenant, host] = told.get(host) or parse_time(item["metadata"]["creationTimestamp"])
+            found[tenant, host] = told.get(host, made)
     return found
 
 
-def _told(text: str | None) -> dict[str, datetime]:
+def _told(text: str | None, now: datetime) -> dict[str, datetime]:
     try:
-        return {host: parse_time(at) for host, at in json.loads(text or "{}").items()}
-    except (ValueError, AttributeError, TypeError):
+        said = json.loads(text or "{}")
+    except (ValueError, RecursionError):
         return {}
+    if not isinstance(said, dict):
+        return {}
+    return {host: at for host, at in ((host, _moment(at)) for host, at in said.items()) if at is not None and at <= now}
+
+
+def _moment(text: object) -> datetime | None:
+    """Read a time that anybody may have written; None if it is none, or does not say its zone."""
+    try:
+        moment = parse_time(str(text))
+        return moment.astimezone(UTC) if moment.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def spelled(asked: Mapping[str, datetime]) -> str:
@@ -105,7 +121,8 @@ def spelled(asked: Mapping[str, datetime]) -> str:
 
 
 def line(tenants: Iterable[Object], asked: Mapping[Claim, datetime]) -> tuple[Claim, ...]:
-    """Return who waits, longest first. Who could not use a turn, being paused, refused or in trouble, holds up nobody."""
+    """Return who waits, longest first. Who could not use a turn, being paused, refused, stalled or in trouble, holds up
+    nobody."""
     waiting: list[tuple[str, Claim]] = []
     for body in tenants:
         spec, name = body["spec"], names.bounded(body["metadata"]["name"])
@@ -120,9 +137,9 @@ def line(tenants: Iterable[Object], asked: Mapping[Claim, datetime]) -> tuple[Cl
 
 def _could_use_a_turn(body: Object) -> bool:
     status = body.get("status") or {}
-    refused = any(c["type"] == "SpecAccepted" and c["status"] == "False" for c in status.get("conditions") or ())
+    failed = any(_USELESS.get(c["type"]) == c["status"] for c in status.get("conditions") or ())
     managed = body["spec"].get("managementPolicy", "Managed") == "Managed"
-    return managed and "deletionTimestamp" not in body["metadata"] and "retry" not in status and not refused
+    return managed and "deletionTimestamp" not in body["metadata"] and "retry" not in status and not failed
 
 
 def _since(body: Object) -> str:
@@ -142,25 +159,34 @@ class Scene:
 
 
 class Budget:
-    """The ledger of one installation. What was granted counts at once, although its Ingress cannot be seen yet."""
+    """The ledger of one installation. What was granted counts for the window, whether its Ingress can be seen yet, still or
+    again: a domain that is taken out frees no turn."""
 
     def __init__(self) -> None:
         self._given: dict[Claim, tuple[datetime, datetime]] = {}  # as claim -> (asked for, granted)
 
     @staticmethod
-    def look(scene: Scene, tenant: str) -> Verdict:
+    def look(scene: Scene, tenant: str, now: datetime) -> Verdict:
         """Return what was asked for a tenant that is only looked at: it takes no turn."""
         name = names.bounded(tenant)
-        return Verdict({host: at for (owner, host), at in asked_on(scene.ingresses).items() if owner == name})
+        return Verdict({host: at for (owner, host), at in asked_on(scene.ingresses, now).items() if owner == name})
 
     def ask(self, scene: Scene, tenant: str, hosts: Mapping[str, datetime | None], now: datetime) -> Verdict:
         """Decide for a tenant's hosts; one that comes with a time has a certificate since then, and needs no turn."""
-        seen = asked_on(scene.ingresses)
-        self._given = {c: at for c, at in self._given.items() if c not in seen and at[1] > now - WINDOW}
-        name, asked = names.bounded(tenant), {**{c: at for c, (at, _) in self._given.items()}, **seen}
+        seen = asked_on(scene.ingresses, now)
+        self._given = _still_counted(self._given, now)
+        name, asked = names.bounded(tenant), {**seen, **{c: at for c, (at, _) in self._given.items()}}
         asked |= {(name, host): at for host, at in hosts.items() if at is not None and (name, host) not in asked}
         verdict = decide(Ledger(scene.limit, asked, line(scene.tenants, asked), now), name, hosts)
         for host, at in verdict.asked.items():
             if (name, host) not in seen:
                 self._given.setdefault((name, host), (at, now))
         return verdict
+
+
+def _still_counted(
+    given: Mapping[Claim, tuple[datetime, datetime]], now: datetime
+) -> dict[Claim, tuple[datetime, datetime]]:
+    """Leave out what was granted before the window. After a clock was put back nothing was granted later than now."""
+    clamped = {claim: (min(asked, now), min(granted, now)) for claim, (asked, granted) in given.items()}
+    return {claim: times for claim, times in clamped.items() if times[1] > now - WINDOW}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hoa_operator import desire, filling, hosting, migrating, names, rotating, steps
@@ -10,7 +11,7 @@ from hoa_operator.kinds import INGRESS, is_owned_by, name_of
 from hoa_operator.manifests.meta import is_current
 from hoa_operator.plan import passwords_in_force
 from hoa_operator.postgres.desired import differences
-from hoa_operator.rotation import other
+from hoa_operator.rotation import is_met, other
 from hoa_operator.tenant import format_time
 
 if TYPE_CHECKING:
@@ -159,7 +160,19 @@ def _rotation(world: World, credentials: Credentials) -> Finding:
     hindrance = rotating.hindrance(world) if rotating.is_due(world, credentials) else None
     if hindrance is not None:
         return Finding("True", "RotationWaits", f"{secret} is in force; its rotation is due and waits: {hindrance}")
-    return Finding("True", "InForce", secret)
+    return Finding("True", "InForce", secret + _met(world, credentials))
+
+
+def _met(world: World, credentials: Credentials) -> str:
+    """Say why a request asks for nothing: it does, too, when it was made with a time that is over, or by a clock behind."""
+    wish = world.target.spec.credentials
+    if wish.rotate_requested_at is None or not is_met(wish, credentials.rotated_at):
+        return ""
+    asked, last = (format_time(at.astimezone(UTC)) for at in (wish.rotate_requested_at, credentials.rotated_at))
+    return (
+        f"; the rotation asked for at {asked} is not later than the last one at {last} and counts as met by it: for another, "
+        "set spec.credentials.rotateRequestedAt to a later time"
+    )
 
 
 def _database(world: World) -> Finding:

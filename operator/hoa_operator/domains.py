@@ -47,7 +47,7 @@ def allowed(
         return domains
     hosts = {domain.host: _had(domains, name, domain, now) for domain in issued}
     scene = Scene(cache.all(INGRESS), cache.all(TENANT), route.certificates_per_hour)
-    verdict = budget.ask(scene, name, hosts, now) if spec.policy == "Managed" else budget.look(scene, name)
+    verdict = budget.ask(scene, name, hosts, now) if spec.policy == "Managed" else budget.look(scene, name, now)
     return replace(domains, budget=verdict)
 
 

@@ -116,7 +116,9 @@ def _why(key: str, after: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
 
 
 def _rotation(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Event]:
-    if was.get("rotatedAt") and now.get("rotatedAt", was["rotatedAt"]) != was["rotatedAt"]:
+    before, after = was.get("rotatedAt"), now.get("rotatedAt")
+    # An earlier time and the same login are no rotation: a clock that was ahead put it down, and it is corrected.
+    if before and after and before != after and (after > before or now.get("login") != was.get("login")):
         yield Event(
             "Normal",
             "CredentialsRotated",

@@ -34,7 +34,7 @@ def choose(spec: TenantSpec, known: Sequence[Retained]) -> Record:
     kept = sorted((found for found in known if _can_be_had(found)), key=_closed_at, reverse=True)
     latest = next((found for found in kept if found.row.slug == spec.slug), None)
     if spec.adoption != "IfUnclaimed" or latest is None:
-        return Record(None, None, None, others=tuple(kept))
+        return Record(None, None, None, others=tuple(kept), dropping=tuple(filter(_is_being_dropped, known)))
     _check_company(spec, latest.row)
     others = tuple(found for found in kept if found is not latest)
     return Record(None, latest.placement, None, latest.row, others=others)
@@ -59,6 +59,11 @@ def _of_lost(spec: TenantSpec, found: Retained) -> Record:
 def _can_be_had(found: Retained) -> bool:
     place = found.placement
     return place is not None and not place.abandoned and place.dropping_since is None
+
+
+def _is_being_dropped(found: Retained) -> bool:
+    place = found.placement
+    return place is not None and not place.abandoned and place.dropping_since is not None
 
 
 def _closed_at(found: Retained) -> datetime:
@@ -136,6 +141,13 @@ def described(found: Retained) -> str:
     server = found.placement.server_name if found.placement else "no server"
     drop_after = drop_time(found.placement) if found.placement else None
     return _in_words(str(found.row.tenant_id), server, format_time(_closed_at(found).astimezone(UTC)), drop_after)
+
+
+def being_dropped(found: Retained) -> str:
+    """Return data whose drop has begun in words."""
+    since = found.placement.dropping_since if found.placement else None
+    begun = f" since {format_time(since.astimezone(UTC))}" if since else ""
+    return f"tenant {found.row.tenant_id} is being dropped{begun} and cannot come back"
 
 
 def drop_time(placement: Placement) -> str | None:

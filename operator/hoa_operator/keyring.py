@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hoa_operator import names
-from hoa_operator.tenant import parse_time
+from hoa_operator.tenant import CLOCKS_DIFFER, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,6 +108,15 @@ def is_due(held: Keys, pace: Pace, now: datetime) -> bool:
     """Tell whether a rotation is to begin."""
     moment = due_at(held, pace)
     return not held.step and moment is not None and moment <= now
+
+
+def corrected(held: Keys, now: datetime) -> Keys | None:
+    """Return the keys with times to come put to now: a clock was ahead, and nothing would be done until then. None if there
+    is no such time."""
+    since, rotated_at = (now if at > now + CLOCKS_DIFFER else at for at in (held.since, held.rotated_at))
+    if (since, rotated_at) == (held.since, held.rotated_at):
+        return None
+    return replace(held, since=since, rotated_at=rotated_at)
 
 
 def stage(held: Keys, key: str, now: datetime) -> Keys:

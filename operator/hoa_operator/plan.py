@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from hoa_operator import desire, drift, migrating, names, rotating
 from hoa_operator.errors import UserError, WorldError
-from hoa_operator.heritage import described
+from hoa_operator.heritage import being_dropped, described
 from hoa_operator.kinds import INGRESS, SECRET, is_owned_by, kind_of, name_of
 from hoa_operator.manifests.meta import is_current
 from hoa_operator.postgres import names as postgres_names
 from hoa_operator.postgres.desired import differences
 from hoa_operator.registry_model import Heir, Placement, RegistryRow
-from hoa_operator.rotation import without_old_keys
+from hoa_operator.rotation import tidied
 from hoa_operator.steps import (
     CAPACITY_READY,
     CREDENTIALS_READY,
@@ -106,6 +106,7 @@ def _told_adopted(world: World, placement: Placement) -> Tell:
 def _beginning(world: World) -> list[Step]:
     """Begin with nothing, and say so first if there is data of this name."""
     steps: list[Step] = [Forget(world.record.empty.tenant_id)] if world.record.empty is not None else []
+    lost = "; ".join(f"the data of {words}" for words in map(being_dropped, world.record.dropping))
     if world.record.others:
         latest = world.record.others[0].row.tenant_id
         message = (
@@ -113,7 +114,9 @@ def _beginning(world: World) -> list[Step]:
             f"that instead, delete this HOATenant and apply it again with the annotation {names.ANNOTATION_ADOPT}={latest}; "
             "see docs/operations/retained-databases.md"
         )
-        steps.append(Tell("Warning", "RetainedDataFound", message))
+        steps.append(Tell("Warning", "RetainedDataFound", f"{message}; {lost}" if lost else message))
+    elif lost:
+        steps.append(Tell("Warning", "RetainedDataFound", f"this tenant begins with an empty database: {lost}"))
     return steps
 
 
@@ -211,14 +214,15 @@ def _mint(world: World) -> MintCredentials:
 
 
 def _rotation(world: World, credentials: Credentials) -> list[Step]:
-    """Rotate what is due, once all that the Secret holds is in force; and let go of keys that nothing needs."""
+    """Rotate what is due, once all that the Secret holds is in force; and let go of keys that nothing needs and of times to
+    come."""
     secret = world.children.get(SECRET, names.credentials_secret(world.name))
     assert secret is not None  # noqa: S101 - the credentials were read from it; for the type checker
     version = secret["metadata"]["resourceVersion"]
     if rotating.is_due(world, credentials) and rotating.hindrance(world) is None:
         return [RotateCredentials(credentials, version)]
-    fewer = without_old_keys(credentials, world.now)
-    return [WriteCredentials(fewer, version)] if fewer is not None else []
+    tidy = tidied(credentials, world.now)
+    return [WriteCredentials(tidy, version)] if tidy is not None else []
 
 
 def _database(world: World, credentials: Credentials) -> list[Step]:

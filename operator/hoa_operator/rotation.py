@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from hoa_operator.postgres.names import APP, APP_B
 from hoa_operator.signing import encode_signing_keys, still_needed
+from hoa_operator.tenant import CLOCKS_DIFFER
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -77,6 +78,11 @@ def due_at(wish: CredentialsWish, rotated_at: datetime) -> datetime | None:
     return min(moments, default=None)
 
 
+def is_met(wish: CredentialsWish, rotated_at: datetime) -> bool:
+    """Tell whether a request counts as met by the last rotation, being no later than it."""
+    return wish.rotate_requested_at is not None and wish.rotate_requested_at <= rotated_at
+
+
 def rotated(old: Credentials, fresh: Fresh) -> Credentials:
     """Return the credentials after a rotation: what `old` signed is still good."""
     keys = still_needed((fresh.key, *old.keys), fresh.key.created_at)
@@ -89,9 +95,18 @@ def rotated(old: Credentials, fresh: Fresh) -> Credentials:
     )
 
 
-def without_old_keys(credentials: Credentials, now: datetime) -> Credentials | None:
-    """Return the credentials without signing keys that nothing can need any more; None if there is none."""
-    kept = still_needed(credentials.keys, now)
-    if len(kept) == len(credentials.keys):
+def tidied(credentials: Credentials, now: datetime) -> Credentials | None:
+    """Return the credentials without signing keys that nothing can need any more, and none of a time to come; None if there
+    is nothing to change.
+
+    A clock that was ahead leaves a key of the future behind: no interval would end and no request count until then.
+    """
+    kept = still_needed(_made_by(credentials.keys, now), now)
+    if kept == credentials.keys:
         return None
     return replace(credentials, signing_keys=encode_signing_keys(kept).decode())
+
+
+def _made_by(keys: tuple[SigningKey, ...], now: datetime) -> tuple[SigningKey, ...]:
+    """Return the keys with times at which they can have been made."""
+    return tuple(replace(key, created_at=now) if key.created_at > now + CLOCKS_DIFFER else key for key in keys)

@@ -71,6 +71,10 @@ class SealingKeysReconciler:
             await self._make_again()
             return Outcome(wait=keyring.SOON)
         held, now = _read(secret), self._clock()
+        right = keyring.corrected(held, now)
+        if right is not None:
+            await self._correct(secret, held, right)
+            return Outcome(wait=keyring.SOON)
         if keyring.is_due(held, self._settings.pace, now):
             await self._write(secret, keyring.stage(held, generate_sealing_key(), now))
             return Outcome(wait=keyring.SOON)
@@ -117,6 +121,17 @@ class SealingKeysReconciler:
                 done = await sources.registry.reseal(row, fresh, self._doors.epoch) and done  # type: ignore[arg-type]
         return done
 
+    async def _correct(self, secret: Object, held: Keys, right: Keys) -> None:
+        metadata = {"resourceVersion": secret["metadata"]["resourceVersion"], "annotations": right.annotations()}
+        await self._doors.kube.patch(SECRET, self._settings.secret, {"metadata": metadata})
+        asked, last = held.requested_at, held.rotated_at
+        message = (
+            f"the last rotation or step was put down for a time to come ({max(last, held.since)}), and counts from now"
+        )
+        if asked is not None and asked <= right.rotated_at:
+            message += f"; the rotation asked for at {asked} counts as met: for another, ask again with a later time"
+        await self._tell(secret, Event("Warning", "SealingTimesCorrected", message))
+
     async def _write(self, secret: Object, wanted: Keys) -> None:
         patch = {
             "metadata": {"resourceVersion": secret["metadata"]["resourceVersion"], "annotations": wanted.annotations()},
@@ -134,6 +149,12 @@ class SealingKeysReconciler:
 
 def _encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
+        await self._tell(secret, Event("Normal", reason, message))
+
+    async def _tell(self, secret: Object, event: Event) -> None:
+        log.info("sealing keys", step=event.reason)
+        about = {**secret, "apiVersion": SECRET.api_version, "kind": SECRET.kind}
+        await tell(self._doors, events.manifest(about, event, self._reporter, self._clock()))
 
 
 def _read(secret: Object) -> Keys:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -206,6 +206,10 @@ def parse_disposal(body: Mapping[str, Any]) -> Disposal:
         return Disposal(timedelta(milliseconds=quantities.milliseconds(database.get("undeleteWindow", "168h"))))
     except ValueError:
         return Disposal()
+
+
+#: The clocks of two pods, or of one before and after a leader died, differ by less; beyond, one of them jumped.
+CLOCKS_DIFFER: Final = timedelta(minutes=5)
 
 
 def parse_time(text: str) -> datetime:

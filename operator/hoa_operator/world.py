@@ -43,7 +43,8 @@ class Record:
     """What the registry says of the tenant.
 
     Of one that has no row yet: `kept` is the row it is about to take over, `void` the earlier claims on it that count no
-    more, `others` what is retained under its name besides, `empty` a row of its name without any data, left by another.
+    more, `others` what is retained under its name besides, `dropping` what cannot come back any more, `empty` a row of its
+    name without any data, left by another.
     """
 
     row: RegistryRow | None
@@ -53,6 +54,7 @@ class Record:
     void: tuple[UUID, ...] = ()
     others: tuple[Retained, ...] = ()
     empty: RegistryRow | None = None
+    dropping: tuple[Retained, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -135,8 +135,8 @@ async def test_the_latest_of_its_name_is_taken_over() -> None:
 @pytest.mark.parametrize(
     "unfit",
     [
-        on_record(place={"drop_after": NOW, "dropping_since": NOW}),
         on_record(place={"abandoned": True}),
+        on_record(place={"abandoned": True, "dropping_since": NOW}),
         on_record(name="another"),
         on_record(namespace="another"),
         replace(on_record(), placement=None),
@@ -216,6 +216,30 @@ def test_what_there_is_is_told_before_anything_is_made() -> None:
     assert (told.kind, told.reason) == ("Warning", "RetainedDataFound")
     assert f"tenant {OLD} on default, closed 2026-11-23T12:00:00Z, dropped after 2026-11-24T12:00:00Z" in told.message
     assert f"hoaconnect.com/adopt-tenant-id={OLD}" in told.message
+
+
+@pytest.mark.parametrize("policy", ["Never", "IfUnclaimed"])
+async def test_data_whose_drop_has_begun_is_named(policy: str) -> None:
+    lost = on_record(place={"drop_after": NOW, "dropping_since": NOW})
+    record = await found(lost, policy=policy)
+    assert record == Record(None, None, None, dropping=(lost,))
+    told, _ = plan(world(record=record)).steps
+    assert isinstance(told, Tell)
+    assert (told.kind, told.reason) == ("Warning", "RetainedDataFound")
+    assert told.message == (
+        f"this tenant begins with an empty database: the data of tenant {OLD} is being dropped since 2026-11-23T12:00:00Z and "
+        "cannot come back"
+    )
+
+
+async def test_data_whose_drop_has_begun_is_named_beside_what_is_kept() -> None:
+    lost, kept = on_record(6, place={"drop_after": NOW, "dropping_since": NOW}), on_record()
+    record = await found(lost, kept)
+    assert (record.others, record.dropping) == ((kept,), (lost,))
+    told, _ = plan(world(record=record)).steps
+    assert isinstance(told, Tell)
+    assert f"adopt-tenant-id={OLD}" in told.message
+    assert f"tenant {UUID(int=6)} is being dropped since" in told.message
 
 
 def test_a_record_without_data_is_forgotten_first() -> None:

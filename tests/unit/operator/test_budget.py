@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from hoa_operator import budget
 from hoa_operator.budget import Budget, Ledger, Scene, Verdict, decide
-from hoa_operator.tenant import parse_time
+from hoa_operator.tenant import format_time, parse_time
 from tests.unit.operator.samples import NOW, tenant_body
 
 Json = dict[str, Any]
@@ -106,7 +107,7 @@ def test_who_is_only_looked_at_takes_no_turn() -> None:
     live = ingress("a", {"a.example": "2026-11-23T10:30:00Z"}, "a.example")
     bodies = [wanting("a", "a.example", "new.example"), wanting("b", "b.example")]
     book = Budget()
-    assert book.look(Scene([live], bodies, limit=1), "a").asked == {"a.example": NOW - timedelta(minutes=90)}
+    assert book.look(Scene([live], bodies, limit=1), "a", NOW).asked == {"a.example": NOW - timedelta(minutes=90)}
     assert ask(book, Scene([live], bodies[1:], limit=1), "b", "b.example").asked == {"b.example": NOW}
 
 
@@ -117,8 +118,9 @@ def test_who_is_only_looked_at_takes_no_turn() -> None:
         {"metadata": {"deletionTimestamp": "2026-11-23T11:00:00Z"}},
         {"status": {"retry": {"attempts": 3}}},
         {"status": {"conditions": [{"type": "SpecAccepted", "status": "False", "reason": "HostTaken"}]}},
+        {"status": {"conditions": [{"type": "Stalled", "status": "True", "reason": "MigrationFailed"}]}},
     ],
-    ids=["paused", "deleting", "in trouble", "refused"],
+    ids=["paused", "deleting", "in trouble", "refused", "stalled"],
 )
 def test_who_could_not_use_a_turn_holds_up_nobody(unable: Json) -> None:
     first = wanting("a", "a.example", since="2026-11-23T11:00:00Z")
@@ -130,7 +132,59 @@ def test_who_could_not_use_a_turn_holds_up_nobody(unable: Json) -> None:
 def test_a_damaged_annotation_is_no_licence() -> None:
     damaged = ingress("a", None, "a.example")
     damaged["metadata"]["annotations"]["hoaconnect.com/certificates"] = "{not json"
-    assert budget.asked_on([damaged]) == {("a", "a.example"): NOW - timedelta(minutes=10)}
+    assert budget.asked_on([damaged], NOW) == {("a", "a.example"): NOW - timedelta(minutes=10)}
+
+
+@pytest.mark.parametrize(
+    "at",
+    ["2026-11-23T11:30:00", "soon", "", None, 5, {"at": "now"}, "0001-01-01T00:00:00+23:59", "2099-01-01T00:00:00Z"],
+)
+def test_a_time_that_is_none_or_to_come_troubles_nobody(at: object) -> None:
+    damaged = ingress("a", None, "a.example", "good.example")
+    said = {"a.example": at, "good.example": "2026-11-23T13:30:00+02:00"}
+    damaged["metadata"]["annotations"]["hoaconnect.com/certificates"] = json.dumps(said)
+    assert budget.asked_on([damaged], NOW) == {
+        ("a", "a.example"): NOW - timedelta(minutes=10),
+        ("a", "good.example"): NOW - timedelta(minutes=30),
+    }
+    assert ask(Budget(), Scene([damaged], [wanting("b", "b.example")], limit=3), "b", "b.example").asked
+
+
+@pytest.mark.parametrize("text", ["[]", "5", "null", "[" * 100_000])
+def test_an_annotation_of_another_shape_says_nothing(text: str) -> None:
+    damaged = ingress("a", None, "a.example")
+    damaged["metadata"]["annotations"]["hoaconnect.com/certificates"] = text
+    assert budget.asked_on([damaged], NOW) == {("a", "a.example"): NOW - timedelta(minutes=10)}
+
+
+def test_a_stamp_of_2099_blocks_nobody_for_more_than_the_window() -> None:
+    ahead = ingress("a", {"a.example": "2099-01-01T00:00:00Z"}, "a.example")
+    scene = Scene([ahead], [wanting("a", "a.example"), wanting("b", "b.example")], limit=1)
+    assert ask(Budget(), scene, "b", "b.example").wait == 3000.0
+    assert Budget().ask(scene, "b", {"b.example": None}, NOW + timedelta(minutes=50)).asked
+
+
+def test_what_was_granted_by_a_clock_that_was_ahead_counts_for_the_window() -> None:
+    book, scene = Budget(), Scene([], [wanting("a", "a.example"), wanting("b", "b.example")], limit=1)
+    book.ask(scene, "a", {"a.example": None}, NOW + timedelta(days=30_000))
+    assert ask(book, scene, "b", "b.example").turns == {"b.example": 1}
+    scene = Scene([], scene.tenants[1:], limit=1)
+    later = book.ask(scene, "b", {"b.example": None}, NOW + budget.WINDOW)
+    assert later.asked == {"b.example": NOW + budget.WINDOW}
+
+
+def test_adding_and_removing_a_domain_frees_no_turn() -> None:
+    book, granted = Budget(), 0
+    for minute in range(60):
+        now, host = NOW + timedelta(minutes=minute), f"{minute}.example"
+        bodies = [wanting("a", host)]
+        verdict = book.ask(Scene([], bodies, limit=3), "a", {host: None}, now)
+        granted += len(verdict.asked)
+        live = [ingress("a", {host: format_time(at) for host, at in verdict.asked.items()}, *verdict.asked)]
+        book.ask(Scene(live, bodies, limit=3), "a", {host: None}, now)  # it is seen; then it is taken out
+    assert granted == 3
+    again = book.ask(Scene([], [wanting("a", "x.example")], limit=3), "a", {"x.example": None}, NOW + budget.WINDOW)
+    assert again.asked
 
 
 minutes = st.integers(min_value=0, max_value=180)

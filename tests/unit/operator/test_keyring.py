@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hoa_operator import keyring, names
-from hoa_operator.keyring import PROMOTED, STAGED, Keys, Pace, decide, is_due, read, stage
+from hoa_operator import keyring, names, sealingkeys
+from hoa_operator.keyring import PROMOTED, STAGED, Keys, Pace, corrected, decide, is_due, read, stage
+from hoa_operator.reconcile import Outcome
+from hoa_operator.sealingkeys import SealingKeysReconciler
 from hoa_operator.tenant import format_time
+
+if TYPE_CHECKING:
+    from hoa_operator.apply import Doors
 
 NOW = datetime(2026, 11, 27, 1, 0, 0, 595_102, tzinfo=UTC)
 SPREAD = timedelta(seconds=180)
@@ -79,6 +87,61 @@ def test_a_secret_that_somebody_put_back_is_at_rest() -> None:
     assert read(secret(**said), "old").step == ""
     assert read(secret(**{names.ANNOTATION_SEALING_STEP: "Nonsense"}), "a,b").step == ""
     assert read(secret(), "a,b") == Keys(("a", "b"), "", BORN, BORN)
+
+
+@pytest.mark.parametrize("step", [STAGED, PROMOTED, ""])
+def test_times_to_come_are_put_to_now_once(step: Any) -> None:
+    ahead = NOW + timedelta(days=30_000)
+    right = corrected(Keys(("a", "b"), step, ahead, ahead, ahead), NOW)
+    assert right == Keys(("a", "b"), step, NOW, NOW, ahead), "a request for later stays one"
+    assert corrected(right, NOW) is None
+    assert corrected(replace(right, rotated_at=NOW + timedelta(minutes=1)), NOW) is None, "clocks differ by a little"
+    day = Pace(timedelta(days=1), SPREAD)
+    assert is_due(replace(right, step=""), day, NOW + timedelta(days=1))
+    assert not is_due(replace(right, step=""), day, NOW), "it is no reason to rotate"
+
+
+class Secrets:
+    """The Secret of the sealing keys, and what was told."""
+
+    def __init__(self, **annotations: str) -> None:
+        self.annotations: dict[str, Any] = annotations
+        self.told: list[tuple[str, str]] = []
+
+    async def get(self, *_: object) -> dict[str, Any]:
+        metadata = {
+            "name": "keys",
+            "namespace": "hoa",
+            "uid": "u",
+            "resourceVersion": "1",
+            **secret(**self.annotations),
+        }
+        return {"metadata": metadata, "data": {"keys": base64.b64encode(b"old").decode()}}
+
+    async def patch(self, _kind: object, _name: str, patch: dict[str, Any]) -> None:
+        assert "data" not in patch, "the keys stay"
+        self.annotations |= patch["metadata"]["annotations"]
+
+
+async def test_a_request_that_a_wrong_clock_hid_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = format_time(NOW - timedelta(days=1))
+    secrets = Secrets(
+        **{names.ANNOTATION_ROTATED_AT: "2099-01-01T00:00:00+00:00", names.ANNOTATION_ROTATE_REQUESTED: asked}
+    )
+
+    async def tell(_doors: object, manifest: dict[str, Any]) -> None:
+        secrets.told.append((manifest["reason"], manifest.get("note") or manifest["message"]))
+
+    monkeypatch.setattr(sealingkeys, "tell", tell)
+    sealing = SimpleNamespace(secret="keys", pace=PACE)
+    doors = SimpleNamespace(kube=secrets, sources=SimpleNamespace(settings=SimpleNamespace(sealing=sealing)))
+    look = SealingKeysReconciler(cast("Doors", doors), "operator-1", lambda: NOW)
+    assert (await look("")).wait == keyring.SOON
+    assert (await look("")) == Outcome()
+    assert secrets.annotations[names.ANNOTATION_ROTATED_AT] == NOW.isoformat()
+    ((reason, message),) = secrets.told
+    assert reason == "SealingTimesCorrected"
+    assert "counts as met: for another, ask again with a later time" in message
 
 
 @pytest.mark.parametrize("text", ["soon", "2026-11-27T01:00:00"])

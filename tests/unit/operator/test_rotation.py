@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
 import pytest
@@ -20,7 +20,7 @@ from hoa_operator.observe import _secrets
 from hoa_operator.plan import plan
 from hoa_operator.postgres import desired, names
 from hoa_operator.postgres.model import DatabaseSpec, ObservedDatabase, ObservedRole
-from hoa_operator.rotation import AppLogins, Fresh, due_at, other, rotated, without_old_keys
+from hoa_operator.rotation import AppLogins, Fresh, due_at, other, rotated, tidied
 from hoa_operator.signing import LIFETIME, MOST, SigningKey, decode_signing_keys, encode_signing_keys, still_needed
 from hoa_operator.status import Report
 from hoa_operator.target import StepFailed
@@ -144,6 +144,53 @@ class TestDue:
     def test_a_wish_that_is_none_is_said(self) -> None:
         with pytest.raises(UserError, match=r"spec\.credentials"):
             wishing(rotationInterval="soon")
+
+
+class TestClocks:
+    """What a clock that jumped leaves behind."""
+
+    def test_a_request_that_is_not_later_is_said_to_be_met(self) -> None:
+        asked = format_time(ROTATED_AT - DAY)
+        said = conditions.read(base := wishing(rotateRequestedAt=asked), plan(base))[steps.CREDENTIALS_READY]
+        assert (said.status, said.reason) == ("True", "InForce")
+        assert f"asked for at {asked} is not later than the last one at {format_time(ROTATED_AT)}" in said.message
+        assert "set spec.credentials.rotateRequestedAt to a later time" in said.message
+        later = wishing(rotateRequestedAt=format_time(NOW + DAY))
+        assert "asked for" not in conditions.read(later, plan(later))[steps.CREDENTIALS_READY].message
+
+    def test_a_key_of_the_future_is_made_now_and_nothing_is_rotated(self) -> None:
+        ahead = replace(CREDENTIALS, signing_keys=keys_of(NOW + DAY * 30_000, ROTATED_AT))
+        right = tidied(ahead, NOW)
+        assert right is not None
+        assert [key.created_at for key in right.keys] == [NOW, ROTATED_AT]
+        assert [key.k for key in right.keys] == [key.k for key in ahead.keys]
+        assert (right.app_password, right.login) == (ahead.app_password, ahead.login)
+        assert tidied(right, NOW) is None, "once"
+        assert due_at(CredentialsWish(DAY, NOW + DAY / 2), right.rotated_at) == NOW + DAY / 2
+
+    def test_the_plan_writes_that_and_no_rotation(self) -> None:
+        ahead = replace(CREDENTIALS, signing_keys=keys_of(NOW + DAY * 30_000))
+        base = wishing(rotationInterval="24h", rotateRequestedAt=format_time(NOW - DAY))
+        secret = live(desire.credentials_secret(base, ahead))
+        kept = [item for item in all_of(base) if name_of(item) != name_of(secret)]
+        base = replace(base, record=replace(base.record, secrets=secrets_of(ahead)), children=children(secret, *kept))
+        right = tidied(ahead, NOW)
+        assert right is not None
+        assert plan(base).steps == (steps.WriteCredentials(right, "20"),)
+
+    def test_clocks_that_differ_by_a_little_change_nothing(self) -> None:
+        assert tidied(replace(CREDENTIALS, signing_keys=keys_of(NOW + timedelta(minutes=1))), NOW) is None
+
+    def test_a_time_that_is_put_right_is_told_as_no_rotation(self) -> None:
+        before = {"credentials": {"rotatedAt": "2099-01-01T00:00:00Z", "login": "app"}}
+        after = {"credentials": {"rotatedAt": format_time(NOW), "login": "app"}}
+        assert "CredentialsRotated" not in [event.reason for event in transitions(before, after)]
+        assert "CredentialsRotated" in [event.reason for event in transitions(after, before)]
+
+
+def keys_of(*made: datetime) -> str:
+    """Return signing keys that were made then, newest first."""
+    return encode_signing_keys([SigningKey(str(n), bytes([n] * 32), at) for n, at in enumerate(made)]).decode()
 
 
 class TestWaiting:
@@ -316,10 +363,10 @@ class TestKeys:
     def test_they_are_dropped_without_a_rotation(self) -> None:
         keys = encode_signing_keys(self.keys(LIFETIME.days + 1, LIFETIME.days + 2)).decode()
         old = replace(CREDENTIALS, signing_keys=keys)
-        fewer = without_old_keys(old, NOW)
+        fewer = tidied(old, NOW)
         assert fewer is not None
         assert len(fewer.keys) == 1
-        assert without_old_keys(fewer, NOW) is None
+        assert tidied(fewer, NOW) is None
         base = served()
         secret = live(desire.credentials_secret(base, old))
         others = [item for item in all_of(base) if name_of(item) != name_of(secret)]
