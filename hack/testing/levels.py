@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hack.cluster import lifecycle, provider, tools
 from hack.cluster.paths import Paths
 from hack.cluster.shell import ClusterError, Word, environment, say
-from hack.testing import install
+from hack.testing import install, summary
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def _cluster(paths: Paths, port: int) -> Iterator[None]:
 def _pytest(level: Level, paths: Paths, env: Mapping[str, str]) -> str:
     """Run pytest; what failed is tried once more by itself, and a test that only then passes is named as unsteady.
 
-    The levels share two cores with a cluster: a deadline missed under that load is worth knowing, and is no defect.
+    The levels share two cores with a cluster: a deadline missed under that load is worth knowing, and need be no
+    defect. What the first try said stays in the output, and the summary counts the unsteady tests of each level.
     """
     code, last, failed = _run_pytest(level, paths, env)
     if code == 1:
@@ -70,7 +71,7 @@ def _pytest(level: Level, paths: Paths, env: Mapping[str, str]) -> str:
         code, again, _ = _run_pytest(level, paths, env, "--last-failed", "--last-failed-no-failures=none")
         if code == 0:
             say("\n".join(["    UNSTEADY, passed at the second try:", *(f"      {name}" for name in failed)]))
-            last = f"{last} / second try: {again}"
+            last = f"{last} / second try: {again} / {summary.unsteady(len(failed))}"
     if code == 5:
         raise ClusterError(f"There are no tests in tests/{level.name}.", "Each level has some: docs/architecture.md.")
     if code != 0:

@@ -95,7 +95,7 @@ def test_it_fires(file: str, rules: dict[str, Json], tmp_path: Path, alert: str)
             "exp_annotations": {
                 "summary": summary,
                 "description": spoken(rule["annotations"]["description"], labels),
-                "runbook_url": f"docs/operations/{alert}.md",
+                "runbook": f"docs/operations/{alert}.md",
             },
         }
         for labels, summary in zip(case["labels"], case["summary"], strict=True)
@@ -162,7 +162,9 @@ def test_values_move_the_limit_the_links_and_the_choice(renderer: Helm) -> None:
     found = {item["alert"]: item for group in rule["spec"]["groups"] for item in group["rules"]}
     assert set(found) == set(ALERTS) - {"HOASlowAnswers"}
     assert found["HOADatabaseConnections"]["expr"].endswith("> 80")
-    assert found["HOAMailStuck"]["annotations"]["runbook_url"] == "https://docs.example/run/HOAMailStuck.md"
+    annotations = found["HOAMailStuck"]["annotations"]
+    assert annotations["runbook_url"] == "https://docs.example/run/HOAMailStuck.md"
+    assert "runbook" not in annotations
 
 
 def test_an_unknown_alert_cannot_be_left_out(renderer: Helm) -> None:

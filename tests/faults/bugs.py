@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from tests.programs import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 FOLDER: Final = Path(__file__).parent / "bugs"
 COPIED: Final = ("operator", "app", "tests", "crds", "charts", "hack", "manifests", "docs", "pyproject.toml")
@@ -47,13 +47,7 @@ class Bug:
 
     def plant(self, folder: Path) -> Path:
         """Put the bug into a copy of the repository in this folder; return the copy."""
-        copy = folder / self.name
-        for entry in COPIED:
-            source = REPOSITORY / entry
-            if source.is_dir():
-                shutil.copytree(source, copy / entry, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(source, copy / entry)
+        copy = clean_copy(folder / self.name)
         done = self._git(copy)
         assert done.returncode == 0, done.stderr
         return copy
@@ -66,26 +60,31 @@ class Bug:
 
     def hunt(self, copy: Path, env: Mapping[str, str]) -> tuple[set[str], str]:
         """Run the catchers in a copy with the bug; return those that failed, and what pytest said."""
-        quick = ["--noconftest"] if self.level == "unit" else []
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "--no-header",
-            "-p",
-            "no:cacheprovider",
-            *quick,
-            *self.catchers,
-        ]
-        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False, env=dict(env))
-        said = done.stdout + done.stderr
+        done = run(self.level, self.catchers, copy, env)
         failed = {
             re.split(r"[\[ ]", line.removeprefix("FAILED "))[0]
             for line in done.stdout.splitlines()
             if line.startswith("FAILED ")
         }
-        return failed, said[-3000:]
+        return failed, (done.stdout + done.stderr)[-3000:]
+
+
+def clean_copy(copy: Path) -> Path:
+    """Copy the repository, as far as tests need it, to this path; return it."""
+    for entry in COPIED:
+        source = REPOSITORY / entry
+        if source.is_dir():
+            shutil.copytree(source, copy / entry, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, copy / entry)
+    return copy
+
+
+def run(level: str, tests: Iterable[str], copy: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run tests of one level in a copy."""
+    quick = ["--noconftest"] if level == "unit" else []
+    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", *quick, *tests]
+    return subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False, env=dict(env))
 
 
 def known() -> list[Bug]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=Case)
 Mode = Literal["kill", "reply lost"]
 
-#: Seconds within which everything is as a clean run leaves it (issue 4).
+#: Seconds after a fault within which everything must be as a clean run leaves it: the bound that the crash test sets.
 CONVERGES_WITHIN: Final = 30.0
 #: Seconds without a write after which a clean run is over: longer than counts are gathered.
 QUIET: Final = 4.5

@@ -30,10 +30,12 @@ PASSING: Final = frozenset(
         "NotQueued",
         "NotYetKnown",
         "PasswordChanged",
+        "PasswordRefused",  # it is set again
         "Progressing",
         "Provisioning",
         "Queued",
         "Retrying",
+        "RollbackRefused",  # it has been in service meanwhile, and goes on
         "RolledBack",
         "SecretMissing",
         "ServerRestarting",
@@ -45,9 +47,17 @@ _OBJECT: Final = re.compile(
     r"\b(HOATenant|HOATier|HOADatabaseServer|Secret|Ingress|Deployment|Service|Job|Postgres at|database|template|role|"
     r"extension|host|slug|image|spec\.\w+|lease|API server)\b"
 )
-_ADVICE: Final = re.compile(
-    r"\b(add|annotate|check|choose|correct|delete|deploy|drop|end|free|give|grant|have|install|let|look at|make|move|"
-    r"name|put|raise|recover|remove|rename|run|see|set|take|use|wait|write to)\b"
+#: A command to run, or a place to look at or to change.
+_NAMED: Final = re.compile(
+    r"`[^`]+`|\b(kubectl|psql|helm) |\b(ALTER|DROP|GRANT|REVOKE|REASSIGN) [A-Z]|"
+    r"\bspec\.\w|\b[a-z]\w*(\.[a-z]\w*)*\.[a-z]+[A-Z]\w*|"  # a field, a chart value such as operator.jobConcurrency
+    r"\bdocs/operations/[\w-]+\.md\b|\bhoaconnect\.com/[\w-]+="  # a runbook, an annotation to set
+)
+#: A clause that tells a person what to do. "the database is in use" has one of these words, and tells nothing.
+_IMPERATIVE: Final = re.compile(
+    r"[;.] (should it last, )?(add|annotate|change|check|choose|correct|create|delete|deploy|drop|end|free|give|grant|"
+    r"have|install|let|look at|make|mend|move|name|put|raise|recover|remove|rename|run|see|set|take|use|wait|write to)\b",
+    re.IGNORECASE,
 )
 
 
@@ -63,6 +73,6 @@ def lacks_words(message: str) -> str:
     """Return what a message lacks for a person, or an empty text."""
     if not _OBJECT.search(message):
         return f"names no object: {message!r}"
-    if not _ADVICE.search(message):
+    if not (_NAMED.search(message) or _IMPERATIVE.search(message)):
         return f"says nothing to do: {message!r}"
     return ""

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from tests.bench.figures.table import Figure
 
 LEVELS = ("contract", "cluster", "faults", "e2e")
-#: More than the same tests do for CI: how many tenants an operator is restarted with.
-LARGER = {"HOA_FLEET": "500"}
+#: More than the same tests do for CI: how many tenants an operator is restarted with, how many breaks of each change,
+#: how many random lives, and every seeded bug. What the environment says goes before.
+LARGER = {"HOA_FLEET": "500", "HOA_FAULTS_CRASH": "12", "HOA_FAULTS_N": "200", "HOA_FAULTS_BUGS": "all"}
 
 
 def measured() -> Iterator[Figure]:

@@ -90,6 +90,43 @@ def test_advice_is_an_object_and_something_to_do() -> None:
 
 
 @pytest.mark.parametrize(
+    "blind",
+    [
+        "the database is in use",
+        "the Job failed, and no reason is set",
+        "Secret x is set to a name that others use, see there",
+        "Postgres at db.example.com:5432 refuses the password of role x; it is set again",
+        "Ingress x is put together, and the host has to wait",
+        "HOADatabaseServer x cannot be asked: name resolution failed",
+        "role x: its comment does not carry this tenant's identity; nothing was changed",
+        "Job x: it would be run again. It runs again",
+    ],
+)
+def test_a_word_of_advice_in_a_sentence_that_gives_none_is_not_enough(blind: str) -> None:
+    assert lacks_words(blind).startswith("says nothing to do")
+
+
+@pytest.mark.parametrize(
+    "helpful",
+    [
+        "HOADatabaseServer 'x' does not exist; create it or correct the name",
+        "database x: its owner is another; nothing was changed. Look at it with psql and remove or rename it",
+        "Postgres at x: ERROR; other sessions hold it; it is tried again; should it last, end them",
+        "sessions are connected to template x on y; it is tried again. Should it last, end them",
+        "spec.tier 'x' is no HOATier of this namespace",
+        "host x waits: 20 certificates an hour are asked for (ingress.certificates.perHour)",
+        "Job x: MigrationFailed: it ended; see kubectl logs of the Job's pods",
+        'a database is open to everyone, have a superuser run: REVOKE CONNECT ON DATABASE "x" FROM PUBLIC',
+        "database x is not on its server (docs/operations/lost-server.md)",
+        "Secret x is not this tenant's, or annotate the HOATenant with hoaconnect.com/retry=now",
+        "Deployment x is not available, as `helm status x` says",
+    ],
+)
+def test_advice_has_many_forms(helpful: str) -> None:
+    assert lacks_words(helpful) == ""
+
+
+@pytest.mark.parametrize(
     ("kind", "status", "reason", "silent"),
     [
         ("Ready", "True", "Serving", True),

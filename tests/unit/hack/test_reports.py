@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from hack.cluster import chart, report, shell
+from hack.cluster.paths import Paths
 from hack.testing import levels, summary
 
 
@@ -68,6 +69,37 @@ def test_the_summary_ends_in_pytests_words() -> None:
         "  e2e           3m20s   1 failed, 9 passed in 75.25s (0:01:15)",
         "==================== 209 passed, 2 warnings, 1 failed in 78.75s ====================",
     ]
+
+
+def test_the_summary_counts_unsteady_tests_of_each_level() -> None:
+    text = "=== 1 failed, 9 passed in 2.00s === / second try: === 1 passed, 9 deselected in 1.00s === / 1 unsteady"
+    told = summary.lines([("unit", "=== 200 passed in 3.50s ===", 4.0), ("faults", text, 4.0), ("e2e", text, 4.0)])
+    (line,) = [line for line in told if "UNSTEADY" in line]
+    assert "faults 1, e2e 1." in line
+    assert told.index(line) == len(told) - 2, "beside the last line, where everybody looks"
+
+
+def tries(monkeypatch: pytest.MonkeyPatch, *outcomes: tuple[int, str, list[str]]) -> None:
+    """Let pytest end so, one time after another."""
+    left = iter(outcomes)
+    monkeypatch.setattr(levels, "_run_pytest", lambda *_: next(left))
+
+
+def test_a_test_that_passes_at_the_second_try_is_named_and_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["tests/faults/test_a.py::test_a", "tests/faults/test_a.py::test_b"]
+    tries(monkeypatch, (1, "=== 2 failed in 1.00s ===", names), (0, "=== 2 passed in 1.00s ===", []))
+    last = levels._pytest(levels.Level("faults"), Paths.from_env(), {})
+    assert "faults 2." in "\n".join(summary.lines([("faults", last, 1.0)]))
+    told = capsys.readouterr().err
+    assert all(name in told.partition("UNSTEADY")[2] for name in names)
+
+
+def test_a_test_that_fails_twice_fails_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries(monkeypatch, (1, "=== 1 failed ===", ["a"]), (1, "=== 1 failed ===", ["a"]))
+    with pytest.raises(shell.ClusterError, match="faults failed"):
+        levels._pytest(levels.Level("faults"), Paths.from_env(), {})
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@
 {{- define "hoa.alerts" -}}
 {{- $alerts := .Values.monitoring.alerts }}
 {{- $base := $alerts.runbookBaseURL | default "docs/operations" }}
+{{- /* A path in the repository is no URL, and nothing should make a link of it. */}}
+{{- $runbook := $alerts.runbookBaseURL | empty | ternary "runbook" "runbook_url" }}
 {{- $limit := $alerts.databaseConnections | int | toString }}
 {{- $tenant := include "hoa.alertTenant" . }}
 {{- $known := list }}
@@ -17,7 +19,7 @@
 {{- range $file.rules }}
 {{- $known = append $known .alert }}
 {{- if not (has .alert $alerts.without) }}
-{{- $annotations := dict "runbook_url" (printf "%s/%s.md" $base .alert) }}
+{{- $annotations := dict $runbook (printf "%s/%s.md" $base .alert) }}
 {{- range $name, $text := .annotations }}
 {{- $_ := set $annotations $name ($text | replace "@TENANT@" $tenant | replace "@DATABASE_CONNECTIONS@" $limit) }}
 {{- end }}
