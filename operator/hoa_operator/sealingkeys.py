@@ -100,7 +100,7 @@ class SealingKeysReconciler:
                 "data": {"keys": _encoded(keys)},
             }
         )
-        log.warning("sealing keys", step=_MADE_AGAIN.reason, message=_MADE_AGAIN.message)
+        log.warning("the Secret of the sealing keys was gone", message=_MADE_AGAIN.message)
         await self._say(secret, _MADE_AGAIN)
 
     async def _seal_anew(self, held: Keys) -> bool:
@@ -130,7 +130,8 @@ class SealingKeysReconciler:
         )
         if asked is not None and asked <= right.rotated_at:
             message += f"; the rotation asked for at {asked} counts as met: for another, ask again with a later time"
-        await self._tell(secret, Event("Warning", "SealingTimesCorrected", message))
+        log.warning("times of the sealing keys corrected", message=message)
+        await self._say(secret, Event("Warning", "SealingTimesCorrected", message))
 
     async def _write(self, secret: Object, wanted: Keys) -> None:
         patch = {
@@ -149,12 +150,6 @@ class SealingKeysReconciler:
 
 def _encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
-        await self._tell(secret, Event("Normal", reason, message))
-
-    async def _tell(self, secret: Object, event: Event) -> None:
-        log.info("sealing keys", step=event.reason)
-        about = {**secret, "apiVersion": SECRET.api_version, "kind": SECRET.kind}
-        await tell(self._doors, events.manifest(about, event, self._reporter, self._clock()))
 
 
 def _read(secret: Object) -> Keys:
