@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,16 +40,31 @@ class Site:
     helm: Helm
     jobs: JobRunner
     folder: Path
+    platforms: list[Platform] = field(default_factory=list)
 
     def install(self, namespace: str, postgres: PostgresAccess, source: Path) -> Platform:
         """Install a build into a new namespace, its CRDs included."""
         self.kubectl("create", "namespace", namespace)
         kubectl = self.kubectl.within(namespace)
-        return Platform.install(kubectl, self.plane, postgres, self.helm, self.folder / namespace, source=source)
+        platform = Platform.install(kubectl, self.plane, postgres, self.helm, self.folder / namespace, source=source)
+        self.platforms.append(platform)
+        return platform
+
+    def leave(self) -> None:
+        """End the operators of every installation."""
+        while self.platforms:
+            self.platforms.pop().destroy()
+
+
+@pytest.fixture
+def site(own_site: Site) -> Iterator[Site]:
+    """The second API server of the run; what a test installs there ends with the test."""
+    yield own_site
+    own_site.leave()
 
 
 @pytest.fixture(scope="session")
-def site(
+def own_site(
     request: pytest.FixtureRequest, migration_zygote: Zygote, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     """The second API server of the run, with its own runner of Jobs."""

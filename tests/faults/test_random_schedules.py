@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from tests.cluster.jobs import JobRunner
     from tests.faults.installation import Installation
 
-LIVES = int(os.environ.get("HOA_FAULTS_N") or 60)
+LIVES = int(os.environ.get("HOA_FAULTS_N") or 16)
 SEED = int(os.environ.get("HOA_FAULTS_SEED") or 1)
-AT_ONCE = 40
+#: More of them share two processors with two servers no better, and only wait for each other.
+AT_ONCE = 10
 SETTINGS = {
     "HOA_RESYNC_SECONDS": "10",
     "HOA_JOB_CONCURRENCY": "24",

@@ -19,6 +19,7 @@ CONTENTLESS = {
     "GET /assets/brand.css", "GET /api/v1/openapi.json", "GET /imports/template.csv", "POST /api/v1/session", "DELETE /api/v1/session",
     "POST /api/v1/tokens", "DELETE /api/v1/tokens/{id:uuid}", "DELETE /api/v1/units/{id:uuid}",
     "DELETE /api/v1/invitations/{id:uuid}", "DELETE /api/v1/requests/{id:uuid}/photos/{photo:uuid}", "POST /api/v1/people",
+    "POST /api/v1/communities", "POST /api/v1/invitations",
 }  # fmt: skip
 #: What an API token may not do, only somebody who signed in.
 BY_PERSONS = {"POST /api/v1/tokens", "DELETE /api/v1/session"}

@@ -94,7 +94,7 @@ async def test_what_the_worker_mails_is_one_companys_own(place: Platform, world:
                 )
     with capture_logs() as events:
         async with working(settings(place, mailbox), *FEATURES):
-            await eventually(lambda: all(_queued(company) == 0 for company in served))
+            await eventually(lambda: all(_queued(company) == 0 for company in served), 60)
     await mailbox.stop()
     assert {tag for message in mailbox.received for tag in tags(message)} == {company.tag for company in served}
     assert [str(message["Subject"]) for message in mailbox.received if len(tags(message)) != 1] == []
