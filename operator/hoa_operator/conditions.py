@@ -233,7 +233,10 @@ def _capacity(world: World) -> Finding:
         if desire.available(world):
             return Finding("True", "Dedicated", f"Deployment {names.dedicated(world.name)}")
         return Finding(
-            "False", "DedicatedNotAvailable", f"no pod of Deployment {names.dedicated(world.name)} is available yet"
+            "False",
+            "DedicatedNotAvailable",
+            f"no pod of Deployment {names.dedicated(world.name)} is available yet; see kubectl describe deployment "
+            f"{names.dedicated(world.name)}",
         )
     if _shared_available(world):
         return Finding("True", "Shared", f"Deployment {app}")

@@ -29,6 +29,8 @@ LOOK_SECONDS: Final = 5.0
 LAST_LOOK_SECONDS: Final = 45.0
 #: Seconds after which one unanswered look of the last ones is given up for the next.
 _ONE_LOOK: Final = 5.0
+#: Refusals in a row after which the right to look is taken for gone, as when an older build's Role is back.
+_REFUSALS: Final = 4
 _TOGETHER: Final = 32
 _ROUNDS: Final = 20
 _PAUSE: Final = 0.5
@@ -59,17 +61,18 @@ class Farewell:
 
     async def last_look(self) -> bool:
         """Tell whether the namespace goes, and ask until there is an answer: nobody else may come to ask again."""
+        refused = 0
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_LOOK_SECONDS):
-                while True:
+                while refused < _REFUSALS:
                     going = await self._look_briefly()
                     if going is not None:
                         return going
+                    refused = refused + 1 if self._trouble == "Forbidden" else 0
                     await asyncio.sleep(_PAUSE)
         log.error(
             "ended without knowing whether the namespace is being deleted; if it is, and hangs: "
-            "docs/operations/namespace-deletion.md",
-            seconds=LAST_LOOK_SECONDS,
+            "docs/operations/namespace-deletion.md"
         )
         return self.going
 

@@ -155,6 +155,12 @@ async def test_what_is_never_read_ends_in_time_and_touches_nothing(monkeypatch: 
     assert [line["event"] for line in said].count("namespace not read") == 1, "once, not at each look"
 
 
+async def test_a_right_that_is_gone_for_good_holds_up_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api({"a": [OURS]}, leaving=[WorldError("Forbidden", "no")])
+    await asyncio.wait_for(ended(600.0, monkeypatch)._part(of(api)), 5)
+    assert api.held == {"a": [OURS]}
+
+
 def test_the_last_look_leaves_time_of_the_pods_grace_for_letting_go() -> None:
     assert farewell_module.LAST_LOOK_SECONDS + farewell_module._ROUNDS * farewell_module._PAUSE < 60
 
