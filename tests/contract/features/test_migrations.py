@@ -76,9 +76,10 @@ def grown(platform: Platform) -> MadeTenant:
 @pytest.fixture
 def copied(platform: Platform, grown: MadeTenant) -> Iterator[psycopg.Connection[Any]]:
     """A copy of its database, whose DDL is watched; the connection acts as the tables' owner for the tenant."""
-    name = sql.Identifier(f"{grown.prefix}_copy")
+    name, owner = sql.Identifier(f"{grown.prefix}_copy"), sql.Identifier(f"{grown.prefix}_owner")
+    made = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(name, sql.Identifier(grown.prefix), owner)
     with psycopg.connect(platform.access.dsn(), autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(grown.prefix)))
+        admin.execute(made)
         with psycopg.connect(platform.access.dsn(f"{grown.prefix}_copy"), autocommit=True) as connection:
             connection.execute(WATCH)
             connection.execute("SELECT set_config('app.current_tenant', %s, false)", (str(grown.id),))
