@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import Counter
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -89,10 +90,10 @@ class Onlooker:
     def __exit__(self, *_: object) -> None:
         self._end.set()
         self._thread.join()
-        self._api.close()
 
     def _run(self) -> None:
-        with psycopg.connect(self._dsn, autocommit=True) as connection:
+        # Each thread has a connection to the API of its own, and closes it.
+        with closing(self._api), psycopg.connect(self._dsn, autocommit=True) as connection:
             while not self._end.wait(0.05):
                 served: dict[str, str] = dict(connection.execute("SELECT name, state FROM tenants").fetchall())
                 self.seen += [f"{name} is {served.get(name)}" for name in SERVED if served.get(name) != SERVED[name]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import gzip
 import html
 import re
 import zlib
@@ -86,8 +85,10 @@ def forms(text: bytes) -> Iterable[bytes]:
 
 def wrapped(text: bytes) -> Iterable[bytes]:
     """What is packed or coded inside."""
-    if text[:2] == b"\x1f\x8b":
-        yield gzip.decompress(text)
+    packed = text.find(b"\x1f\x8b\x08")  # an answer's headers come before it
+    if packed >= 0:
+        with suppress(zlib.error):
+            yield zlib.decompressobj(wbits=31).decompress(text[packed:])
     if text[:1] == b"\x78":
         unpacker = zlib.decompressobj()
         with suppress(zlib.error):

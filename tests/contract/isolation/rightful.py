@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 #: Doors that answer with nothing of a company's: files of the app, probes, what is gone, and what was made just now of what was sent.
 CONTENTLESS = {
     "GET /health", "GET /livez", "GET /readyz", "GET /assets/app.css", "GET /assets/htmx/htmx-2.min.js",
-    "GET /assets/brand.css", "GET /api/v1/openapi.json", "GET /imports/template.csv", "POST /api/v1/session", "DELETE /api/v1/session",
-    "POST /api/v1/tokens", "DELETE /api/v1/tokens/{id:uuid}", "DELETE /api/v1/units/{id:uuid}",
+    "GET /assets/brand.css", "GET /api/v1/openapi.json", "GET /imports/template.csv", "DELETE /api/v1/session",
+    "DELETE /api/v1/tokens/{id:uuid}", "DELETE /api/v1/units/{id:uuid}",
     "DELETE /api/v1/invitations/{id:uuid}", "DELETE /api/v1/requests/{id:uuid}/photos/{photo:uuid}", "POST /api/v1/people",
     "POST /api/v1/communities", "POST /api/v1/invitations",
 }  # fmt: skip

@@ -11,8 +11,9 @@ from structlog.testing import capture_logs
 
 from hoa_app.features import FEATURES
 from hoa_app.ops import ops_app
+from tests.contract.app.browser import eventually
 from tests.contract.app.conftest import serving
-from tests.contract.app.test_worker import Mailbox, eventually, settings, working
+from tests.contract.app.test_worker import Mailbox, settings, working
 from tests.contract.isolation.asking import Question, ask
 from tests.contract.isolation.callers import everyone
 from tests.contract.isolation.canaries import MARK, PUBLIC, Found
