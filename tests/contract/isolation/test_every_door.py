@@ -9,14 +9,11 @@ import pytest
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
-from hoa_app.features import FEATURES
 from hoa_app.ops import ops_app
-from tests.contract.app.browser import eventually
 from tests.contract.app.conftest import serving
-from tests.contract.app.test_worker import Mailbox, settings, working
 from tests.contract.isolation.asking import Question, ask
 from tests.contract.isolation.callers import everyone
-from tests.contract.isolation.canaries import MARK, PUBLIC, Found
+from tests.contract.isolation.canaries import PUBLIC, Found
 from tests.contract.isolation.companies import unplanted
 from tests.contract.isolation.doors import doors, routed, unfilled
 from tests.contract.isolation.rightful import CONTENTLESS, Rightful
@@ -24,8 +21,6 @@ from tests.contract.isolation.world import Sweep, World
 from tests.figures import record
 
 if TYPE_CHECKING:
-    from email.message import EmailMessage
-
     from tests.contract.app.platform import Platform
 
 
@@ -77,45 +72,6 @@ async def test_the_right_identity_is_shown_its_own(place: Platform, world: World
     assert sorted(silent - CONTENTLESS) == [], "these show nothing of the company"
     assert sorted(CONTENTLESS - silent) == [], "these do show something"
     assert {one.tag for _, found in shown.values() for one in found} == {world.own.tag}
-
-
-async def test_what_the_worker_mails_is_one_companys_own(place: Platform, world: World) -> None:
-    """Everything the tests above left in the outboxes, and an invitation and a reset of each company that is served."""
-    mailbox = Mailbox()
-    await mailbox.start()
-    served = [world.own, world.other, world.after]
-    for company in served:
-        with company.made.as_admin() as connection:
-            for kind, name, table in (
-                ("mail.invitation", "invitation_id", "invitations"),
-                ("mail.password_reset", "reset_id", "password_resets"),
-            ):
-                connection.execute(
-                    f"INSERT INTO outbox (kind, payload) SELECT '{kind}', jsonb_build_object('{name}', id) FROM {table} LIMIT 2".encode()
-                )
-    with capture_logs() as events:
-        async with working(settings(place, mailbox), *FEATURES):
-            await eventually(lambda: all(_queued(company) == 0 for company in served), 60)
-    await mailbox.stop()
-    assert {tag for message in mailbox.received for tag in tags(message)} == {company.tag for company in served}
-    assert [str(message["Subject"]) for message in mailbox.received if len(tags(message)) != 1] == []
-    assert words(world, json.dumps(events, default=str).encode()) == set()
-
-
-def _queued(company) -> int:  # type: ignore[no-untyped-def]
-    with company.made.as_admin() as connection:
-        return int(
-            connection.execute(
-                "SELECT count(*) FROM outbox WHERE state = 'queued' AND next_attempt_at <= now()"
-            ).fetchone()[0]
-        )
-
-
-def tags(message: EmailMessage) -> set[str]:
-    """The companies whose canaries are anywhere in a mail."""
-    parts = [part.get_content() for part in message.walk() if part.get_content_maintype() == "text"]
-    text = "\n".join([*(f"{name}: {value}" for name, value in message.items()), *parts])
-    return {match[1].decode() for match in MARK.finditer(text.encode())}
 
 
 async def test_the_port_of_machines_tells_nobodys_words(place: Platform, world: World) -> None:

@@ -193,7 +193,8 @@ LOCKS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str, str]] = {
     "a homeowner sees everybody's requests": (pick_ownership, "an owner who is a homeowner now", "shows requests.title"),
     "any form is taken": (pick_forms, "own cookie, another session's CSRF token", "POST /requests: answers 303"),
     "forms of other sites are taken": (pick_origin, "a form sent from another tenant's page", "POST /requests: answers 303"),
-    "suspended companies are served": (pick_state, "the suspended tenant's bearer at home", "shows"),
+    # Its logins are off in Postgres, too: past the first lock it ends at the second.
+    "suspended companies are served": (pick_state, "the suspended tenant's bearer at home", "answers 503"),
     "the last of two hosts counts": (pick_hosts, "own bearer, 2 Host headers, first False", "shows"),
     "unknown hosts are served": (pick_deletion, "nobody at the deleted tenant's", "answers 200"),
 }  # fmt: skip
