@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from hoa_app.settings import Settings
 from hoa_app.tenancy.registry import parse_tenant, unseal
 from hoa_app.tenancy.sealing import Unsealer
-from hoa_operator.postgres import PostgresServer, differences, template_name
+from hoa_operator.postgres import PostgresServer, differences, role_name, template_name
 from hoa_operator.sealing import Sealer, generate_signing_key
 from hoa_operator.signing import encode_signing_keys
 from tests.contract.fix_jobs import HEAD, Pair, migrate_tenant
 from tests.contract.fix_registry import Rig, new_row
-from tests.contract.servers import RealServer, app_of, migrator_of, new_spec
+from tests.contract.servers import RealServer, app_of, new_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,9 @@ async def test_identity_and_roles_are_written(server: RealServer, pair: Pair) ->
     identity = server.all("SELECT tenant_id FROM tenant_identity", dbname=spec.database)
     assert identity == [{"tenant_id": spec.tenant_id}]
     roles = server.all("SELECT role_name::text, tenant_id FROM tenant_roles", dbname=spec.database)
-    assert {row["role_name"] for row in roles} == {app_of(spec), migrator_of(spec)}
+    assert {row["role_name"] for row in roles} == {
+        role_name(spec.tenant_id, kind) for kind in ("app", "app_b", "migrator")
+    }
     assert {row["tenant_id"] for row in roles} == {spec.tenant_id}
 
 

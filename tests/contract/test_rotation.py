@@ -99,8 +99,10 @@ async def test_states_hold_for_the_second_login(server: RealServer, door: Postgr
     after = rotated(before, overlapping=False)
     await door.ensure(after)
     await door.ensure(replace(after, read_only=True))
-    with as_app(server, after) as app, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        app.execute(f"SET default_transaction_read_only = off; {WRITE}".encode())
+    with as_app(server, after) as app:
+        app.execute("SET default_transaction_read_only = off")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            app.execute(WRITE)
     with as_app(server, after) as app:
         await door.ensure(replace(after, suspended=True))
         with pytest.raises(psycopg.OperationalError):
