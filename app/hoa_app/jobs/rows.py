@@ -86,21 +86,23 @@ class Rows:
         metrics.outbox_lag.labels(tenant.id_text).set(max(0.0, -(due_in or 0.0)))
         return due_in
 
-    async def tidy(self, tenant: Tenant) -> None:
+    async def tidy(self, tenant: Tenant) -> bool:
         """Queue what is done daily, forget what was done long ago, keeping what guards against doing it again, and
-        count what was given up.
+        count what was given up. True when something was queued.
         """
         daily = [kind for feature in self.services.features for kind in feature.daily]
+        queued = 0
         async with TenantDatabase(self.services.pools, tenant).transaction(bookkeeping=True) as tx:
             if daily:
                 await tx.execute(TIDY_DAILY, (daily,))
-                await tx.execute(DAILY, (daily,))
+                queued = (await tx.execute(DAILY, (daily,))).rowcount
             await tx.execute(TIDY)
             if tenant.state == "Active":
                 for statement in FORGET:
                     await tx.execute(statement)
             row = await (await tx.execute(DEAD)).fetchone()
         self.services.metrics.outbox_dead.labels(tenant.id_text).set(row["dead"] if row else 0)
+        return queued > 0
 
     async def do_one(self, tenant: Tenant) -> bool:
         """Do the row that is due longest. False when there is none, or another worker has it."""

@@ -175,8 +175,9 @@ class Worker:
         if due_in is not None and due_in < self._sweep_seconds:
             self._wake_later(tenant.id, due_in)
         if time.monotonic() - self._tidied.get(tenant.id, -TIDY_SECONDS) >= TIDY_SECONDS:
-            await self._rows.tidy(tenant)
+            more = await self._rows.tidy(tenant)
             self._tidied[tenant.id] = time.monotonic()
+            return more
         return False
 
     def _unreachable(self, tenant: Tenant, error: Exception) -> None:

@@ -13,7 +13,7 @@ from hoa_app.ops import ops_app
 from tests.contract.app.conftest import serving
 from tests.contract.isolation.asking import Question, ask
 from tests.contract.isolation.callers import everyone
-from tests.contract.isolation.canaries import PUBLIC, Found
+from tests.contract.isolation.canaries import PUBLIC
 from tests.contract.isolation.companies import unplanted
 from tests.contract.isolation.doors import doors, routed, unfilled
 from tests.contract.isolation.rightful import CONTENTLESS, Rightful
@@ -51,14 +51,8 @@ async def test_no_wrong_identity_sees_or_changes_anything(
     # What the process writes down of all this: ids and hosts of whom it served, and no word of anybody's.
     logged = "\n".join([*(json.dumps(event, default=str) for event in events), caplog.text])
     assert len(events) > report.pairs / 2
-    assert words(world, logged.encode()) == set()
-    assert words(world, figures) == set()
-
-
-def words(world: World, text: bytes) -> set[Found]:
-    """Canaries that are somebody's words or secrets: ids are what logs and figures are told apart by."""
-    found = world.aviary.search(text)
-    return {one for one in found if not one.place.endswith(".id") and one.place != "public.slug"}
+    assert world.aviary.search_log(logged.encode()) == set()
+    assert world.aviary.search_log(figures) == set()
 
 
 async def test_the_right_identity_is_shown_its_own(place: Platform, world: World) -> None:
@@ -81,7 +75,7 @@ async def test_the_port_of_machines_tells_nobodys_words(place: Platform, world: 
         for door in routed(machines):
             answer = await ask(machines, Question(door.method, door.path, ("10.0.0.9",)))
             assert answer.status == 200
-            assert words(world, answer.whole) == set()
+            assert world.aviary.search_log(answer.whole) == set()
         for path in ("/metrics", "/docs", "/.env", "/admin"):
             answer = await ask(site.app, Question("GET", path, (world.own.host,)))
             assert (answer.status, answer.header("content-type")) != (200, "text/plain"), path
