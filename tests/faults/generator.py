@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import copy
 import random
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.faults.actions import ENDS, Action, Apply, Hand, Impossible, Life, Reborn, Refused, Reverted, Rotated, Struck
 from tests.faults.schema import Property, properties
 
 if TYPE_CHECKING:
@@ -39,107 +39,13 @@ JOB_FAULTS: Final = ("killed", "passing", "unexpected", "image")
 STORMS: Final = (
     "kill operator",
     "freeze operator",
+    "replace leader",
     "crash postgres",
     "reset sessions",
     "expire watches",
     "freeze watches",
     "api errors",
 )
-
-
-@dataclass(frozen=True)
-class Apply:
-    """Apply a whole spec; `awaited`: go on only when the operator is done with it."""
-
-    spec: Json
-    why: str
-    awaited: bool = True
-
-
-@dataclass(frozen=True)
-class Refused:
-    """Apply a spec that the API server must refuse whole."""
-
-    spec: Json
-    why: str
-
-
-@dataclass(frozen=True)
-class Impossible:
-    """Apply a spec that is well formed and cannot be had; the operator says so, and `back` makes it good again."""
-
-    spec: Json
-    back: Json
-    why: str
-
-
-@dataclass(frozen=True)
-class Reverted:
-    """Apply a spec and then the former one, which brings the former world back."""
-
-    spec: Json
-    back: Json
-    why: str
-    awaited: bool
-
-
-@dataclass(frozen=True)
-class Hand:
-    """Somebody breaks something by hand; it is put right."""
-
-    what: str
-
-
-@dataclass(frozen=True)
-class Struck:
-    """From here on something goes wrong once: at the n-th request, statement or Job of this tenant."""
-
-    where: str
-    what: str
-    nth: int
-
-
-@dataclass(frozen=True)
-class Reborn:
-    """Delete the tenant, and apply it again: with its data back, or as a new one whose old data is dropped."""
-
-    policy: str
-
-
-Action = Apply | Refused | Impossible | Reverted | Hand | Struck | Reborn
-
-
-@dataclass(frozen=True)
-class Life:
-    """One tenant's life: first comes an Apply, and the last spec is `final`."""
-
-    seed: int
-    name: str
-    actions: tuple[Action, ...]
-    final: Json = field(hash=False)
-
-    def __str__(self) -> str:
-        return "\n".join(f"  {number}. {describe(action)}" for number, action in enumerate(self.actions, 1))
-
-
-def describe(action: Action) -> str:
-    """Return an action on one line."""
-    match action:
-        case Apply(_, why, awaited):
-            told = f"apply: {why}" + ("" if awaited else ", and go on at once")
-        case Refused(_, why):
-            told = f"refused by the API server: {why}"
-        case Impossible(_, _, why):
-            told = f"cannot be had, and back: {why}"
-        case Reverted(_, _, why, awaited):
-            told = f"and back: {why}" + ("" if awaited else " (at once)")
-        case Hand(what):
-            told = f"by hand: {what}"
-        case Struck(where, what, nth):
-            told = f"fault: {what} at {where} number {nth}"
-        case Reborn(policy):
-            told = f"delete with {policy}, and apply again"
-    return told
 
 
 def life(seed: int, length: int = 5) -> Life:
@@ -154,9 +60,9 @@ def life(seed: int, length: int = 5) -> Life:
 
 
 def storms(seed: int, lives: int) -> tuple[str, ...]:
-    """Return the faults that strike a whole installation, in their order: more for more lives."""
+    """Return the faults that strike a whole installation, in their order: each at least once, more for more lives."""
     chance = random.Random(f"storms of {seed}")
-    wanted = 1 + lives // 12
+    wanted = max(len(STORMS), lives // 12)
     rounds = -(-wanted // len(STORMS))
     every = [storm for _ in range(rounds) for storm in chance.sample(STORMS, len(STORMS))]
     return tuple(every[:wanted])
@@ -179,6 +85,7 @@ class _Writer:
             self._hand: 2,
             self._struck: 4,
             self._reborn: 1,
+            self._rotated: 1,
         }
         self.kinds, self.weights = list(table), list(table.values())
 
@@ -263,8 +170,11 @@ class _Writer:
 
     def _reborn(self) -> None:
         self._managed()
-        policy = self.chance.choice(("Retain", "Delete"))
-        self.actions.append(Reborn(policy))
+        self.actions.append(Reborn(self.chance.choice(ENDS)))
+
+    def _rotated(self) -> None:
+        self._managed()
+        self.actions.append(Rotated())
 
     def _managed(self) -> None:
         """See that the operator is at work for the tenant and done with it."""

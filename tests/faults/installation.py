@@ -56,6 +56,7 @@ class Installation:
     pg: PgProxy
     objects: Objects
     operator: Operator = field(init=False)
+    settings: Mapping[str, str] = field(default_factory=lambda: SETTINGS)
 
     @classmethod
     def create(
@@ -70,8 +71,14 @@ class Installation:
         platform.postgres, platform.zygote, platform.api_url = server.access, shared.zygote, api.url
         made = cls(platform, server, api, pg, Objects.of(shared.plane, kubectl.namespace))
         made.app_available()
-        made.operator = platform.operator(**SETTINGS)
+        made.configure(**SETTINGS)
         return made
+
+    def configure(self, **settings: str) -> Operator:
+        """Have the operator, which is not started yet, run with these settings."""
+        self.settings = settings
+        self.operator = self.platform.operator("operator-0", **settings)
+        return self.operator
 
     @property
     def sealing_keys(self) -> Path:
@@ -101,6 +108,7 @@ class Installation:
     def reconfigure(self, **settings: str) -> None:
         """Start the operator anew with other settings, as an upgrade of the chart does."""
         self.operator.stop()
+        self.settings = {**self.settings, **settings}
         self.operator.process.env = {**(self.operator.process.env or {}), **settings}
         self.operator.start()
 

@@ -8,6 +8,8 @@ import copy
 import json
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -15,10 +17,23 @@ import pytest
 
 from tests.cluster.api import ApiError
 from tests.cluster.jobs import Fault
-from tests.faults.apirequest import ApiRequest
+from tests.faults.actions import (
+    DROPPED,
+    Action,
+    Apply,
+    End,
+    Hand,
+    Impossible,
+    Life,
+    Reborn,
+    Refused,
+    Reverted,
+    Rotated,
+    Struck,
+    describe,
+)
 from tests.faults.effects import Answer, Delay, Drop, Duplicate, Effect, ReplyLost, Rule
 from tests.faults.eyes import settled
-from tests.faults.generator import Action, Apply, Hand, Impossible, Life, Reborn, Refused, Reverted, Struck, describe
 from tests.faults.world import differences, world_of
 from tests.waiting import until
 
@@ -26,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.cluster.jobs import JobRunner
+    from tests.faults.apirequest import ApiRequest
     from tests.faults.eyes import Eyes
     from tests.faults.installation import Installation
     from tests.faults.ledger import Ledger
@@ -72,6 +88,7 @@ class Liver:
     done: int = 0
     over: int = 0
     ids: set[str] = field(default_factory=set)
+    strikes: list[Rule[ApiRequest] | Rule[Statement]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -109,12 +126,14 @@ class Liver:
                 self._by_hand(what)
             case Struck(where, what, nth):
                 self._strike(where, what, nth)
-            case Reborn(policy):
-                self._reborn(policy)
+            case Reborn(end):
+                self._reborn(end)
+            case Rotated():
+                self._rotated()
 
     def world(self) -> Json:
         """Return the tenant's world without what a life may leave behind: Jobs that ended, invitations that were revoked,
-        mail; and whether its data had another owner before."""
+        mail, what rotations leave; and whether its data had another owner before."""
         found = patiently(lambda: world_of(self.scene.installation, self.name))
         world: Json = json.loads(json.dumps(found, default=str).replace("<tenant-id>", "<uid>"))
         children = {name: body for name, body in world["children"].items() if not name.startswith("Job ")}
@@ -122,7 +141,7 @@ class Liver:
         inside = world.get("inside") or {}
         inside["invitations"] = [row for row in inside.get("invitations", ()) if not row["revoked"]]
         inside.pop("outbox", None)
-        return world
+        return without_rotations(world)
 
     def becomes(self, wanted: Json, why: str) -> None:
         """Wait until the world is as wanted."""
@@ -138,7 +157,7 @@ class Liver:
     def fresh(self) -> None:
         """Delete the tenant with its data, see that nothing is left, make it anew, and compare the two worlds."""
         was = self.world()
-        self._end("Delete")
+        self._end(DROPPED)
         self._write(self.life.final)
         self._await()
         self.becomes(was, "a fresh run with the same spec differs from the end of the life (found: fresh)")
@@ -259,9 +278,9 @@ class Liver:
     def _strike(self, where: str, what: str, nth: int) -> None:
         installation = self.scene.installation
         if where == "request":
-            installation.api.rules.add(Rule(self._writes_mine, EFFECTS[what], nth=nth))
+            self.strikes.append(installation.api.rules.add(Rule(self._writes_mine, EFFECTS[what], nth=nth)))
         elif where == "statement":
-            installation.pg.rules.add(Rule(self._states_mine, EFFECTS[what], nth=nth))
+            self.strikes.append(installation.pg.rules.add(Rule(self._states_mine, EFFECTS[what], nth=nth)))
         else:
             self.scene.ledger.job_faults[self.name] += 1
             fault = Fault(f"tenant-{self.name}-migrate", installation.objects.namespace, **JOB_FAULTS[what])
@@ -281,37 +300,83 @@ class Liver:
         text = statement.text
         return statement.by_operator and any(id_ in text or id_ in statement.database for id_ in self.ids)
 
-    def _reborn(self, policy: str) -> None:
+    def _reborn(self, end: End) -> None:
         was = self.world()
         objects = self.scene.installation.objects
         spec = copy.deepcopy(objects.get("HOATenant", self.name)["spec"])
         before = self._tenant_id()
-        self._end(policy)
-        self._write({**spec, "adoptionPolicy": "IfUnclaimed" if policy == "Retain" else "Never"})
+        self._end(end)
+        self._write({**spec, "adoptionPolicy": "IfUnclaimed" if end.data_stays else "Never"})
         self._await()
         self._write(spec)
         self._await()
-        assert (self._tenant_id() == before) == (policy == "Retain"), "the wrong data came back"
-        self.becomes(was, f"deleted with {policy} and applied again, it is not what it was")
+        assert (self._tenant_id() == before) == end.data_stays, "the wrong data came back"
+        self.becomes(was, f"deleted with {end} and applied again, it is not what it was")
 
-    def _end(self, policy: str) -> None:
-        """Delete the HOATenant, and wait until it is gone; with Delete, see that its data are, too."""
+    def _end(self, end: End) -> None:
+        """Delete the HOATenant, and wait until it is gone; see that its data are, too, if they are not to stay."""
         objects, tenant_id = self.scene.installation.objects, self._tenant_id()
         spec = copy.deepcopy(objects.get("HOATenant", self.name)["spec"])
-        spec["database"] = {**spec.get("database", {}), "deletionPolicy": policy, "undeleteWindow": "0s"}
+        database = spec.get("database", {})
+        spec["database"] = {**database, "deletionPolicy": end.policy, "undeleteWindow": end.window}
         spec["deletionProtection"] = "Disabled"
         self._write(spec)
         self._await()
-        if policy == "Delete":
+        if not end.data_stays:
             self.scene.ledger.may_be_dropped[tenant_id] = time.monotonic()
         objects.delete("HOATenant", self.name)
         self.scene.eyes.wait(self.name, lambda body: body is None, "gone", PATIENCE)
-        if policy == "Delete":
-            left = patiently(lambda: world_of(self.scene.installation, self.name, tenant_id))
-            empty: Json = {"row": [], "hosts": [], "placement": []}
-            children = {name for name in left["children"] if not name.startswith("Job ")}
-            found = (left["registry"], left["roles"], left["database"], children)
-            assert found == (empty, {}, [], set()), f"{self.name} left something behind: {found}"
+        if not end.data_stays:
+            self._see_nothing_left(tenant_id)
+
+    def _see_nothing_left(self, tenant_id: str) -> None:
+        empty: Json = {"row": [], "hosts": [], "placement": []}
+
+        def left() -> list[Any]:
+            found = patiently(lambda: world_of(self.scene.installation, self.name, tenant_id))
+            children = {name for name in found["children"] if not name.startswith("Job ")}
+            return [found["registry"], found["roles"], found["database"], children]
+
+        until(lambda: left() == [empty, {}, [], set()], lambda: f"{self.name} left behind: {left()}", PATIENCE, 0.5)
+
+    def _rotated(self) -> None:
+        """Twice, so that the world of before comes back: the same login is in force, and the other one is closed."""
+        was = self.world()
+        spec = copy.deepcopy(self.scene.installation.objects.get("HOATenant", self.name)["spec"])
+        held = self._passwords()
+        for _ in range(2):
+            login = self._await()["status"]["credentials"]["login"]
+            now = datetime.now(UTC).isoformat()
+            self._write({**spec, "credentials": {**spec.get("credentials", {}), "rotateRequestedAt": now}})
+            self.scene.eyes.wait(self.name, partial(rotated, login), "rotated", PATIENCE)
+        self._write(spec)
+        self._await()
+        self.becomes(was, "rotated twice, it is not what it was")
+        assert not set(self._passwords().values()) & set(held.values()), "a password of before is in force again"
+
+    def _passwords(self) -> Json:
+        held = self.scene.installation.objects.get("Secret", f"tenant-{self.name}-credentials")["data"]
+        return {key: held[key] for key in ("app-password", "migrator-password")}
+
+
+def without_rotations(world: Json) -> Json:
+    """Leave out the second login, as long as it lets nobody in, and how many keys are kept for what they once signed."""
+    roles = world["roles"]
+    closed = {
+        name for name, role in roles.items() if name.endswith("_app_b") and not (role["login"] or role["password"])
+    }
+    logins = {key: value for key, value in world["logins"].items() if key != "signing keys"}
+    return {**world, "roles": {name: role for name, role in roles.items() if name not in closed}, "logins": logins}
+
+
+def rotated(login: str, body: Json | None) -> bool:
+    """Whether another login than this is in force, and this one is closed."""
+    if body is None or not settled(body):
+        return False
+    ready = next((c for c in body["status"]["conditions"] if c["type"] == "CredentialsReady"), {"status": "Unknown"})
+    return (
+        body["status"]["credentials"]["login"] != login and ready["status"] == "True" and ready["reason"] == "InForce"
+    )
 
 
 def patiently(look: Callable[[], T]) -> T:

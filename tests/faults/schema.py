@@ -50,7 +50,7 @@ POOLS: Final[Mapping[str, Pool]] = {
     "database.serverName": Pool(("default",), _LABEL_BAD),
     "database.extensions[]": Pool(("citext", "pg_trgm", "unaccent"), ("Drop Table", "1up")),
     "database.undeleteWindow": Pool(("0s", "30m", "168h"), ("forever", "1h30m", "9000h", "1d")),
-    # A request older than the tenant asks for nothing; rotations under faults are the crash tests' part.
+    # A request older than the tenant asks for nothing; a life rotates by an action of its own.
     "credentials.rotateRequestedAt": Pool(("2020-01-01T00:00:00Z",), ("yesterday",)),
     "credentials.rotationInterval": Pool(("2160h", "87600h"), ("1h", "90d", "36h30m")),
     "domains[].host": Pool(

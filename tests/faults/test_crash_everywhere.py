@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 #: Breaks of each scenario: a number, or ``all``.
 SHARE = os.environ.get("HOA_FAULTS_CRASH") or "4"
 MOST_BREAKS_OF_AN_UPGRADE = 60
+#: The share of breaks that no run may come to: how often some counts are written depends on what falls together.
+MAY_BE_MISSED = 0.05
 SEED = int(os.environ.get("HOA_FAULTS_SEED") or time.time() // 86400)
 
 
@@ -129,4 +131,5 @@ def judge(
     _record_overall(struck)
     wrong = [f"{result.broken}\n    " + "\n    ".join(result.wrong) for result in results if result.wrong]
     assert not wrong, "\n".join([line, *wrong])
-    assert len(struck) >= 0.75 * len(results), [str(result.broken) for result in results if not result.struck]
+    missed = [str(result.broken) for result in results if not result.struck]
+    assert len(missed) <= MAY_BE_MISSED * len(results), missed

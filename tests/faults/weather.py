@@ -7,14 +7,17 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tests.cluster.test_operator_lead import FAILOVER_SECONDS, leads
 from tests.faults.apirequest import ApiRequest
 from tests.faults.backends import crash
 from tests.faults.effects import Answer, Rule
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.faults.installation import Installation
 
 FROZEN_SHORT, FROZEN_LONG = 1.5, 13.0
+WOKEN_SECONDS = 3.0
 DEAF_SECONDS = 1.0
 
 
@@ -62,6 +65,16 @@ class Weather:
         self.installation.operator.pause()
         time.sleep(seconds)  # what is tested is the length of this sleep
         self.installation.operator.resume()
+
+    def _replace_leader(self) -> None:
+        """It stands still past the end of its lease, another one leads meanwhile, and it wakes up in the other's term."""
+        leader, settings = self.installation.operator, self.installation.settings
+        standby = self.installation.platform.operator(f"standby-{len(self.told)}", **settings).start()
+        leader.pause()
+        until(lambda: leads(standby), "the standby to lead", FAILOVER_SECONDS)
+        leader.resume()
+        time.sleep(WOKEN_SECONDS)  # what the old leader does in this time is what is tested
+        standby.stop()
 
     def _crash_postgres(self) -> None:
         crash(self.installation.server)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.faults import generator
-from tests.faults.generator import Apply, Impossible, Life, Refused, Reverted
+from tests.faults.actions import Action, Apply, Impossible, Life, Refused, Reverted, describe
 from tests.faults.schema import NoPoolError, check, every_property, properties, spec_schema
 
 LIVES = 250
@@ -61,7 +61,7 @@ def test_the_lives_reach_every_property(lives: list[Life]) -> None:
 
 def test_the_lives_have_every_kind_of_action_and_end_with_what_is_compared(lives: list[Life]) -> None:
     kinds = {type(action) for found in lives for action in found.actions}
-    assert kinds == set(generator.Action.__args__)
+    assert kinds == set(Action.__args__)
     for found in lives:
         last = found.actions[-1]
         assert isinstance(last, Apply)
@@ -82,7 +82,7 @@ def test_a_changed_spec_leaves_the_former_as_it_was(lives: list[Life]) -> None:
     for found in lives[:100]:
         for action in found.actions:
             if isinstance(action, Reverted | Impossible):
-                assert action.spec != action.back or "and back" in generator.describe(action)
+                assert action.spec != action.back or "and back" in describe(action)
                 before, after = action.back.get("database", {}), action.spec.get("database", {})
                 assert before.get("serverName") == after.get("serverName"), "the API server would refuse the way back"
             if isinstance(action, Refused):
@@ -91,5 +91,5 @@ def test_a_changed_spec_leaves_the_former_as_it_was(lives: list[Life]) -> None:
 
 def test_storms_are_their_seed_and_grow_with_the_lives() -> None:
     assert generator.storms(7, 1) == generator.storms(7, 1)
-    assert len(generator.storms(7, 1)) == 1
-    assert set(generator.storms(7, 240)) == set(generator.STORMS)
+    assert sorted(generator.storms(7, 1)) == sorted(generator.STORMS)
+    assert len(generator.storms(7, 240)) == 20
