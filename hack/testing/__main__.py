@@ -21,15 +21,21 @@ def _check(paths: Paths) -> Result:
     return ("check", "", time.monotonic() - started)
 
 
-def _level(level: levels.Level, paths: Paths, port: int) -> Result:
+def _level(level: levels.Level, paths: Paths, port: int, failures: list[ClusterError]) -> Result:
+    """Run a level; one that fails does not keep the next from saying what it has to say."""
     started = time.monotonic()
     say(f"--> tests/{level.name}")
-    last = levels.run(level, paths, port)
+    try:
+        last = levels.run(level, paths, port)
+    except ClusterError as error:
+        # When the cluster can't be taken away after a failure, the first failure is the one to read.
+        failures += [told for told in (error.__context__, error) if isinstance(told, ClusterError)]
+        last = f"FAILED: {error}"
     return (level.name, last, time.monotonic() - started)
 
 
-def _run(wanted: str, paths: Paths, port: int, results: list[Result]) -> None:
-    """Run what is wanted, in order; the first failure ends it."""
+def _run(wanted: str, paths: Paths, port: int, results: list[Result], failures: list[ClusterError]) -> None:
+    """Run what is wanted, in order; checks that fail end it, for then nothing else is worth its time."""
     install.ensure_venv(paths)
     if wanted == "figures":
         install.ensure_programs(paths, ["wrk", "etcd-server", "postgresql-15"], ["kubernetes", "helm"])
@@ -37,8 +43,8 @@ def _run(wanted: str, paths: Paths, port: int, results: list[Result]) -> None:
         results.append(_check(paths))
     for level in levels.LEVELS:
         if wanted in (level.name, "all"):
-            # One by one: what has passed is told even when the next one fails.
-            results.append(_level(level, paths, port))  # noqa: PERF401
+            # One by one: what has passed is told even when the next one is interrupted.
+            results.append(_level(level, paths, port, failures))  # noqa: PERF401
 
 
 def main(argv: Sequence[str]) -> int:
@@ -52,20 +58,16 @@ def main(argv: Sequence[str]) -> int:
     # A CI that gives up sends SIGTERM: end as by Ctrl-C, so that the cluster is taken away.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results: list[Result] = []
-    failure: ClusterError | None = None
+    failures: list[ClusterError] = []
     try:
-        _run(args.what, Paths.from_env(), args.port, results)
+        _run(args.what, Paths.from_env(), args.port, results, failures)
     except ClusterError as error:
-        failure = error
+        failures.append(error)
     if results:
         print("\n".join(summary.lines(results)), flush=True)
-    if failure is None:
-        return 0
-    # When the cluster can't be taken away after a failure, the first failure is the one to read.
-    for told in (failure.__context__, failure):
-        if isinstance(told, ClusterError):
-            print(f"FAILED: {told}\n{told.hint}", flush=True)
-    return 1
+    for told in failures:
+        print(f"FAILED: {told}\n{told.hint}", flush=True)
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import pytest
 
 from hack.cluster import chart, report, shell
 from hack.cluster.paths import Paths
+from hack.testing import __main__ as verbs
 from hack.testing import levels, summary
 
 
@@ -112,3 +113,23 @@ def test_a_test_that_fails_twice_fails_the_level(monkeypatch: pytest.MonkeyPatch
 )
 def test_pytests_closing_line_is_found(output: str, line: str) -> None:
     assert levels.last_line(output) == line
+
+
+def test_a_level_that_fails_does_not_keep_the_next_from_running(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(level: levels.Level, *_: object) -> str:
+        if level.name == "contract":
+            raise shell.ClusterError(
+                "Tests of the level contract failed: === 1 failed in 2.00s ===", "Run them again: pytest"
+            )
+        return "=== 3 passed in 1.00s ==="
+
+    monkeypatch.setattr(levels, "run", run)
+    monkeypatch.setattr(verbs.install, "ensure_venv", lambda _: None)
+    monkeypatch.setattr(verbs.checks, "run_all", lambda _: None)
+    assert verbs.main(["all"]) == 1
+    told = capsys.readouterr().out
+    assert "FAILED: Tests of the level contract failed" in told
+    assert "Run them again: pytest" in told
+    assert told.count("3 passed in 1.00s") == len(levels.LEVELS) - 1
