@@ -7,7 +7,7 @@ import pytest
 from hack.cluster import chart, report, shell
 from hack.cluster.paths import Paths
 from hack.testing import __main__ as verbs
-from hack.testing import levels, summary
+from hack.testing import checks, install, levels, summary
 
 
 def tenant(conditions: list[dict[str, str]], generation: int = 1) -> dict[str, Any]:
@@ -126,8 +126,8 @@ def test_a_level_that_fails_does_not_keep_the_next_from_running(
         return "=== 3 passed in 1.00s ==="
 
     monkeypatch.setattr(levels, "run", run)
-    monkeypatch.setattr(verbs.install, "ensure_venv", lambda _: None)
-    monkeypatch.setattr(verbs.checks, "run_all", lambda _: None)
+    monkeypatch.setattr(install, "ensure_venv", lambda _: None)
+    monkeypatch.setattr(checks, "run_all", lambda _: None)
     assert verbs.main(["all"]) == 1
     told = capsys.readouterr().out
     assert "FAILED: Tests of the level contract failed" in told
