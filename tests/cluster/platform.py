@@ -235,7 +235,9 @@ class Platform:
             folder = self.folder / name
             folder.mkdir(exist_ok=True)
             for key, value in self.secret(name).items():
-                (folder / key).write_text(value)
+                new = folder / f".{key}"
+                new.write_text(value)
+                new.rename(folder / key)  # an operator that reads it meanwhile finds the one or the other
             found[variable] = str(folder / "keys" if variable.endswith("_FILE") else folder)
         return found
 

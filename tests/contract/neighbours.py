@@ -143,10 +143,10 @@ class Neighbours:
         spec = self.specs[name]
         retained, exists = name in self.retained, name != "bare"
         place = tombstone_name(spec.tenant_id) if retained else spec.database
-        relations = self._relations(place) if exists else {}
+        relations, there = self._relations(place) if exists else {}, self._there()
         return Tenant(
             place=place,
-            roles={kind: role for kind, role in role_names(spec.tenant_id).items() if role in self._there()},
+            roles={kind: role for kind, role in role_names(spec.tenant_id).items() if role in there},
             tables=relations.get("table", frozenset()),
             sequences=relations.get("sequence", frozenset()),
             let_in=name not in ("half", "bare"),
@@ -210,9 +210,11 @@ class Neighbours:
 
     def roles(self) -> list[str]:
         """Every role of a tenant, the registry's reader, and the templates' two."""
-        tenants = [role for spec in self.specs.values() for role in role_names(spec.tenant_id).values()]
+        tenants, there = [], self._there()
+        for spec in self.specs.values():
+            tenants += [role for role in role_names(spec.tenant_id).values() if role in there]
         return [
-            *(role for role in tenants if role in self._there()),
+            *tenants,
             self.rig.reader,
             TEMPLATE_OWNER,
             TEMPLATE_MIGRATOR,

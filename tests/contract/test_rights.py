@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from tests.contract.attempts import Login
+    from tests.contract.rights import Right
     from tests.contract.servers import RealServer
 
 
@@ -53,7 +54,7 @@ def prove(neighbours: Neighbours, *names: str) -> None:
         if not names or login.tenant in tenants:
             try_the_doors(neighbours, login)
         if not names and login.home:
-            try_everything(neighbours, login)
+            try_everything(neighbours, login, allowed)
 
 
 def try_the_doors(neighbours: Neighbours, login: Login) -> None:
@@ -65,13 +66,13 @@ def try_the_doors(neighbours: Neighbours, login: Login) -> None:
     assert attempts.becomes(server, login) == sorted(login.groups), login.role
 
 
-def try_everything(neighbours: Neighbours, login: Login) -> None:
+def try_everything(neighbours: Neighbours, login: Login, allowed: set[Right]) -> None:
     """From inside, as itself and as the role it may become."""
     server = neighbours.server
     others = [str(spec.tenant_id) for spec in neighbours.specs.values() if str(spec.tenant_id) != login.tenant]
     assert attempts.overhears(server, login) == [], login.role
     tables = neighbours.tables(login)
-    granted = {right[3:] for right in neighbours.allowed() if right[:3] == (login.role, login.home, "table")}
+    granted = {right[3:] for right in allowed if right[:3] == (login.role, login.home, "table")}
     let = {(privilege, f"public.{table}") for privilege, table in attempts.may(server, login, tables)}
     assert {(thing, word) for word, thing in let} == {
         (thing, word) for thing, word in granted if word in attempts.WAYS and thing.removeprefix("public.") in tables
@@ -193,7 +194,7 @@ async def test_repaired_after_gifts(neighbours: Neighbours) -> None:
     assert differences(spec, await neighbours.door.observe(spec.tenant_id)) == ()
     prove(neighbours, "ours", "theirs")
     for kind in ("app", "migrator"):
-        try_everything(neighbours, neighbours.login("ours", kind))
+        try_everything(neighbours, neighbours.login("ours", kind), neighbours.allowed())
 
 
 @pytest.mark.parametrize("gift", GIFTS)

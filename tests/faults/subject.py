@@ -159,8 +159,16 @@ def without_rotations(world: Json) -> Json:
     closed = {
         name for name, role in roles.items() if name.endswith("_app_b") and not (role["login"] or role["password"])
     }
-    logins = {key: value for key, value in world["logins"].items() if key != "signing keys"}
-    return {**world, "roles": {name: role for name, role in roles.items() if name not in closed}, "logins": logins}
+    databases = [
+        {**one, "acl": [entry for entry in one["acl"] if entry.partition("=")[0] not in closed]}
+        for one in world["database"]
+    ]
+    return {
+        **world,
+        "roles": {name: role for name, role in roles.items() if name not in closed},
+        "database": databases,
+        "logins": {key: value for key, value in world["logins"].items() if key != "signing keys"},
+    }
 
 
 def patiently(look: Callable[[], T]) -> T:
