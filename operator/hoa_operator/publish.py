@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the merge patch that makes `before` into `after`."""
-    changed = {key: value for key, value in after.items() if before.get(key) != value}
+    """Return the merge patch that makes `before` into `after`: what is left out of an object within must be null, too."""
+    changed = {key: _changed(before.get(key), value) for key, value in after.items() if before.get(key) != value}
     return changed | {key: None for key in before if key not in after}
+
+
+def _changed(before: Any, after: Any) -> Any:
+    return difference(before, after) if isinstance(before, dict) and isinstance(after, dict) else after
 
 
 async def publish(doors: Doors, body: Object, status: Mapping[str, Any], now: datetime, reporter: str) -> Object:
