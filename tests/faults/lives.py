@@ -94,7 +94,7 @@ class Liver:
 
     def fresh(self) -> None:
         """Delete the tenant with its data, see that nothing is left, make it anew, and compare the two worlds."""
-        was = self.subject.world()
+        was = self.subject.calm_world()
         self.subject.end(DROPPED)
         self.subject.write(self.life.final)
         self.subject.settle()
@@ -114,7 +114,7 @@ class Liver:
         assert after["spec"] == before["spec"], "what was refused changed something"
 
     def _impossible(self, spec: Json, back: Json) -> None:
-        was = self.subject.world()
+        was = self.subject.calm_world()
         self.subject.write(spec)
 
         def said(body: Json | None) -> bool:
@@ -127,7 +127,7 @@ class Liver:
         self.subject.becomes(was, "a change that could not be had, and was taken back, left something")
 
     def _reverted(self, spec: Json, back: Json, *, awaited: bool) -> None:
-        was = self.subject.world()
+        was = self.subject.calm_world()
         self.subject.write(spec)
         if awaited:
             self.subject.settle()
@@ -136,7 +136,7 @@ class Liver:
         self.subject.becomes(was, "reverting a change did not bring the former world back")
 
     def _by_hand(self, what: str) -> None:
-        was = self.subject.world()
+        was = self.subject.calm_world()
         objects, child = self.scene.installation.objects, f"tenant-{self.name}"
         match what:
             case "delete credentials":
@@ -167,7 +167,7 @@ class Liver:
             )
 
     def _reborn(self, end: End) -> None:
-        was = self.subject.world()
+        was = self.subject.calm_world()
         objects = self.scene.installation.objects
         spec = copy.deepcopy(objects.get("HOATenant", self.name)["spec"])
         before = self.subject.tenant_id()
@@ -181,7 +181,7 @@ class Liver:
 
     def _rotated(self) -> None:
         """Twice, so that the world of before comes back: the same login is in force, and the other one is closed."""
-        was = self.subject.world()
+        was = self.subject.calm_world()
         spec = copy.deepcopy(self.scene.installation.objects.get("HOATenant", self.name)["spec"])
         held = self.subject.passwords()
         for _ in range(2):

@@ -75,21 +75,20 @@ class PgProxy:
         return len(chosen)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+        with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError, OSError):
             packet = await _startup(reader, writer)
-            server = await asyncio.open_connection(*self._upstream)
-            server[1].write((len(packet) + 4).to_bytes(4, "big") + packet)
-            if pgwire.code_of(packet) == pgwire.CANCEL:
-                server[1].close()
-                writer.close()
-                return
-            self.sessions += 1
-            link = _Link(self, Session.begun(self.sessions, packet[4:]), _Ends(writer, server[1]))
-            self._open.add(link)
-            try:
-                await link.run(reader, server[0])
-            finally:
-                self._open.discard(link)
+            upstream, server = await asyncio.open_connection(*self._upstream)
+            with contextlib.closing(server):
+                server.write((len(packet) + 4).to_bytes(4, "big") + packet)
+                if pgwire.code_of(packet) == pgwire.CANCEL:
+                    return
+                self.sessions += 1
+                link = _Link(self, Session.begun(self.sessions, packet[4:]), _Ends(writer, server))
+                self._open.add(link)
+                try:
+                    await link.run(reader, upstream)
+                finally:
+                    self._open.discard(link)
 
     def enter(self, session: Session, text: str, *, carried_out: bool) -> Statement:
         """Write a statement into the journal."""
@@ -141,8 +140,6 @@ class _Link:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            for writer in (self._ends.client, self._ends.server):
-                writer.close()
 
     async def _from_client(self, reader: asyncio.StreamReader) -> None:
         frames = Frames()

@@ -64,6 +64,16 @@ class Subject:
         inside.pop("outbox", None)
         return without_rotations(world)
 
+    def calm_world(self) -> Json:
+        """Return the world as it is when the operator is at peace with it: between storms."""
+
+        def look() -> Json | None:
+            self.settle()
+            found = self.world()
+            return None if "retry" in found["tenant"]["status"] else found
+
+        return until(look, f"{self.name} to be at peace", PATIENCE, 0.3)
+
     def becomes(self, wanted: Json, why: str) -> None:
         """Wait until the world is as wanted."""
         found: Json = {}
