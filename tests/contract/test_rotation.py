@@ -112,6 +112,27 @@ async def test_states_hold_for_the_second_login(server: RealServer, door: Postgr
     assert refusal(server, after) == "let in"
 
 
+async def test_a_login_retired_while_suspended_keeps_no_password(
+    server: RealServer, door: PostgresServer, before: DatabaseSpec
+) -> None:
+    """It could not log in before either, so nothing but its password tells that it was in force once."""
+    suspended = replace(before, suspended=True)
+    for _ in range(2):
+        suspended = rotated(suspended)
+        await door.ensure(suspended)
+        suspended = replace(suspended, overlapping=False)
+        await door.ensure(suspended)
+    roles = server.all(
+        "SELECT rolname::text AS name, rolpassword IS NOT NULL AS password, rolcanlogin AS login FROM pg_authid"
+        " WHERE rolname = ANY(%s)", [role_name(before.tenant_id, kind) for kind in ("app", "app_b")],
+    )  # fmt: skip
+    assert {row["name"]: row["password"] for row in roles} == {app_of(before): True, app_of(rotated(before)): False}
+    assert not any(row["login"] for row in roles)
+    assert differences(suspended, await door.observe(before.tenant_id)) == ()
+    await door.ensure(replace(suspended, suspended=False))
+    assert refusal(server, suspended) == "let in"
+
+
 async def test_a_killed_retirement_is_finished(server: RealServer, door: PostgresServer, before: DatabaseSpec) -> None:
     """The login is closed and its session lives on: that is seen, and put right."""
     after = rotated(before)

@@ -70,7 +70,11 @@ class Subject:
         def look() -> Json | None:
             self.settle()
             found = self.world()
-            return None if "retry" in found["tenant"]["status"] else found
+            status = found["tenant"]["status"]
+            unsure = [
+                said for said in status["conditions"].values() if said.startswith("Unknown") or "Unreadable" in said
+            ]
+            return None if unsure or "retry" in status else found
 
         return until(look, f"{self.name} to be at peace", PATIENCE, 0.3)
 

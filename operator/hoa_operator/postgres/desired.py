@@ -33,9 +33,10 @@ def is_retired(spec: DatabaseSpec, kind: str) -> bool:
 
 
 def connection_limit(spec: DatabaseSpec, kind: str) -> int:
-    """Return the role's CONNECTION LIMIT."""
+    """Return the role's CONNECTION LIMIT. A retired login has none left: it is how one sees, without reading passwords, that
+    the statement that takes its password away was carried out."""
     if kind in names.APP_LOGINS:
-        return spec.connection_limit
+        return 0 if is_retired(spec, kind) else spec.connection_limit
     return spec.migrator_connection_limit if kind == names.MIGRATOR else 0
 
 
