@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
-from hoa_operator import kube, leftovers_command, probes
+from hoa_operator import foreign, kube, leftovers_command, probes
 from hoa_operator.cache import Cache
-from hoa_operator.errors import Fenced, OperatorError, Outdated
+from hoa_operator.errors import Fenced, ForeignRegistry, OperatorError, Outdated
 from hoa_operator.farewell import Farewell
 from hoa_operator.fleet import Fleet, Opening
 from hoa_operator.kube import Kube
@@ -35,6 +35,8 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 _START_RETRY: Final = 1.0
+#: The same while only a person can help: each try tells every HOATenant.
+_FOREIGN_RETRY: Final = 10.0
 
 
 def _clock() -> float:
@@ -151,12 +153,19 @@ class Process:
     async def _lead(self, fenced: Kube) -> None:
         settings = self._settings
         installation = settings.installation
+        cluster = await self._until_it_works(lambda: foreign.here(fenced, settings.cluster_namespace))
+        if cluster is None:
+            return
         registry = Registry(
-            settings.registry_dir, settings.registry_reader_dir, identity=settings.pod_name, installation=installation
+            settings.registry_dir,
+            settings.registry_reader_dir,
+            identity=settings.pod_name,
+            installation=installation,
+            cluster=cluster,
         )
         async with AsyncExitStack() as stack:
             stack.push_async_callback(registry.close)
-            if await self._until_it_works(_done(registry.start)) is None:
+            if await self._until_it_works(foreign.told(fenced, registry.start)) is None:
                 return
             epoch = await self._until_it_works(registry.acquire_epoch)
             if epoch is None:
@@ -183,8 +192,9 @@ class Process:
             except OperatorError as error:
                 self._trouble = f"{error.reason}: {error.message}"
                 log.warning("cannot start yet", reason=error.reason, message=error.message)
+                pause = _FOREIGN_RETRY if isinstance(error, ForeignRegistry) else _START_RETRY
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), _START_RETRY)
+                    await asyncio.wait_for(self._stop.wait(), pause)
             else:
                 self._trouble = None
                 return found
@@ -243,13 +253,21 @@ async def serve(settings: Settings, environ: Mapping[str, str]) -> int:
     return await process.run()
 
 
+#: What the command line asks for, and what does it; each returns the exit code.
+_COMMANDS: Final = {
+    "orphans": (leftovers_command.parse, leftovers_command.run),
+    "take-over": (foreign.parse, foreign.take_over),
+}
+
+
 def main() -> int:
-    """Read the settings and run: the operator, or with `orphans` the command that lists what has no living owner."""
+    """Read the settings and run: the operator, with `orphans` the command that lists what has no living owner, with `take-over`
+    the one that makes another cluster's registry this one's."""
     verb, *arguments = sys.argv[1:] or [""]
-    if verb not in ("", "orphans"):
-        sys.stderr.write(f"unknown command {verb!r}: python -m hoa_operator [orphans [-o json]]\n")
+    if verb not in ("", *_COMMANDS):
+        sys.stderr.write(f"unknown command {verb!r}: python -m hoa_operator [orphans [-o json] | take-over CLUSTER]\n")
         return 2
-    output = leftovers_command.parse(arguments) if verb else ""
+    asked = _COMMANDS[verb][0](arguments) if verb else ""
     try:
         settings = Settings.from_env()
     except SettingsError as error:
@@ -257,7 +275,8 @@ def main() -> int:
         return 2
     configure_logging("error" if verb else settings.log_level)
     try:
-        return asyncio.run(leftovers_command.run(settings, os.environ, output) if verb else serve(settings, os.environ))
+        run = _COMMANDS[verb][1](settings, os.environ, asked) if verb else serve(settings, os.environ)
+        return asyncio.run(run)
     except OperatorError as error:
         log.error("ended", reason=error.reason, message=error.message)
         return 1

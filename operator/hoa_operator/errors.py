@@ -43,6 +43,13 @@ class Outdated(OperatorError):
         super().__init__("Outdated", message)
 
 
+class ForeignRegistry(UserError):
+    """The registry belongs to another Kubernetes cluster: touch nothing, and wait until a person decides."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("RegistryOfAnotherCluster", message)
+
+
 class SlugTaken(UserError):
     """Another tenant, perhaps one being deleted, holds the slug."""
 

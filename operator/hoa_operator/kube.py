@@ -1,6 +1,6 @@
 """The only door to the Kubernetes API: plain objects in and out, and errors that say who must act.
 
-Everything is in one namespace. What the operator's Role must allow (nothing cluster-wide, no pods/exec):
+Everything is in one namespace. What the operator's Role must allow (no pods/exec):
 
     hoaconnect.com              hoatenants                               get list watch patch
     hoaconnect.com              hoatenants/status                        patch
@@ -20,7 +20,8 @@ Everything is in one namespace. What the operator's Role must allow (nothing clu
     hoaconnect.com              hoatenants/finalizers, hoadatabaseservers/finalizers   update
     apps                        deployments/finalizers                   update
 
-Of namespaces a Role allows its own: the operator asks whether it is being deleted. The last two rows are for clusters that
+Of namespaces a Role allows its own: the operator asks whether it is being deleted. A ClusterRole allows `get` of one more by
+its name, `HOA_CLUSTER_NAMESPACE`: its uid tells this cluster from others. The last two rows are for clusters that
 enforce OwnerReferencesPermissionEnforcement. Server-side apply needs `create` and `patch`.
 """
 

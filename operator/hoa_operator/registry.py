@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from hoa_operator.postgres.connections import Connection
     from hoa_operator.postgres.model import AdminLogin
+    from hoa_operator.registry_cluster import Cluster
 
 __all__ = ["SERVED_STATES", "Placement", "Registry", "RegistryRow"]
 
@@ -42,7 +43,8 @@ _PLACEMENT_COLUMNS: Final = ", ".join(f.name for f in fields(Placement))
 
 
 class Registry:
-    """The registry of one installation; `identity` names this operator instance in the server's session list."""
+    """The registry of one installation; `identity` names this operator instance in the server's session list. Without a
+    `cluster` it can only be attached to."""
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class Registry:
         *,
         identity: str,
         installation: str,
+        cluster: Cluster | None = None,
         maintenance_db: str = "postgres",
     ) -> None:
         self._directory = directory
@@ -58,6 +61,7 @@ class Registry:
         self._maintenance_db = maintenance_db
         self.identity = identity
         self.installation = installation
+        self._cluster = cluster
         self._application = names.application_name(installation, identity)
         self._connections: Connections | None = None
 
@@ -65,7 +69,7 @@ class Registry:
         """Create the database and the reader's role where missing, migrate to the head; raises OperatorError."""
         directory = ConnectionDirectory.read(self._directory, self._maintenance_db)
         reader = ConnectionDirectory.read(self._reader_directory)
-        await registry_setup.set_up(directory, reader, self._application, self.installation)
+        await registry_setup.set_up(directory, reader, self._application, self.installation, self._here())
         await self.close()
         self._connections = Connections(directory.inside(), self._application)
 
@@ -83,7 +87,7 @@ class Registry:
     async def acquire_epoch(self) -> int:
         """Take the lead: later writes with an older epoch raise Fenced, and other instances' sessions here end."""
         async with self._session() as connection:
-            return await registry_fence.take(connection, self.identity)
+            return await registry_fence.take(connection, self.identity, self._here())
 
     async def check_epoch(self, epoch: int) -> None:
         """Raise Fenced unless `epoch` is the newest."""
@@ -219,6 +223,11 @@ class Registry:
         async with self._writing(epoch) as connection:
             cursor = await connection.execute("DELETE FROM tenants WHERE tenant_id = %s", [tenant_id])
             return cursor.rowcount > 0
+
+    def _here(self) -> Cluster:
+        if self._cluster is None:
+            raise RuntimeError("a registry that was opened to be read cannot be written")
+        return self._cluster
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Connection]:

@@ -7,41 +7,50 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import errors
 
+from hoa_operator import registry_cluster
 from hoa_operator.errors import Fenced, WorldError
 from hoa_operator.postgres import names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from uuid import UUID
 
     from hoa_operator.postgres.connections import Connection
+    from hoa_operator.registry_cluster import Cluster
 
 #: How long each try waits for a transaction that began between the end of other sessions and it.
 _PATIENCE: Final = ("500ms", "1s", "2s")
 _LEADER: Final = "SELECT epoch, holder FROM operator_epoch"
 
 
-async def take(connection: Connection, holder: str) -> int:
-    """Take the lead and return its epoch; every other session of an operator on this database ends.
+async def take(connection: Connection, holder: str, cluster: Cluster) -> int:
+    """Take the lead and return its epoch; every other session of an operator on this database ends. Raises ForeignRegistry,
+    and ends nobody's, where the registry is another cluster's.
 
     A leader that was stopped between its check and its commit holds the row: then it is asked to leave once more.
     """
+    await registry_cluster.refuse(connection, cluster)
     for patience in _PATIENCE:
         await _evict(connection)
         with suppress(errors.LockNotAvailable):
-            epoch = await _next(connection, holder, patience)
+            epoch = await _next(connection, (holder, cluster.id), patience)
+            if epoch is None:
+                await registry_cluster.refuse(connection, cluster)
+                break
             await _evict(connection)
             return epoch
     raise WorldError("RegistryBusy", "another operator's transaction holds the registry's epoch; it is asked for again")
 
 
-async def _next(connection: Connection, holder: str, patience: str) -> int:
+async def _next(connection: Connection, leader: tuple[str, UUID], patience: str) -> int | None:
     async with connection.transaction():
         await connection.execute("SELECT set_config('lock_timeout', %s, true)", [patience])
         cursor = await connection.execute(
-            "UPDATE operator_epoch SET epoch = epoch + 1, holder = %s, since = now() RETURNING epoch", [holder]
+            "UPDATE operator_epoch SET epoch = epoch + 1, holder = %s, since = now() WHERE cluster = %s RETURNING epoch",
+            leader,
         )
         row = await cursor.fetchone()
-    return int(row["epoch"]) if row else 0
+    return int(row["epoch"]) if row else None
 
 
 async def check(connection: Connection, epoch: int, lock: str = "") -> None:

@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg import sql
 
+from hoa_operator import registry_cluster
 from hoa_operator.errors import Outdated, UserError, WorldError
 from hoa_operator.postgres import comments, names
 from hoa_operator.postgres.connections import Connections, parameters
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hoa_operator.postgres.connections import Connection
+    from hoa_operator.registry_cluster import Cluster
 
 _MIGRATIONS = Path(__file__).parent / "registry_migrations"
 _REGISTRY_TABLES = {"public.alembic_version", "public.operator_epoch", "public.placements", "public.tenants"}
@@ -79,17 +81,23 @@ def _value(path: Path, name: str, default: str | None = None) -> str:
 
 
 async def set_up(
-    registry: ConnectionDirectory, reader: ConnectionDirectory, application: str, installation: str
+    registry: ConnectionDirectory, reader: ConnectionDirectory, application: str, installation: str, cluster: Cluster
 ) -> None:
-    """Create what is missing and migrate to the head; safe to run from several instances at once."""
+    """Create what is missing and migrate to the head; safe to run from several instances at once. Raises ForeignRegistry, and
+    leaves the reader's login and the schema as they are, where the registry is another cluster's."""
     connections = Connections(registry.login, application, limit=1)
     try:
         async with connections.locked("registry", registry.dbname) as connection:
             await _ensure_database(connections, connection, registry.dbname, installation)
+            async with connections.within(registry.dbname) as inside:
+                unclaimed = await registry_cluster.admit(inside, cluster)
             await _ensure_reader(connection, registry, reader, installation)
             # Under the same lock, which is not of the registry's database: there the reader could take it and keep it.
             with explained(registry.login.address, registry.dbname):
                 await asyncio.to_thread(_migrate, registry, reader.login.username, application)
+            if unclaimed:
+                async with connections.within(registry.dbname) as inside:
+                    await registry_cluster.claim(inside, cluster)
     finally:
         await connections.close()
 

@@ -114,6 +114,7 @@ class Settings:
     timing: Timing
     sealing: SealingSettings
     lease_name: str
+    cluster_namespace: str
     log_level: str
     metrics_port: int
     probe_port: int
@@ -142,6 +143,7 @@ class Settings:
             timing=_timing(read),
             sealing=_sealing(read),
             lease_name=read.text("HOA_LEASE_NAME", f"{release}-operator"),
+            cluster_namespace=read.text("HOA_CLUSTER_NAMESPACE", "kube-system"),
             log_level=read.choice("HOA_LOG_LEVEL", ("debug", "info", "warning", "error"), "info", str.lower),
             metrics_port=read.value("HOA_METRICS_PORT", _port, 9090),
             probe_port=read.value("HOA_PROBE_PORT", _port, 8080),

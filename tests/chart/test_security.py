@@ -117,7 +117,12 @@ def test_the_operators_rights_end_at_its_namespace(rendered: Rendered) -> None:
     }
     assert all("*" not in rule["verbs"] for rule in role["rules"])
     bound = [binding["roleRef"]["name"] for binding in of_kind(rendered, "ClusterRoleBinding")]
-    assert bound in ([], ["hoa-connect-hoa-connect-setup"])
+    operators, setups = "hoa-connect-hoa-connect-operator", "hoa-connect-hoa-connect-setup"
+    assert set(bound) <= {operators, setups}
+    if operators in bound:
+        assert one(rendered, "ClusterRole", operators)["rules"] == [
+            {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]}
+        ]
 
 
 def test_the_setups_cluster_rights_are_three_crds(default_objects: Rendered) -> None:

@@ -70,7 +70,12 @@ CHANGED: dict[str, Any] = {
         "certificates": {"perHour": 7},
         "externalDNS": {"enabled": True, "target": "lb.hoa.example"},
     },
-    "operator": {"jobConcurrency": 3, "jobTtlSeconds": 60, "credentialsOverlapSeconds": 150},
+    "operator": {
+        "jobConcurrency": 3,
+        "jobTtlSeconds": 60,
+        "credentialsOverlapSeconds": 150,
+        "clusterNamespace": "hoa-connect",
+    },
     "sealing": {"rotationInterval": "8760h", "propagationSeconds": 90},
     "app": {"pool": {"maxTotal": 50, "tenantShare": 0.25}, "maxBodyBytes": 104857600, "shutdownSeconds": 40},
     "worker": {"sweepSeconds": 7, "shutdownSeconds": 90, "concurrency": 4},
@@ -84,6 +89,8 @@ def test_values_reach_the_programs(renderer: Helm) -> None:
     app, worker = (AppSettings.from_env(environment(objects, name)) for name in (APP, WORKER))
     assert (operator.bind_address, operator.timing.job_concurrency, operator.timing.job_ttl) == ("::", 3, 60)
     assert operator.timing.credentials_overlap == 150
+    assert operator.cluster_namespace == "hoa-connect"
+    assert not [item for item in objects if item["metadata"]["name"] == "hoa-connect-hoa-connect-operator"]
     assert operator.sealing.secret == "hoa-connect-sealing-keys"
     assert operator.sealing.pace == Pace(timedelta(days=365), timedelta(seconds=90))
     assert operator.route.certificates_per_hour == 7

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 RELEASE = "hoa-connect"
 BASE_DOMAIN = "hoaconnect.test"
 ADMIN_SECRET = "postgres-admin"
-APPLIED = ("ServiceAccount", "Role", "RoleBinding", "HOATier", "HOADatabaseServer", "Deployment", "Service")
+RIGHTS = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+APPLIED = (*RIGHTS, "HOATier", "HOADatabaseServer", "Deployment", "Service")
 MOUNTS = {
     "HOA_REGISTRY_DIR": f"{RELEASE}-registry",
     "HOA_REGISTRY_READER_DIR": f"{RELEASE}-registry-reader",

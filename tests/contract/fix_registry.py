@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest_asyncio
 
 from hoa_operator.registry import Registry, RegistryRow
+from hoa_operator.registry_cluster import Cluster
 from hoa_operator.registry_model import Heir
 
 if TYPE_CHECKING:
@@ -28,6 +29,18 @@ LIMITS = {
 }
 
 
+def cluster_of(*tenants: UUID, takes_over: str | None = None) -> Cluster:
+    """Return a cluster that nobody has seen before, with these HOATenants."""
+
+    async def uids() -> set[UUID]:
+        return set(tenants)
+
+    return Cluster(uuid4(), uids, takes_over)
+
+
+HERE = cluster_of()
+
+
 @dataclass(frozen=True)
 class Rig:
     """A registry, its two connection directories, and the reader's login."""
@@ -39,10 +52,14 @@ class Rig:
     reader_password: str
     installation: str
 
-    def registry(self, identity: str = "one") -> Registry:
-        """Open another instance of the operator."""
+    def registry(self, identity: str = "one", cluster: Cluster | None = None) -> Registry:
+        """Open another instance of the operator, of the same cluster unless another is given."""
         return Registry(
-            self.folder / "admin", self.folder / "reader", identity=identity, installation=self.installation
+            self.folder / "admin",
+            self.folder / "reader",
+            identity=identity,
+            installation=self.installation,
+            cluster=cluster or HERE,
         )
 
     def write(self, name: str, **values: object) -> None:

@@ -32,7 +32,7 @@ def test_rows_show_no_secret() -> None:
 async def test_start_creates_what_is_missing_and_repeats(rig: Rig, registry: Registry) -> None:
     server = rig.server
     assert server.sees(rig.reader, rig.reader_password, rig.dbname) is None
-    assert server.one("SELECT version_num FROM alembic_version", dbname=rig.dbname) == "0002"
+    assert server.one("SELECT version_num FROM alembic_version", dbname=rig.dbname) == "0003"
     assert not server.one("SELECT has_database_privilege('pg_monitor', %s, 'CONNECT')", rig.dbname)
     mark = server.log_size
     again = rig.registry("two")

@@ -27,6 +27,7 @@ from hoa_operator import registry_setup
 from hoa_operator.postgres import AdminLogin, DatabaseIdentity, DatabaseSpec, PostgresServer, ServerAddress
 from hoa_operator.postgres.names import ROLE_KINDS
 from hoa_operator.registry_setup import ConnectionDirectory
+from tests.contract.fix_registry import cluster_of
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -137,7 +138,7 @@ class Platform:
         self._write(admin, self.access.username, self.access.password)
         self._write(self.registry_dir, self.reader, self.reader_password)
         directories = (ConnectionDirectory.read(admin), ConnectionDirectory.read(self.registry_dir))
-        by_the_operator(registry_setup.set_up(*directories, IDENTITY, self.registry))
+        by_the_operator(registry_setup.set_up(*directories, IDENTITY, self.registry, cluster_of()))
         self.sealing_keys_file.write_bytes(self.sealing_key)
 
     def _write(self, directory: Path, username: str, password: str) -> None:

@@ -248,7 +248,7 @@ def test_a_verb_that_nobody_knows_is_refused(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["hoa_operator", *argv])
     assert main() == 2
-    assert "python -m hoa_operator [orphans [-o json]]" in capsys.readouterr().err
+    assert "python -m hoa_operator [orphans [-o json] | take-over CLUSTER]" in capsys.readouterr().err
 
 
 def test_wrong_settings_are_no_orphans(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
