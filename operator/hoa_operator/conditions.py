@@ -15,7 +15,7 @@ from hoa_operator.rotation import is_met, other
 from hoa_operator.tenant import format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from hoa_operator.manifests.secrets import Credentials
     from hoa_operator.steps import Plan
@@ -88,13 +88,20 @@ def _accepted(world: World) -> str:
     message = f"tier {world.target.tier.name}, server {world.target.server.name}"
     if world.target.pending_tier is not None:
         message += f"; {world.target.pending_tier.describe()}"
-    if world.kept_behind:
-        more = f" and {len(world.kept_behind) - 1} more" if len(world.kept_behind) > 1 else ""
+    kept = [behind.words for behind in world.kept_behind if not behind.lost]
+    lost = [behind.words for behind in world.kept_behind if behind.lost]
+    if kept:
         message += (
-            f"; data of an earlier {world.name} is kept ({world.kept_behind[0]}{more}): "
+            f"; data of an earlier {world.name} is kept ({_first(kept)}): "
             "docs/operations/retained-databases.md says how to take it over"
         )
+    if lost:
+        message += f"; data of an earlier {world.name} cannot come back ({_first(lost)})"
     return message
+
+
+def _first(found: Sequence[str]) -> str:
+    return found[0] + (f" and {len(found) - 1} more" if len(found) > 1 else "")
 
 
 def in_sync(plan: Plan) -> Finding:

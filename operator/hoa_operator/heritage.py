@@ -13,10 +13,10 @@ from hoa_operator import names
 from hoa_operator.errors import UserError
 from hoa_operator.kinds import name_of
 from hoa_operator.tenant import format_time
-from hoa_operator.world import Record
+from hoa_operator.world import Behind, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from uuid import UUID
 
     from hoa_operator.kinds import Object
@@ -122,8 +122,8 @@ def _check_place(kept: RegistryRow, rows: Sequence[RegistryRow]) -> None:
 # In words
 
 
-def kept_behind(identity: Identity, servers: Sequence[Object]) -> tuple[str, ...]:
-    """Return what the servers' statuses list under the tenant's name, in words: the latest first."""
+def kept_behind(identity: Identity, servers: Sequence[Object]) -> tuple[Behind, ...]:
+    """Return what the servers' statuses list under the tenant's name: the latest first."""
     listed = [
         (entry.get("retainedAt", ""), name_of(server), entry)
         for server in servers
@@ -131,9 +131,21 @@ def kept_behind(identity: Identity, servers: Sequence[Object]) -> tuple[str, ...
         if entry.get("tenant") == identity.name
     ]
     listed.sort(key=lambda found: found[:2], reverse=True)
-    return tuple(
-        _in_words(entry.get("tenantID", ""), server, at, entry.get("dropAfter")) for at, server, entry in listed
+    return tuple(_behind(server, entry) for _, server, entry in listed)
+
+
+def _behind(server: str, entry: Mapping[str, str]) -> Behind:
+    """Read an entry of a server's list; what holds up its drop stands there in full."""
+    tenant_id, closed_at, drop_after = (entry.get(key, "") for key in ("tenantID", "retainedAt", "dropAfter"))
+    held_up = (
+        f"status.retainedDatabases of HOADatabaseServer {server} says what holds that up" if "problem" in entry else ""
     )
+    if "droppingSince" in entry:
+        words = f"tenant {tenant_id} on {server} is being dropped since {entry['droppingSince']}"
+        return Behind("; ".join(filter(None, (words, held_up))), lost=True)
+    if held_up:
+        return Behind(f"{_in_words(tenant_id, server, closed_at, None)}, to be dropped since {drop_after}; {held_up}")
+    return Behind(_in_words(tenant_id, server, closed_at, drop_after))
 
 
 def described(found: Retained) -> str:

@@ -56,6 +56,8 @@ def by_server(
         drop_after = heritage.drop_time(placement)
         if drop_after:
             entry["dropAfter"] = drop_after
+        if placement.dropping_since is not None:
+            entry["droppingSince"] = format_time(placement.dropping_since.astimezone(UTC))
         if row.tenant_id in problems:
             entry["problem"] = problems[row.tenant_id][:2000]
         found.setdefault(placement.server_name, []).append(entry)
@@ -125,7 +127,9 @@ class RetainedReconciler:
         except Fenced:
             raise
         except OperatorError as error:
-            problem = f"{error.reason}: {error.message.rstrip('.')}; it is kept, and tried again. See {_RUNBOOK}"
+            problem = (
+                f"{error.reason}: {error.message.rstrip('.')}; it is not dropped yet, and tried again. See {_RUNBOOK}"
+            )
             log.warning(
                 "retained database not dropped", tenant=row.owner, tenant_id=str(row.tenant_id), message=problem
             )

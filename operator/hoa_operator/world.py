@@ -92,6 +92,14 @@ class Domains:
 
 
 @dataclass(frozen=True)
+class Behind:
+    """Data of an earlier tenant of the same name, in words; `lost` when its drop has begun, so that it cannot come back."""
+
+    words: str
+    lost: bool = False
+
+
+@dataclass(frozen=True)
 class World:
     """Everything one reconcile looks at. `turn` says that a migration Job may be started now, `kept_behind` what is retained
     of earlier tenants of this name, for people."""
@@ -106,7 +114,7 @@ class World:
     shared_app: Object | None
     turn: bool
     now: datetime
-    kept_behind: tuple[str, ...] = ()
+    kept_behind: tuple[Behind, ...] = ()
     domains: Domains = field(default_factory=Domains)
 
     @property

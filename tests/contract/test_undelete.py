@@ -14,6 +14,7 @@ from hoa_operator.errors import UserError
 from hoa_operator.kinds import SERVER, TENANT
 from hoa_operator.registry_model import Placement, Retirement
 from hoa_operator.retained import RetainedReconciler
+from hoa_operator.tenant import parse_time
 from tests.contract.fix_registry import Rig, heir_of, new_row
 
 if TYPE_CHECKING:
@@ -238,6 +239,20 @@ async def test_a_drop_that_was_killed_half_way_is_finished(server: RealServer, t
     assert (await reconciler(town)("")).failed is None
     assert (await town.door.observe(spec.tenant_id)).absent
     assert await town.state(row) is None
+
+
+async def test_a_drop_that_has_begun_and_is_held_up_says_since_when(server: RealServer, town: Town) -> None:
+    row, spec = await retire(town)
+    extra = f"extra_{spec.tenant_id.hex[:8]}"
+    server.run(f'CREATE DATABASE {extra} OWNER "hoa_connect_tenant_{spec.tenant_id.hex}_owner"')
+    assert (await reconciler(town)("")).failed == "RetainedNotDropped"
+    (entry,) = entries(town)
+    assert entry["problem"].startswith("ObjectsDependOnRole: ")
+    assert "it is not dropped yet, and tried again" in entry["problem"]
+    assert parse_time(entry["droppingSince"]) >= parse_time(entry["dropAfter"])
+    server.run(f"DROP DATABASE {extra}")
+    assert (await reconciler(town)("")).failed is None
+    assert entries(town) == []
 
 
 async def test_what_is_being_taken_over_is_not_dropped(town: Town) -> None:

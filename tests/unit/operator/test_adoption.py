@@ -17,7 +17,7 @@ from hoa_operator.plan import plan
 from hoa_operator.registry_model import Heir, Retained
 from hoa_operator.steps import SPEC_ACCEPTED, AddFinalizer, AdoptData, Forget, Register, RestoreDatabase, Tell
 from hoa_operator.tenant import parse_identity, parse_spec
-from hoa_operator.world import Record
+from hoa_operator.world import Behind, Record
 from tests.unit.operator.samples import (
     NOW,
     OID,
@@ -253,13 +253,48 @@ def test_what_is_kept_behind_is_said_as_long_as_it_is() -> None:
     server = {**server_body(), "status": {"retainedDatabases": [older, entry, {**entry, "tenant": "other"}]}}
     words = kept_behind(parse_identity(tenant_body()), [server, server_body("empty")])
     assert words == (
-        f"tenant {OLD} on default, closed 2026-11-23T12:00:00Z",
-        f"tenant {OLD} on default, closed 2026-11-20T12:00:00Z, dropped after 2026-11-27T12:00:00Z",
+        Behind(f"tenant {OLD} on default, closed 2026-11-23T12:00:00Z"),
+        Behind(f"tenant {OLD} on default, closed 2026-11-20T12:00:00Z, dropped after 2026-11-27T12:00:00Z"),
     )
     base = served(kept_behind=words)
     message = read(base, plan(base))[SPEC_ACCEPTED].message
-    assert f"data of an earlier seabreeze is kept ({words[0]} and 1 more)" in message
+    assert f"data of an earlier seabreeze is kept ({words[0].words} and 1 more)" in message
     assert read(served(), plan(served()))[SPEC_ACCEPTED].message == "tier small, server default"
+
+
+def accepted(*entries: dict[str, str]) -> str:
+    """Return what SpecAccepted says where the server lists these."""
+    server = {**server_body(), "status": {"retainedDatabases": list(entries)}}
+    base = served(kept_behind=kept_behind(parse_identity(tenant_body()), [server]))
+    return read(base, plan(base))[SPEC_ACCEPTED].message
+
+
+DUE = {
+    "tenant": "seabreeze",
+    "tenantID": str(OLD),
+    "retainedAt": "2026-11-20T12:00:00Z",
+    "dropAfter": "2026-11-27T12:00:00Z",
+    "problem": "DatabaseBusy: a session is inside",
+}
+
+
+def test_data_whose_drop_is_due_and_held_up_can_still_come_back_and_says_so() -> None:
+    assert accepted(DUE) == (
+        f"tier small, server default; data of an earlier seabreeze is kept (tenant {OLD} on default, closed "
+        "2026-11-20T12:00:00Z, to be dropped since 2026-11-27T12:00:00Z; status.retainedDatabases of HOADatabaseServer default "
+        "says what holds that up): docs/operations/retained-databases.md says how to take it over"
+    )
+
+
+def test_data_whose_drop_has_begun_and_is_held_up_is_not_called_kept() -> None:
+    begun = {**DUE, "droppingSince": "2026-11-27T12:00:05Z"}
+    assert accepted(begun) == (
+        f"tier small, server default; data of an earlier seabreeze cannot come back (tenant {OLD} on default is being dropped "
+        "since 2026-11-27T12:00:05Z; status.retainedDatabases of HOADatabaseServer default says what holds that up)"
+    )
+    both = accepted(begun, {**DUE, "tenantID": "another"})
+    assert "is kept (tenant another on default" in both
+    assert f"cannot come back (tenant {OLD} on default" in both
 
 
 def test_the_owner_changes_with_proof_of_the_owner_before() -> None:

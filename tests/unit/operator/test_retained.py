@@ -51,4 +51,10 @@ def test_what_could_not_be_dropped_comes_first_with_its_time_and_the_reason() ->
         "2026-11-23T13:00:00Z",
         "OwnershipNotProven: x",
     )
-    assert {"dropAfter", "problem"}.isdisjoint(second)
+    assert {"dropAfter", "problem", "droppingSince"}.isdisjoint(second)
+
+
+def test_what_is_being_dropped_says_since_when() -> None:
+    row, place = kept(1)
+    begun = replace(place, drop_after=NOW, dropping_since=NOW + timedelta(seconds=5))
+    assert by_server([(row, begun)], {})["default"][0]["droppingSince"] == "2026-11-23T12:00:05Z"
