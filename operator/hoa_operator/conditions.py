@@ -272,7 +272,10 @@ def _welcome(world: World) -> Finding:
         return Finding("True", "Sent", f"the invitation went to {email}")
     if said == "Failed":
         return Finding(
-            "False", "MailRefused", f"the invitation to {email} was refused; check the address and the mail server"
+            "False",
+            "MailRefused",
+            f"the invitation to {email} was refused; check spec.admin.email and the mail server, "
+            "docs/operations/HOAJobsGivenUp.md says how",
         )
     if said == "Queued":
         return Finding("False", "Queued", f"the invitation to {email} waits in the outbox")

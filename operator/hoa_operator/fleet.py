@@ -126,5 +126,5 @@ async def read_login(kube: Kube, server: DatabaseServer) -> AdminLogin:
     try:
         username, password = (base64.b64decode(secret["data"][key]).decode() for key in ("username", "password"))
     except (KeyError, ValueError) as error:
-        raise UserError("AdminSecretInvalid", f"{what} must hold the keys username and password") from error
+        raise UserError("AdminSecretInvalid", f"{what} lacks the keys username and password; add them") from error
     return AdminLogin(ServerAddress(server.host, server.port, server.sslmode), username, password)

@@ -51,7 +51,7 @@ def _of_lost(spec: TenantSpec, found: Retained) -> Record:
     raise UserError(
         "TenantRecordLeft",
         f"the registry still holds an earlier HOATenant {row.owner} (uid {row.uid}, tenant {row.tenant_id}) that went without "
-        "a teardown, as when its namespace is deleted. To go on with its data set spec.adoptionPolicy to IfUnclaimed; else "
+        "a teardown, as when its namespace is deleted. Set spec.adoptionPolicy to IfUnclaimed to go on with its data; else "
         "wait: its data is retained an hour after the operator missed it, and this one is tried again",
     )
 

@@ -54,7 +54,7 @@ def _issued(world: World, domain: Domain) -> Iterator[tuple[str, str]]:
         look = f"kubectl -n {world.settings.namespace} describe certificate {name}"
         yield (
             "CertificatePending",
-            f"{domain.host}: Secret {name} {fault.message}; {domain.issuer.kind} {domain.issuer.name} makes it, see {look}",
+            f"{domain.host}: Secret {name} {fault.message}; {domain.issuer.kind} {domain.issuer.name} makes it; should it last, see {look}",
         )
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 T = TypeVar("T")
+_LASTS: Final = "should it last, check that the API server is well and the operator reaches it"
 _MICROSECONDS: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -82,7 +83,8 @@ class Leadership:
             silent = self._clock() - self._renewed_at
             raise WorldError(
                 "LeadUncertain",
-                f"the API server has not confirmed lease {self.name} for {silent:.0f} s; nothing is written until it does",
+                f"the API server has not confirmed lease {self.name} for {silent:.0f} s; nothing is written until it does; "
+                f"{_LASTS}",
                 retry_after=self.terms.renew,
             )
 
@@ -133,7 +135,10 @@ class Leadership:
             async with asyncio.timeout(patience):
                 return await asking
         except TimeoutError as error:
-            raise WorldError("ApiServerSilent", f"lease {self.name}: no answer within {patience:.0f} s") from error
+            silence = (
+                f"lease {self.name}: the API server did not answer within {patience:.0f} s; it is asked again; {_LASTS}"
+            )
+            raise WorldError("ApiServerSilent", silence) from error
 
     async def _renew(self, kube: Kube) -> None:
         asked_at = self._clock()

@@ -99,7 +99,7 @@ def _ended(job: JobState) -> Plan:
 def _again(world: World, last: JobState) -> Plan:
     if last.phase == "Complete" or _is_outdated(world, last) or world.target.identity.retry_requested:
         return _start(world, last.attempt + 1)
-    reason, message = last.trouble or ("MigrationFailed", "the Job failed")
+    reason, message = last.trouble or ("MigrationFailed", f"the Job failed; {migration.LOGS}")
     if last.final:
         advice = (
             f"it would fail again as it is; change the spec or the app, or annotate with {names.ANNOTATION_RETRY}=now"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from hoa_operator.kinds import Object
 
 #: Seconds before a further Job after one that failed for a passing reason: doubled each time up to the cap.
+#: Where a person finds what a Job said.
+LOGS: Final = "see kubectl logs of the Job's pods"
 RETRY_FIRST: Final = 15.0
 RETRY_CAP: Final = 600.0
 _CANNOT_START: Final = frozenset(
@@ -115,13 +117,16 @@ def _trouble(
     said = f"{result.reason}: {result.message}" if result and not result.ok else ""
     if failed is not None and failed.get("reason") == "DeadlineExceeded":
         why = said or (stuck[1] if stuck else "it was still running")
-        return "MigrationTimedOut", f"the Job ran out of time ({why})"
+        return "MigrationTimedOut", (
+            f"the Job ran out of time ({why}); it runs again; should it last, {LOGS}, and give it longer by "
+            "operator.jobDeadlineSeconds"
+        )
     if failed is not None:
         why = said or failed.get("message") or failed.get("reason") or "the Job failed"
-        return "MigrationFailed", f"{why}; see kubectl logs of the Job's pods"
+        return "MigrationFailed", f"{why}; {LOGS}"
     if stuck:
         return stuck
-    again = "it runs again; should it last, see kubectl logs of the Job's pods"
+    again = f"it runs again; should it last, {LOGS}"
     return ("MigrationRetrying", f"{said}; {again}") if said else None
 
 
@@ -140,7 +145,10 @@ def _pod(pod: Object) -> PodState:
 def _unscheduled(status: Mapping[str, Any]) -> tuple[str, str] | None:
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return "PodUnschedulable", f"no node takes the Job's pod: {condition.get('message', '')}"
+            return "PodUnschedulable", (
+                f"no node takes the Job's pod: {condition.get('message', '')}; make room on a node, or see why none fits with "
+                "kubectl describe of the Job's pods"
+            )
     return None
 
 
@@ -151,12 +159,17 @@ def _waiting(waiting: Mapping[str, Any], image: str) -> tuple[str, str] | None:
     if "Image" in reason:
         said = waiting.get("message") or reason
         return "ImagePullFailed", f"image {image} cannot be pulled: {said}; correct the image or its pull secret"
-    return "PodCannotStart", f"the Job's pod cannot start: {waiting.get('message') or reason}"
+    return "PodCannotStart", (
+        f"the Job's pod cannot start: {waiting.get('message') or reason}; see kubectl describe of the Job's pods"
+    )
 
 
 def _killed(ended: Mapping[str, Any]) -> tuple[str, str] | None:
     if ended.get("reason") == "OOMKilled":
-        return "OutOfMemory", "the Job's pod was killed for using too much memory"
+        return "OutOfMemory", (
+            "the Job's pod was killed for using too much memory; it runs again; should it last, see docs/operations/"
+            "HOAMigrationFailed.md"
+        )
     return None
 
 

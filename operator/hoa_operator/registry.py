@@ -279,9 +279,13 @@ class Registry:
         if constraint == "tenants_name":
             return UserError(
                 "TenantRecordLeft",
-                f"the registry still holds an earlier HOATenant {row.owner} that was not torn down; run its teardown first",
+                f"the registry still holds an earlier HOATenant {row.owner} that was not torn down; wait: its data is retained an "
+                "hour after the operator missed it, docs/operations/retained-databases.md",
             )
-        return UserError("TenantRecordConflict", f"the registry refuses the row of {row.owner}: {constraint}")
+        return UserError(
+            "TenantRecordConflict",
+            f"the registry refuses the row of HOATenant {row.owner}: {constraint}; look at both rows with psql",
+        )
 
 
 def _placement(found: Mapping[str, Any]) -> Placement:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 #: What a registry belongs to that an earlier build has written, in the words of `take-over`.
 UNRECORDED: Final = "unrecorded"
+BUSY: Final = (
+    "another operator's transaction holds the epoch in the registry's database; it is asked for again; should it last, end that "
+    "session (pg_locks says whose it is)"
+)
 _EPOCH: Final = (
     "SELECT to_jsonb(e) ->> 'cluster' AS cluster, holder, to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
     " AS since FROM public.operator_epoch e"
@@ -81,8 +85,7 @@ async def claim(connection: Connection, cluster: Cluster) -> None:
     try:
         await connection.execute(_CLAIM, {"id": cluster.id, "taken": cluster.takes_over is not None})
     except errors.LockNotAvailable as busy:
-        message = "another operator's transaction holds the registry's epoch; it is asked for again"
-        raise WorldError("RegistryBusy", message) from busy
+        raise WorldError("RegistryBusy", BUSY) from busy
 
 
 async def refuse(connection: Connection, cluster: Cluster) -> None:

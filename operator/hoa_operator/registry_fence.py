@@ -39,7 +39,7 @@ async def take(connection: Connection, holder: str, cluster: Cluster) -> int:
                 break
             await _evict(connection)
             return epoch
-    raise WorldError("RegistryBusy", "another operator's transaction holds the registry's epoch; it is asked for again")
+    raise WorldError("RegistryBusy", registry_cluster.BUSY)
 
 
 async def _next(connection: Connection, leader: tuple[str, UUID], patience: str) -> int | None:

@@ -35,7 +35,11 @@ async def _same_owner(connection: Connection, row: RegistryRow) -> None:
     cursor = await connection.execute("SELECT uid FROM tenants WHERE tenant_id = %s", [row.tenant_id])
     found = await cursor.fetchone()
     if found is not None and found["uid"] != row.uid:
-        raise UserError("TenantIdTaken", f"tenant id {row.tenant_id} belongs to another HOATenant (uid {found['uid']})")
+        raise UserError(
+            "TenantIdTaken",
+            f"tenant id {row.tenant_id} belongs to another HOATenant (uid {found['uid']}); delete "
+            "that one first, or ask for other data here",
+        )
 
 
 async def _claim_hosts(connection: Connection, row: RegistryRow) -> bool:

@@ -57,7 +57,9 @@ class ConnectionDirectory:
                 _value(path, "host"), int(_value(path, "port", "5432")), _value(path, "sslmode", "prefer")
             )
         except ValueError as error:
-            raise UserError("ConnectionDirectoryInvalid", f"{path / 'port'} must hold a number") from error
+            raise UserError(
+                "ConnectionDirectoryInvalid", f"{path / 'port'} holds no number; correct the Secret mounted there"
+            ) from error
         login = AdminLogin(address, _value(path, "username"), _value(path, "password"), maintenance_db)
         return cls(login, _value(path, "dbname", names.REGISTRY_DATABASE))
 
@@ -72,10 +74,13 @@ def _value(path: Path, name: str, default: str | None = None) -> str:
     except FileNotFoundError:
         text = ""
     except OSError as error:
-        raise WorldError("ConnectionDirectoryUnreadable", f"cannot read {path / name}: {error.strerror}") from error
+        raise WorldError(
+            "ConnectionDirectoryUnreadable",
+            f"cannot read {path / name}: {error.strerror}; check the Secret mounted there",
+        ) from error
     if not text and default is None:
         raise UserError(
-            "ConnectionDirectoryInvalid", f"{path / name} is missing or empty; the Secret mounted there must hold it"
+            "ConnectionDirectoryInvalid", f"{path / name} is missing or empty; add it to the Secret mounted there"
         )
     return text or str(default)
 
@@ -108,7 +113,10 @@ async def _ensure_database(connections: Connections, connection: Connection, dbn
         await create_database(connection, create, template=None)
     found = await _comment_of(connection, dbname)
     if found is None:
-        raise WorldError("DatabaseMissing", f"database {dbname} disappeared; it is made again")
+        raise WorldError(
+            "DatabaseMissing",
+            f"database {dbname} disappeared; it is made again; should it last, see docs/operations/lost-server.md",
+        )
     holder = found["comment"].get(comments.INSTALLATION, installation)
     if holder != installation:
         raise not_ours(f"database {dbname}", f"it is the registry of installation {holder}; name another dbname")

@@ -81,7 +81,8 @@ class Sealer:
             text = self._path.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise WorldError(
-                "SealingKeysUnreadable", f"cannot read the sealing keys in {self._path}: {error}"
+                "SealingKeysUnreadable",
+                f"cannot read the sealing keys in {self._path}: {error}; check the Secret mounted there",
             ) from error
         if text == self._text:
             return
@@ -120,8 +121,12 @@ def _parse(text: str, path: Path) -> list[Fernet]:
         keys = [Fernet(part.strip()) for part in text.split(",") if part.strip()]
     except (ValueError, binascii.Error) as error:
         raise UserError(
-            "SealingKeysInvalid", f"{path} must hold comma-separated url-safe base64 keys of 32 bytes each"
+            "SealingKeysInvalid",
+            f"{path} holds something else than comma-separated url-safe base64 keys of 32 bytes "
+            "each; correct the Secret mounted there",
         ) from error
     if not keys:
-        raise UserError("SealingKeysInvalid", f"{path} holds no sealing key")
+        raise UserError(
+            "SealingKeysInvalid", f"{path} holds no sealing key; put the keys into the Secret mounted there"
+        )
     return keys

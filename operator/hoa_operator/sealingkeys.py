@@ -158,7 +158,9 @@ def _read(secret: Object) -> Keys:
         held = keyring.read(secret["metadata"], base64.b64decode(secret["data"]["keys"], validate=True).decode())
     except (KeyError, ValueError) as error:
         raise UserError(
-            "SealingKeysUnreadable", f"Secret {name}: its keys, or the time of an annotation, cannot be read ({error})"
+            "SealingKeysUnreadable",
+            f"Secret {name}: its keys, or the time of an annotation, cannot be read ({error}); correct them, or "
+            "put the Secret back from your copy",
         ) from error
     if not held.keys:
         raise UserError("SealingKeysUnreadable", f"Secret {name} holds no key; put it back from your copy")

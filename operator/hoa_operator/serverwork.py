@@ -172,7 +172,7 @@ class ServerReconciler:
     def _judge(self, case: _Case, last: JobState) -> None:
         if last.inputs != jobs.inputs(self._migration(case.server.name), self._image()):
             return
-        reason, message = last.trouble or ("MigrationFailed", "the Job failed")
+        reason, message = last.trouble or ("MigrationFailed", f"the Job failed; {migration.LOGS}")
         waited = (datetime.now(UTC) - last.finished_at).total_seconds() if last.finished_at else 0.0
         if not last.final and waited < last.retry_delay():
             raise WorldError(reason, f"Job {last.name}: {message}", retry_after=last.retry_delay() - waited)

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 DEADLINE_EXCEEDED: Final = "ProvisioningDeadlineExceeded"
 ROLLED_BACK: Final = "RolledBack"
+_UNDONE: Final = (
+    f"provisioning passed its deadline and was undone; correct the cause that {steps.STALLED} names, then change the spec or "
+    f"annotate the HOATenant with {names.ANNOTATION_RETRY}=now"
+)
 Phase = Literal["Pending", "Provisioning", "Ready", "Updating", "Degraded", "Suspended", "Paused", "Failed", "Deleting"]
 Status = dict[str, Any]
 
@@ -127,7 +131,7 @@ def rolled_back(report: Report, hung: Mapping[str, Any], left: str | None) -> St
     findings[steps.READY] = found.Finding("False", DEADLINE_EXCEEDED, message)
     for name in (steps.DATABASE_READY, steps.CREDENTIALS_READY, steps.SCHEMA_CURRENT, steps.ROUTE_READY):
         if name in findings and findings[name].status == "True":  # what hung goes on saying why
-            findings[name] = found.Finding("False", ROLLED_BACK, "provisioning passed its deadline")
+            findings[name] = found.Finding("False", ROLLED_BACK, _UNDONE)
     base["conditions"] = _conditions(report, findings)
     base["phase"] = "Failed"
     base["onboarding"] = list(hung.get("onboarding") or ())

@@ -127,7 +127,10 @@ def _data(remains: Remains, disposal: Disposal) -> list[Step]:
     if is_abandoned(remains.identity, placement):
         return [_told_abandoned(placement), Retire(Retirement(row.tenant_id, remains.now, abandoned=True))]
     if database is None:
-        raise WorldError("ServerUnknown", f"HOADatabaseServer {placement.server_name} cannot be asked")
+        raise WorldError(
+            "ServerUnknown",
+            f"HOADatabaseServer {placement.server_name} cannot be asked; see docs/operations/lost-server.md",
+        )
     proof = placement.proof(row.uid)
     if placement.database_oid is None and _was_just_made(remains, database):
         identity = _identity(remains, row)

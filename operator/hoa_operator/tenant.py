@@ -194,7 +194,7 @@ def parse_spec(body: Mapping[str, Any]) -> TenantSpec:
             credentials=_credentials(spec.get("credentials") or {}),
         )
     except KeyError as missing:
-        raise UserError("SpecInvalid", f"spec lacks {missing.args[0]}; add it") from missing
+        raise UserError("SpecInvalid", f"spec.{missing.args[0]} is missing; add it") from missing
 
 
 def parse_disposal(body: Mapping[str, Any]) -> Disposal:
@@ -262,7 +262,7 @@ def _credentials(raw: Mapping[str, Any]) -> CredentialsWish:
             parse_time(requested) if requested else None,
         )
     except ValueError as error:
-        raise UserError("RotationInvalid", f"spec.credentials: {error}") from error
+        raise UserError("RotationInvalid", f"spec.credentials: {error}; correct it") from error
 
 
 def _limits(raw: Mapping[str, Any]) -> LimitOverrides:
@@ -277,7 +277,7 @@ def _limits(raw: Mapping[str, Any]) -> LimitOverrides:
             memory_bytes=_optional(raw.get("memory"), quantities.count_bytes),
         )
     except ValueError as error:
-        raise UserError("LimitInvalid", f"spec.limits: {error}") from error
+        raise UserError("LimitInvalid", f"spec.limits: {error}; correct it") from error
 
 
 def _optional(value: Any, parse: Any) -> int | None:

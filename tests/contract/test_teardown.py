@@ -12,6 +12,7 @@ import pytest
 from hoa_operator.errors import UserError, WorldError
 from hoa_operator.postgres import DatabaseSpec, OwnershipProof, PostgresServer, differences, tombstone_name
 from tests.contract.servers import RealServer, app_of, migrator_of, new_spec, owner_of, proof_of
+from tests.faults.words import lacks_words
 
 DELETED_AT = datetime(2031, 4, 5, 6, 7, 8, tzinfo=UTC)
 
@@ -175,6 +176,8 @@ async def test_a_role_used_elsewhere_stops_the_drop_of_roles(server: RealServer,
     with pytest.raises(Exception, match="depend") as caught:
         await door.drop(proof)
     assert getattr(caught.value, "reason", "") == "ObjectsDependOnRole"
+    assert f"owner of database {extra}" in str(caught.value)
+    assert lacks_words(str(caught.value)) == ""
     assert owner_of(spec) in names_left(server, spec)
     server.run(f"DROP DATABASE {extra}")
     assert await door.drop(proof) == "Dropped"

@@ -242,7 +242,7 @@ async def test_a_drop_that_was_killed_half_way_is_finished(server: RealServer, t
 
 
 async def test_a_drop_that_has_begun_and_is_held_up_says_since_when(server: RealServer, town: Town) -> None:
-    row, spec = await retire(town)
+    _, spec = await retire(town)
     extra = f"extra_{spec.tenant_id.hex[:8]}"
     server.run(f'CREATE DATABASE {extra} OWNER "hoa_connect_tenant_{spec.tenant_id.hex}_owner"')
     assert (await reconciler(town)("")).failed == "RetainedNotDropped"

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 PASSING: Final = frozenset(
     {
         "ChildrenRemaining",
-        "ConcurrentChange",
-        "DatabaseClosed",
-        "DatabaseMissing",
         "DatabaseUnfinished",
         "Deleting",
         "Differs",
@@ -24,39 +21,36 @@ PASSING: Final = frozenset(
         "IngressNotCurrent",
         "Migrating",
         "MigrationPending",
-        "MigrationRetrying",
+        "NamespaceLeaves",  # with everything in it
         "NotInForce",
         "NotProvisioned",
         "NotQueued",
         "NotYetKnown",
         "PasswordChanged",
         "PasswordRefused",  # it is set again
-        "Progressing",
         "Provisioning",
         "Queued",
-        "Retrying",
         "RollbackRefused",  # it has been in service meanwhile, and goes on
-        "RolledBack",
         "SecretMissing",
-        "ServerRestarting",
         "Suspended",
+        "TemplateMissing",  # it is made again
         "WaitingForTurn",
+        "WaitsForCertificateBudget",
     }
 )
 _OBJECT: Final = re.compile(
-    r"\b(HOATenant|HOATier|HOADatabaseServer|Secret|Ingress|Deployment|Service|Job|Postgres at|database|template|role|"
-    r"extension|host|slug|image|spec\.\w+|lease|API server)\b"
+    r"\b(HOATenant|HOATier|HOADatabaseServer|Secret|Ingress|Deployment|Service|Job|Postgres at|database|DATABASE|template|role|"
+    r"login \S+ at|namespace|extension|host|slug|image|spec\.\w+|lease|API server)\b|\bhoaconnect\.com/[\w-]+"
 )
-#: A command to run, or a place to look at or to change.
+#: A command to run, a runbook, or an annotation to set. A field or a chart's value that is only named tells nobody what to do.
 _NAMED: Final = re.compile(
     r"`[^`]+`|\b(kubectl|psql|helm) |\b(ALTER|DROP|GRANT|REVOKE|REASSIGN) [A-Z]|"
-    r"\bspec\.\w|\b[a-z]\w*(\.[a-z]\w*)*\.[a-z]+[A-Z]\w*|"  # a field, a chart value such as operator.jobConcurrency
-    r"\bdocs/operations/[\w-]+\.md\b|\bhoaconnect\.com/[\w-]+="  # a runbook, an annotation to set
+    r"\bdocs/operations/[\w-]+\.md\b|\bhoaconnect\.com/[\w-]+="
 )
 #: A clause that tells a person what to do. "the database is in use" has one of these words, and tells nothing.
 _IMPERATIVE: Final = re.compile(
     r"[;.] (should it last, )?(add|annotate|change|check|choose|correct|create|delete|deploy|drop|end|free|give|grant|"
-    r"have|install|let|look at|make|mend|move|name|put|raise|recover|remove|rename|run|see|set|take|use|wait|write to)\b",
+    r"have|install|let|look at|make|mend|move|name|put|raise|recover|remove|rename|run|see|set|take|upgrade|use|wait|write to)\b",
     re.IGNORECASE,
 )
 

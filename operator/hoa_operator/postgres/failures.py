@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from hoa_operator.postgres.model import ServerAddress
 
+_LOG: Final = "it is tried again; should it last, look at the server's log"
+_DAMAGED: Final = "the server found its own files damaged; look at its log, and recover it from a backup (docs/operations/lost-server.md)"
 # sqlstate or its class -> (reason, what to do). The longest prefix wins.
 _BY_STATE: Final[dict[str, tuple[str, str]]] = {
     "08": (
@@ -23,9 +25,16 @@ _BY_STATE: Final[dict[str, tuple[str, str]]] = {
     ),
     "0LP01": ("InsufficientPrivilege", "grant the admin login what it lacks (CREATEDB and CREATEROLE, or superuser)"),
     "28": ("AdminLoginRefused", "correct the username and password in the server's admin Secret"),
-    "2BP01": ("ObjectsDependOnRole", "something outside the tenant's database depends on its role; a person must look"),
-    "3D000": ("DatabaseMissing", "the database disappeared while it was worked on; it is looked at again"),
-    "40": ("ConcurrentChange", "another session changed the same thing; it is tried again"),
+    "2BP01": (
+        "ObjectsDependOnRole",
+        "something outside the tenant's database belongs to its role or is granted to it; there, as an administrator, run REASSIGN"
+        " OWNED BY or DROP OWNED BY that role; what waits for it then goes on (docs/operations/retained-databases.md)",
+    ),
+    "3D000": (
+        "DatabaseMissing",
+        "the database disappeared while it was worked on; it is looked at again; should it last, see docs/operations/lost-server.md",
+    ),
+    "40": ("ConcurrentChange", f"another session changed the same thing; {_LOG}"),
     "42501": ("InsufficientPrivilege", "grant the admin login what it lacks (CREATEDB and CREATEROLE, or superuser)"),
     "53": ("ServerShortOfResources", "the server is short of memory or disk; give it more"),
     "53100": ("DiskFull", "the server's disk is full; free or add space"),
@@ -42,11 +51,15 @@ _BY_STATE: Final[dict[str, tuple[str, str]]] = {
         "StatementTimeout",
         "the server took too long; it is tried again; should it last, look at what keeps it busy",
     ),
-    "57P": ("ServerRestarting", "the server is starting, stopping or recovering; it is tried again"),
+    "57P": ("ServerRestarting", f"the server is starting, stopping or recovering; {_LOG}"),
     "58": ("ServerFileError", "the server could not read or write its files; look at its log and its disk"),
-    "XX": ("ConcurrentChange", "the server reported an internal conflict; it is tried again"),
+    "XX": ("ConcurrentChange", f"the server reported an internal conflict; {_LOG}"),
+    "XX001": ("DataDamaged", _DAMAGED),
+    "XX002": ("DataDamaged", _DAMAGED),
 }
 
+#: The one state whose detail is needed to act.
+_DEPENDENTS: Final = "2BP01"
 # libpq gives no sqlstate when connecting fails: its words are all there is.
 _BY_WORDS: Final[tuple[tuple[str, str, str], ...]] = (
     (r"password authentication failed|no password supplied|role \".*\" does not exist", "AdminLoginRefused",
@@ -57,8 +70,9 @@ _BY_WORDS: Final[tuple[tuple[str, str, str], ...]] = (
     (r"too many clients|connection slots are reserved|too many connections", "TooManyConnections",
      "the server has no free connection; raise max_connections or move tenants away"),
     (r"database \".*\" does not exist", "DatabaseMissing", "name a database that exists"),
-    (r"not currently accepting connections", "DatabaseClosed", "the database refuses connections; it is looked at again"),
-    (r"starting up|shutting down|recovery", "ServerRestarting", "the server is starting or stopping; it is tried again"),
+    (r"not currently accepting connections", "DatabaseClosed",
+     "the database refuses connections; it is looked at again; should it last, run ALTER DATABASE ... ALLOW_CONNECTIONS true"),
+    (r"starting up|shutting down|recovery", "ServerRestarting", f"the server is starting or stopping; {_LOG}"),
     (r"No space left on device", "DiskFull", "the server's disk is full; free or add space"),
     (r"resolve|Name or service not known|translate host name", "ServerNameUnknown", "correct spec.endpoint.host, or the cluster's DNS"),
     (r"server does not support SSL|SSL|certificate", "TlsFailed", "make spec.endpoint.sslMode and the server's certificate agree"),
@@ -86,9 +100,16 @@ def _explain(error: psycopg.Error) -> tuple[str, str]:
 def words(error: psycopg.Error) -> str:
     """Return what the server said first, without SQL text."""
     if error.sqlstate:
-        return error.diag.message_primary or type(error).__name__
+        first = error.diag.message_primary or type(error).__name__
+        return first + _dependents(error) if error.sqlstate == _DEPENDENTS else first
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
+
+
+def _dependents(error: psycopg.Error) -> str:
+    """Return what depends on a role, which only the detail names: objects and databases, no SQL text."""
+    lines = [line.strip() for line in (error.diag.message_detail or "").splitlines() if line.strip()]
+    return f" ({', '.join(lines[:3])}{', ...' if len(lines) > 3 else ''})" if lines else ""
 
 
 def explain(error: psycopg.Error, where: str) -> OperatorError:

@@ -6,7 +6,7 @@ comment is ours, even when its own comment was never written. A new database ref
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 from psycopg import errors, sql
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from hoa_operator.postgres.connections import Connection, Connections
     from hoa_operator.postgres.model import Created, DatabaseSpec, ObservedDatabase, ObservedRole
+
+_LASTS: Final = "should it last, see docs/operations/lost-server.md"
 
 
 def ident(name: str) -> sql.Identifier:
@@ -188,7 +190,7 @@ async def ensure_grants(connection: Connection, connections: Connections, spec: 
     """Hand a clone's objects to the tenant's owner, install extensions, and let the tenant's logins in."""
     observed = await observe(connection, spec.tenant_id)
     if not observed.exists:
-        raise WorldError("DatabaseMissing", f"database {spec.database} is missing; it is made first")
+        raise WorldError("DatabaseMissing", f"database {spec.database} is missing; it is made first; {_LASTS}")
     claim_database(spec, observed)
     if observed.foreign_objects:
         await join_if_present(connection, names.TEMPLATE_OWNER)
@@ -258,7 +260,7 @@ async def ensure_settings(connection: Connection, spec: DatabaseSpec) -> None:
     of a login that is closed."""
     observed = await observe(connection, spec.tenant_id)
     if not observed.exists:
-        raise WorldError("DatabaseMissing", f"database {spec.database} is missing; it is made first")
+        raise WorldError("DatabaseMissing", f"database {spec.database} is missing; it is made first; {_LASTS}")
     claim_database(spec, observed)
     async with connection.transaction():
         for statement in _setting_statements(spec, observed):

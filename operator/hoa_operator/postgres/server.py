@@ -81,7 +81,9 @@ class PostgresServer:
         facts = ServerFacts(**{**row, "open_databases": tuple(row["open_databases"])})
         if facts.version_num < MINIMUM_VERSION:
             raise WorldError(
-                "ServerTooOld", f"Postgres at {self.login.address} is {facts.version}; 15 or newer is needed"
+                "ServerTooOld",
+                f"Postgres at {self.login.address} is {facts.version}, and 15 or newer is needed; upgrade "
+                "it, or name another one in spec.endpoint",
             )
         return facts
 

@@ -100,6 +100,8 @@ def test_advice_is_an_object_and_something_to_do() -> None:
         "HOADatabaseServer x cannot be asked: name resolution failed",
         "role x: its comment does not carry this tenant's identity; nothing was changed",
         "Job x: it would be run again. It runs again",
+        "spec.tier 'x' is no HOATier of this namespace",
+        "host x waits: 20 certificates an hour are asked for (ingress.certificates.perHour)",
     ],
 )
 def test_a_word_of_advice_in_a_sentence_that_gives_none_is_not_enough(blind: str) -> None:
@@ -113,8 +115,6 @@ def test_a_word_of_advice_in_a_sentence_that_gives_none_is_not_enough(blind: str
         "database x: its owner is another; nothing was changed. Look at it with psql and remove or rename it",
         "Postgres at x: ERROR; other sessions hold it; it is tried again; should it last, end them",
         "sessions are connected to template x on y; it is tried again. Should it last, end them",
-        "spec.tier 'x' is no HOATier of this namespace",
-        "host x waits: 20 certificates an hour are asked for (ingress.certificates.perHour)",
         "Job x: MigrationFailed: it ended; see kubectl logs of the Job's pods",
         'a database is open to everyone, have a superuser run: REVOKE CONNECT ON DATABASE "x" FROM PUBLIC',
         "database x is not on its server (docs/operations/lost-server.md)",

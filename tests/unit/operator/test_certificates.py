@@ -133,7 +133,9 @@ def test_a_tenant_without_domains_has_no_such_condition() -> None:
 def test_a_certificate_on_its_way_names_who_makes_it() -> None:
     told = found(hosted(ISSUED, budget=Verdict(asked={HOST: NOW})))
     assert (told.status, told.reason) == ("False", "CertificatePending")
-    assert "ClusterIssuer acme makes it, see kubectl -n hoa-connect describe certificate" in told.message
+    assert (
+        "ClusterIssuer acme makes it; should it last, see kubectl -n hoa-connect describe certificate" in told.message
+    )
 
 
 def test_a_domain_that_waits_is_told_its_turn_and_not_routed_yet() -> None:

@@ -54,7 +54,8 @@ def test_an_image_that_cannot_be_pulled(reason: str) -> None:
 
 def test_a_secret_that_is_missing() -> None:
     state = read(pod(**container(waiting={"reason": "CreateContainerConfigError", "message": "secret not found"})))
-    assert state.trouble == ("PodCannotStart", "the Job's pod cannot start: secret not found")
+    words = "the Job's pod cannot start: secret not found; see kubectl describe of the Job's pods"
+    assert state.trouble == ("PodCannotStart", words)
 
 
 def test_starting_is_no_trouble() -> None:
@@ -64,7 +65,9 @@ def test_starting_is_no_trouble() -> None:
 def test_no_room_for_the_pod() -> None:
     scheduled = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available"}
     state = read(pod(phase="Pending", conditions=[scheduled]))
-    assert state.trouble == ("PodUnschedulable", "no node takes the Job's pod: 0/1 nodes are available")
+    assert state.trouble is not None
+    assert state.trouble[0] == "PodUnschedulable"
+    assert state.trouble[1].startswith("no node takes the Job's pod: 0/1 nodes are available; make room")
 
 
 def test_a_passing_failure_is_told_while_the_job_tries_again() -> None:
@@ -86,10 +89,16 @@ def test_exit_code_2_is_final() -> None:
     assert read(pod(**container(terminated={"exitCode": 2, "message": SAID})), condition=FAILED).final
 
 
+TIMED_OUT = (
+    "the Job ran out of time (it was still running); it runs again; should it last, see kubectl logs of the Job's pods, and give "
+    "it longer by operator.jobDeadlineSeconds"
+)
+
+
 def test_running_out_of_time_names_what_it_hung_on() -> None:
     late = {**FAILED, "reason": "DeadlineExceeded"}
     stuck = pod(**container(waiting={"reason": "ErrImagePull", "message": "no such image"}))
-    assert read(condition=late).trouble == ("MigrationTimedOut", "the Job ran out of time (it was still running)")
+    assert read(condition=late).trouble == ("MigrationTimedOut", TIMED_OUT)
     timed_out = read(stuck, condition=late).trouble
     assert timed_out is not None
     assert "no such image" in timed_out[1]
@@ -99,12 +108,16 @@ def test_a_job_whose_pods_are_being_ended_says_why_already() -> None:
     target = {**FAILED, "type": "FailureTarget", "reason": "DeadlineExceeded"}
     state = read(condition=target)
     assert (state.phase, state.finished_at) == ("Running", None)
-    assert state.trouble == ("MigrationTimedOut", "the Job ran out of time (it was still running)")
+    assert state.trouble == ("MigrationTimedOut", TIMED_OUT)
 
 
 def test_too_much_memory() -> None:
     state = read(pod(**container(terminated={"exitCode": 137, "reason": "OOMKilled"})))
-    assert state.trouble == ("OutOfMemory", "the Job's pod was killed for using too much memory")
+    assert state.trouble == (
+        "OutOfMemory",
+        "the Job's pod was killed for using too much memory; it runs again; should it last, see docs/operations/"
+        "HOAMigrationFailed.md",
+    )
 
 
 def test_success_reads_the_result_of_the_pod_that_succeeded() -> None:
