@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hoa_operator import quantities
 from hoa_operator.apply import apply_object
+from hoa_operator.drift import was_applied
 from hoa_operator.errors import Fenced, OperatorError, UserError
 from hoa_operator.kinds import DEPLOYMENT, HPA, TENANT, TIER, Object
 from hoa_operator.kube import Conflict
@@ -17,6 +18,8 @@ from hoa_operator.tenant import parse_spec
 from hoa_operator.tiers import Tier, parse_tier, shared_replicas
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hoa_operator.apply import Doors
     from hoa_operator.manifests.meta import Manifest
     from hoa_operator.settings import Settings
@@ -61,10 +64,11 @@ def shared_autoscaler(settings: Settings, deployment: Object, millicores: int) -
 
 
 class CapacityReconciler:
-    """Keeps the shared HPA."""
+    """Keeps the shared HPA. `repaired` hears when somebody else had changed it."""
 
-    def __init__(self, doors: Doors) -> None:
+    def __init__(self, doors: Doors, repaired: Callable[[str], None]) -> None:
         self._doors = doors
+        self._repaired = repaired
 
     async def __call__(self, _: str = "") -> Outcome:
         """Apply the HPA if it differs."""
@@ -74,7 +78,8 @@ class CapacityReconciler:
             return Outcome()
         tiers = {body["metadata"]["name"]: parse_tier(body) for body in cache.all(TIER)}
         wanted = shared_autoscaler(settings, deployment, demand(cache.all(TENANT), tiers))
-        if is_current(cache.get(HPA, deployment["metadata"]["name"]), wanted):
+        live = cache.get(HPA, deployment["metadata"]["name"])
+        if is_current(live, wanted):
             return Outcome()
         try:
             await apply_object(self._doors, wanted)
@@ -82,4 +87,6 @@ class CapacityReconciler:
             raise
         except OperatorError as error:
             return Outcome(wait=_RETRY, failed=error.reason)
+        if live is not None and was_applied(live, wanted):
+            self._repaired(deployment["metadata"]["name"])
         return Outcome()

@@ -26,6 +26,7 @@ from hoa_operator.steps import ApplyObject, EnsureDatabase, MintCredentials, Reg
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from hoa_operator.kinds import Object
     from hoa_operator.steps import Plan, Step
     from hoa_operator.world import World
 
@@ -43,6 +44,11 @@ def repairs(world: World, steps: Iterable[Step]) -> Iterator[Tell]:
         what = _repaired(world, step, changing=changing)
         if what is not None:
             yield Tell("Normal", "Repaired", what, once=False)
+
+
+def is_repair(decided: Plan) -> bool:
+    """Tell whether a plan puts back something that somebody changed."""
+    return any(isinstance(step, Tell) and not step.once for step in decided.steps)
 
 
 def untold(decided: Plan) -> Plan:
@@ -85,12 +91,17 @@ def _object(world: World, step: ApplyObject) -> str | None:
         return f"{kind.kind} {name} was deleted; it is made again" if _stood(world, step.condition) else None
     if kind is SECRET:
         return None  # what it holds is not in its digest, so a change of ours looks the same
-    wanted = annotations_of(step.manifest).get(names.ANNOTATION_APPLIED)
-    if not is_owned_by(live, world.uid) or annotations_of(live).get(names.ANNOTATION_APPLIED) != wanted:
+    if not is_owned_by(live, world.uid) or not was_applied(live, step.manifest):
         return None
     writer = live["metadata"].get(LAST_WRITER, "")
     by = f" by {writer}" if writer and writer != names.FIELD_MANAGER else ""
     return f"{kind.kind} {name} was changed{by}; it is put back"
+
+
+def was_applied(live: Object, wanted: Object) -> bool:
+    """Tell whether this very manifest was applied before: where the object differs, somebody else changed it."""
+    applied = annotations_of(wanted).get(names.ANNOTATION_APPLIED)
+    return applied is not None and annotations_of(live).get(names.ANNOTATION_APPLIED) == applied
 
 
 def _stood(world: World, condition: str) -> bool:

@@ -24,7 +24,9 @@ def finding(world: World) -> tuple[Literal["True", "False"], str, str]:
     found = list(troubles(world))
     if not found:
         return "True", "Served", ", ".join(domain.host for domain in world.target.spec.domains)
-    return "False", found[0][0], "; ".join(message for _, message in found)
+    # What waits for its turn passes: it does not hide what does not.
+    reason = next((reason for reason, _ in found if reason != budget.WAITS), found[0][0])
+    return "False", reason, "; ".join(message for _, message in found)
 
 
 def troubles(world: World) -> Iterator[tuple[str, str]]:

@@ -71,9 +71,9 @@ class Leader:
         doors = Doors(sources, kube, term.epoch, self._told)
         reporter = self._settings.pod_name
         self._work: Mapping[str, Callable[[str], Awaitable[Outcome]]] = {
-            TENANT_KEY: TenantReconciler(doors, reporter, self._random),
+            TENANT_KEY: TenantReconciler(doors, reporter, self._random, metrics.repaired),
             SERVER_KEY: ServerReconciler(doors, reporter, self._random),
-            CAPACITY.kind: CapacityReconciler(doors),
+            CAPACITY.kind: CapacityReconciler(doors, metrics.repaired),
             RETAINED.kind: RetainedReconciler(doors, reporter),
             ORPHANS.kind: OrphanReconciler(doors),
             SEALING.kind: SealingKeysReconciler(doors, reporter),

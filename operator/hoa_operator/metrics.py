@@ -49,6 +49,12 @@ class Metrics:
             "hoa_operator_api_reads", "Reads from the Kubernetes API, watches left out.", ["verb", "kind"],
             registry=self.registry,
         )  # fmt: skip
+        self._repairs = Counter(
+            "hoa_operator_repairs",
+            "Looks at which the operator put back what somebody had changed, by the HOATenant or Deployment it belongs to.",
+            ["owner"],
+            registry=self.registry,
+        )
         self.leader = Gauge("hoa_operator_leader", "Whether this instance leads.", registry=self.registry)
 
     def request(self, verb: str, kind: str) -> None:
@@ -56,6 +62,10 @@ class Metrics:
         if kind == LEASE.kind:
             return
         (self._writes if verb in _WRITES else self._reads).labels(verb, kind).inc()
+
+    def repaired(self, owner: str) -> None:
+        """Count a look that put something back; `owner` names the HOATenant, or the shared app's Deployment."""
+        self._repairs.labels(owner).inc()
 
     def watch_state(self, cache: Cache, queue: WorkQueue[Any], health: WatchHealth, clock: Callable[[], float]) -> None:
         """Collect the state of cache, queue and watches from now on."""

@@ -53,15 +53,21 @@ class Outcome:
 
 
 class TenantReconciler:
-    """Reconciles HOATenants by name. `random` spreads retries."""
+    """Reconciles HOATenants by name. `random` spreads retries, `repaired` hears of tenants that something was put back of."""
 
     def __init__(
-        self, doors: Doors, reporter: str, random: Random, clock: Callable[[], datetime] | None = None
+        self,
+        doors: Doors,
+        reporter: str,
+        random: Random,
+        repaired: Callable[[str], None],
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
         self._doors = doors
         self._sources = doors.sources
         self._reporter = reporter
         self._random = random
+        self._repaired = repaired
         self._clock = clock or (lambda: datetime.now(UTC))
         self._deadline = doors.sources.settings.timing.provisioning_deadline
         self._failures: dict[str, int] = {}
@@ -134,6 +140,8 @@ class TenantReconciler:
                 target, now = world.target, self._clock()
                 subject = subject_of(self._sources.settings, target.identity, str(target.tenant_id), now)
                 await take(self._doors, decided, subject)
+                if drift.is_repair(decided):
+                    self._repaired(target.identity.name)
         except StepFailed as failed:
             self._give_up_place(report, world)
             report = replace(report, failure=failed.failure, now=self._clock())

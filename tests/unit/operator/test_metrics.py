@@ -32,6 +32,15 @@ def scraped(*tenants: dict[str, Any], server: dict[str, Any] | None = None) -> l
     return generate_latest(metrics.registry).decode().splitlines()
 
 
+def test_what_is_put_back_is_counted_by_whose_it_is() -> None:
+    metrics = Metrics()
+    for owner in ("seabreeze", "seabreeze", "hoa-connect-app"):
+        metrics.repaired(owner)
+    lines = generate_latest(metrics.registry).decode().splitlines()
+    assert 'hoa_operator_repairs_total{owner="seabreeze"} 2.0' in lines
+    assert 'hoa_operator_repairs_total{owner="hoa-connect-app"} 1.0' in lines
+
+
 def condition(kind: str, status: str, reason: str) -> dict[str, str]:
     return {"type": kind, "status": status, "reason": reason}
 

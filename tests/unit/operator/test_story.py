@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hoa_operator import events, names
+from hoa_operator.drift import is_repair, was_applied
 from hoa_operator.errors import WorldError
 from hoa_operator.kinds import INGRESS, SECRET, kind_of, name_of
 from hoa_operator.plan import plan
@@ -128,6 +129,16 @@ def repaired(base: World) -> list[str]:
 
 def test_nothing_is_repaired_where_nothing_differs() -> None:
     assert plan(settled()).steps == ()
+    assert not is_repair(plan(settled()))
+    assert is_repair(plan(without(settled(), INGRESS, "tenant-seabreeze")))
+
+
+def test_only_what_was_applied_as_it_shall_be_was_changed_by_others() -> None:
+    [live] = settled().children.by_kind[INGRESS]
+    assert was_applied(live, live)
+    older = {**live, "metadata": {**live["metadata"], "annotations": {names.ANNOTATION_APPLIED: "another"}}}
+    assert not was_applied(older, live)
+    assert not was_applied(live, {**live, "metadata": {**live["metadata"], "annotations": {}}})
 
 
 def test_a_deleted_object_is_told_and_made_again() -> None:
@@ -147,6 +158,7 @@ def test_who_changed_an_object_is_told_where_it_is_known() -> None:
 
 
 def test_a_change_that_is_wanted_is_no_repair() -> None:
+    assert not is_repair(plan(served(tenant_body(displayName="Seabreeze Living"))))
     base = settled()
     newer = {**base.body["metadata"], "generation": base.body["metadata"].get("generation", 1) + 1}
     wanted = served(tenant_body(domains=[{"host": "a.example"}]))
