@@ -64,11 +64,12 @@ def migrated(world: World) -> str | None:
     return annotations_of(live).get(names.ANNOTATION_MIGRATED) if live else None
 
 
-def purpose(world: World) -> str:
-    """Return why a migration would run now: another revision, another person to invite, other roles to grant to."""
+def purpose(world: World, revision: str | None = None) -> str:
+    """Return why a migration would run now, or would have run for an earlier revision: another revision, another person to
+    invite, other roles to grant to."""
     kinds = (postgres_names.WRITER, postgres_names.APP_B)
     roles = [usage_role(world), *(postgres_names.role_name(world.target.tenant_id, kind) for kind in kinds)]
-    return digest([world.settings.app.schema_revision, world.target.spec.admin.email, *roles])
+    return digest([revision or world.settings.app.schema_revision, world.target.spec.admin.email, *roles])
 
 
 def usage_role(world: World) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hoa_operator import migrating, migration
+from hoa_operator import desire, migrating, migration
 from hoa_operator.kinds import JOB, POD
+from hoa_operator.postgres.names import APP_B
 from hoa_operator.rotation import due_at
 
 if TYPE_CHECKING:
@@ -36,12 +37,23 @@ def hindrance(world: World) -> str | None:
     """Return, for people, what a rotation has to wait for."""
     if world.is_overlapping:
         return "the login before the last rotation is still in use"
-    if migrating.is_needed(world):
-        return "the schema has to be current, so that the second login may act for the tenant"
+    if not _both_let_in(world):
+        return (
+            "a migration has to let the app's second login in first; look at what SchemaCurrent says of it, "
+            "docs/operations/rotation.md"
+        )
     unfinished = [job for job in _jobs(world) if job.phase in ("Running", "Deleting")]
     if unfinished:
         return f"Job {unfinished[0].name} still uses the migrator's password"
     return None
+
+
+def _both_let_in(world: World) -> bool:
+    """Tell whether a migration has let both logins act for the tenant, be it for an earlier revision: one that fails now takes
+    nothing of that back."""
+    if not migrating.is_needed(world) or world.database.role(APP_B).exists:
+        return True
+    return world.revision is not None and desire.migrated(world) == desire.purpose(world, world.revision)
 
 
 def overlap_ends(world: World) -> datetime | None:

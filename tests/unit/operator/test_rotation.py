@@ -26,6 +26,7 @@ from hoa_operator.status import Report
 from hoa_operator.target import StepFailed
 from hoa_operator.tenant import CredentialsWish, format_time
 from hoa_operator.world import Reading, World
+from tests.faults.words import lacks_words
 from tests.unit.operator.samples import (
     CREDENTIALS,
     NOW,
@@ -196,11 +197,27 @@ def keys_of(*made: datetime) -> str:
 class TestWaiting:
     """What a rotation waits for."""
 
-    def test_the_schema_has_to_be_current(self) -> None:
+    def test_a_migration_that_failed_holds_up_nothing(self) -> None:
+        failed = [{"type": "Failed", "status": "True", "lastTransitionTime": format_time(NOW), "reason": "PodFailed"}]
         base = replace(wishing(rotateRequestedAt=format_time(NOW)), settings=settings(HOA_APP_SCHEMA_REVISION="0003"))
+        job = live(desire.migration_job(base, 1), conditions=failed)
+        base = replace(base, children=children(job, *all_of(base)))
+        assert conditions.read(base, plan(base))[steps.SCHEMA_CURRENT].reason == "MigrationFailed"
+        assert kinds(base) == [steps.RotateCredentials]
+
+    def test_the_second_login_has_to_be_let_in_first(self) -> None:
+        wish = {"rotateRequestedAt": format_time(NOW)}
+        body = tenant_body(admin={"name": "Dana", "email": "another@seabreeze.example"}, credentials=wish)
+        base = replace(wishing(rotateRequestedAt=format_time(NOW)), body=body, target=served(body).target)
         assert steps.RotateCredentials not in kinds(base)
         said = conditions.read(base, plan(base))[steps.CREDENTIALS_READY]
         assert (said.status, said.reason) == ("True", "RotationWaits")
+        assert lacks_words(said.message) == ""
+        rotated_before = MappingProxyType({**base.database.roles, "app_b": ObservedRole(exists=True)})
+        known = replace(base, database=replace(base.database, roles=rotated_before))
+        assert (
+            "let the app's second login in" not in conditions.read(known, plan(known))[steps.CREDENTIALS_READY].message
+        )
 
     def test_a_job_that_runs_keeps_its_password(self) -> None:
         base = wishing(rotateRequestedAt=format_time(NOW))
