@@ -13,7 +13,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from hoa_operator import kube
+from hoa_operator import foreign, kube
 from hoa_operator.errors import OperatorError
 from hoa_operator.fleet import read_login
 from hoa_operator.kinds import CHILDREN, POD, SERVER, TENANT, name_of
@@ -118,6 +118,8 @@ class Reader:
         )
         try:
             login = registry.attach()
+            # What another cluster's tenants have is nobody's to clear away from here.
+            await registry.admit(await foreign.here(self._kube, settings.cluster_namespace))
             rows = await registry.rows()
             placements = {placement.tenant_id: placement for placement in await registry.placements()}
         except OperatorError as error:

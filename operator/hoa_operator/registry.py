@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from psycopg import errors
 
-from hoa_operator import registry_fence, registry_retained, registry_rows, registry_setup
+from hoa_operator import registry_cluster, registry_fence, registry_retained, registry_rows, registry_setup
 from hoa_operator.errors import SlugTaken, UserError, WorldError
 from hoa_operator.postgres import names
 from hoa_operator.postgres.connections import Connections
@@ -78,6 +78,11 @@ class Registry:
         login = ConnectionDirectory.read(self._directory, self._maintenance_db).inside()
         self._connections = Connections(login, self._application, limit=1, read_only=True)
         return login
+
+    async def admit(self, cluster: Cluster) -> None:
+        """Raise ForeignRegistry where the registry is another cluster's; changes nothing."""
+        async with self._session() as connection:
+            await registry_cluster.admit(connection, cluster)
 
     async def close(self) -> None:
         """Close idle sessions."""

@@ -61,6 +61,13 @@ def test_another_clusters_registry_is_left_alone_and_said_until_a_person_moves_i
     assert not refused.answers("readyz")
     assert refused.answers("livez")
 
+    orphans = subprocess.run(
+        [*refused.process.command, "orphans"], env=refused.process.env, capture_output=True, text=True, check=False
+    )
+    assert orphans.returncode == 4
+    assert f"could not look: the registry: {REFUSED}" in orphans.stderr
+    assert "hoa_connect_tenant_" not in orphans.stdout, "another cluster's data is no orphan of this one"
+
     wrong = take_over(refused, str(uuid4()))
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert f"belongs to cluster {other}" in wrong.stderr

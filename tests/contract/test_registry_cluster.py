@@ -51,6 +51,15 @@ async def test_another_cluster_is_refused_in_words_and_the_first_one_goes_on(
     await registry.check_epoch(epoch)
 
 
+async def test_who_only_reads_is_told_whose_it_is(rig: Rig, registry: Registry) -> None:
+    reader = rig.registry("reader")
+    reader.attach()
+    await reader.admit(HERE)
+    with pytest.raises(ForeignRegistry):
+        await reader.admit(cluster_of())
+    await reader.close()
+
+
 async def test_one_that_was_taken_over_since_it_started_gets_no_lead_and_ends_nobody(
     rig: Rig, registry: Registry
 ) -> None:
