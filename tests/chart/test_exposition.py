@@ -36,6 +36,7 @@ def of_operator() -> bytes:
     metrics.watch_state(cache, WorkQueue(idle, str, Limits(1, 1)), WatchHealth(0.0), lambda: 1.0)
     metrics.request("apply", "Ingress")
     metrics.request("list", "Ingress")
+    metrics.repaired("a")
     metrics.reconciles.labels("tenant", "ok").inc()
     metrics.duration.labels("tenant").observe(0.1)
     return generate_latest(metrics.registry)
