@@ -20,6 +20,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
+from hoa_app.grants import Grantees, grant
 from hoa_app.migrations.serving import known_revisions, note
 
 LOCK_KEY = 0x484F41  # any fixed number: the lock is per database
@@ -32,27 +33,6 @@ LOCK_PAUSE = 1.0
 LOCKED = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 STATEMENT_TIMEOUT = "10min"
 MESSAGE_LIMIT = 4096
-
-# What changes a tenant's data is granted to the writer, of which the app's role is a member unless the tenant is ReadOnly.
-WRITES = "INSERT, UPDATE, DELETE"
-OTHER_WRITES = {
-    "alembic_version": "",
-    "tenant_identity": "",
-    "tenant_roles": "",
-    "audit_heads": "",
-    "audit_log": "INSERT",
-}
-# What the app's role itself may write, in every state: sign-in, sessions, and the worker's own state.
-BOOKKEEPING = {
-    "sessions": "INSERT, UPDATE",
-    "sign_in_failures": "INSERT, DELETE",
-    "users": "UPDATE (last_sign_in_at)",
-    "api_tokens": "UPDATE (last_used_at)",
-    "invitations": "UPDATE (token_hash, sent_at)",
-    "password_resets": "UPDATE (token_hash)",
-    "outbox": "INSERT, UPDATE, DELETE",
-    "usage_counters": "INSERT, UPDATE",
-}
 
 OK, UNEXPECTED, PERMANENT, PASSING = 0, 1, 2, 3
 
@@ -174,7 +154,7 @@ def run(job: Job, result: Result) -> None:
         if job.tenant is not None:
             with connection.transaction():
                 _write_identity(connection, job, job.tenant)
-                _grant(connection, job, job.tenant)
+                grant(connection, Grantees(job.tenant.app_role, job.tenant.writer_role, job.usage_role))
                 result.invitation = _install_defaults(connection, job.tenant)
     result.message = f"schema is at {head}" + (
         "" if result.from_revision == head else f", upgraded from {result.from_revision}"
@@ -285,33 +265,6 @@ def _write_identity(connection: psycopg.Connection[Any], job: Job, tenant: Tenan
             "usage": job.usage_role,
         },
     )
-
-
-def _grant(connection: psycopg.Connection[Any], job: Job, tenant: TenantJob) -> None:
-    app, writer = sql.Identifier(tenant.app_role), sql.Identifier(tenant.writer_role)
-    for role in (app, writer):
-        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(role))
-        connection.execute(sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {}").format(role))
-    tables = connection.execute(
-        "SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')"
-        " AND pg_has_role(c.relowner, 'USAGE') ORDER BY 1"
-    ).fetchall()
-    for (table,) in tables:
-        _grant_on(connection, table, "SELECT", app)
-        _grant_on(connection, table, BOOKKEEPING.get(table, ""), app)
-        _grant_on(connection, table, OTHER_WRITES.get(table, WRITES), writer)
-    connection.execute(sql.SQL("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {}").format(app))
-    if job.usage_role:
-        usage = sql.Identifier(job.usage_role)
-        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(usage))
-        connection.execute(sql.SQL("GRANT SELECT ON hoa_usage TO {}").format(usage))
-        connection.execute(sql.SQL("GRANT EXECUTE ON FUNCTION usage_figures() TO {}").format(usage))
-
-
-def _grant_on(connection: psycopg.Connection[Any], table: str, privileges: str, role: sql.Identifier) -> None:
-    if privileges:
-        name = sql.Identifier("public", table)
-        connection.execute(sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(privileges), name, role))
 
 
 def _install_defaults(connection: psycopg.Connection[Any], tenant: TenantJob) -> str | None:

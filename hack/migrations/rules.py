@@ -129,7 +129,7 @@ def _select(reader: Reader, _change: Change, _alone: bool) -> Iterator[str]:
 
 def _grant(reader: Reader, change: Change, _alone: bool) -> Iterator[str]:
     if has(reader.rest, "to", "public") and not change.lenient:
-        yield "rights are given to the tenant's own roles, by the migration Job (hoa_app/migrate.py), and never to PUBLIC"
+        yield "rights are given to the tenant's own roles, by the migration Job (hoa_app/grants.py), and never to PUBLIC"
 
 
 def _timeouts(_reader: Reader, _change: Change, _alone: bool) -> Iterator[str]:

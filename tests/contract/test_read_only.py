@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from psycopg.types.json import Jsonb
 
-from hoa_app import migrate
+from hoa_app import grants
 from hoa_app.answers import problem_of
 from hoa_app.identity.accounts import Accounts
 from hoa_app.identity.passwords import HASHER, Passwords
@@ -81,7 +81,7 @@ async def test_only_the_books_may_be_written(server: RealServer, frozen: Databas
         app_of(frozen),
         dbname=frozen.database,
     )
-    whole = {table: may for table, may in migrate.BOOKKEEPING.items() if "(" not in may}
+    whole = {table: may for table, may in grants.BOOKKEEPING.items() if "(" not in may}
     assert {row["name"]: row["may"] for row in rows} == whole
     columns = server.all(
         "SELECT a.attrelid::regclass::text AS name, string_agg(a.attname, ', ' ORDER BY a.attnum) AS columns"
@@ -92,7 +92,7 @@ async def test_only_the_books_may_be_written(server: RealServer, frozen: Databas
         app_of(frozen),
         dbname=frozen.database,
     )
-    parts = {table: may for table, may in migrate.BOOKKEEPING.items() if "(" in may}
+    parts = {table: may for table, may in grants.BOOKKEEPING.items() if "(" in may}
     assert {row["name"]: f"UPDATE ({row['columns']})" for row in columns}.keys() == parts.keys()
     assert all(set(row["columns"].split(", ")) == set(parts[row["name"]][8:-1].split(", ")) for row in columns)
 

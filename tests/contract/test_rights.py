@@ -197,6 +197,42 @@ async def test_repaired_after_gifts(neighbours: Neighbours) -> None:
         try_everything(neighbours, neighbours.login("ours", kind), neighbours.allowed())
 
 
+#: Given inside the tenant's database. The app passes on what it may pass on.
+INSIDE = (
+    'GRANT ALL ON SCHEMA public TO "{ours_app}", "{theirs_app}", "{ours_migrator}" WITH GRANT OPTION',
+    "GRANT CREATE ON SCHEMA public TO PUBLIC",
+    'GRANT ALL ON users, hoa_usage TO "{ours_app}", "{ours_writer}", "{ours_migrator}", "{theirs_app}" WITH GRANT OPTION',
+    "GRANT SELECT ON users, hoa_usage TO PUBLIC",
+    'GRANT SELECT (password_hash), UPDATE (email) ON users TO "{theirs_migrator}", "{ours_app}"',
+    'GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO "{ours_app}", "{ours_writer}", "{theirs_app}", PUBLIC',
+    'GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO "{ours_app}", "{theirs_app}" WITH GRANT OPTION',
+    "GRANT EXECUTE ON FUNCTION usage_figures() TO PUBLIC",
+    'SET ROLE "{ours_app}"',
+    'GRANT SELECT ON users TO "{theirs_writer}"',
+    'GRANT EXECUTE ON FUNCTION usage_figures() TO "{theirs_writer}"',
+    "RESET ROLE",
+    'ALTER DEFAULT PRIVILEGES FOR ROLE "{ours_owner}" GRANT ALL ON TABLES TO "{ours_app}", "{theirs_app}", PUBLIC',
+    'ALTER DEFAULT PRIVILEGES FOR ROLE "{ours_owner}" IN SCHEMA public GRANT ALL ON SEQUENCES TO "{theirs_app}", PUBLIC',
+    'ALTER DEFAULT PRIVILEGES FOR ROLE "{ours_owner}" GRANT EXECUTE ON FUNCTIONS TO "{theirs_app}"',
+    'ALTER DEFAULT PRIVILEGES FOR ROLE "{ours_owner}" IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO PUBLIC',
+    'ALTER DEFAULT PRIVILEGES FOR ROLE "{ours_owner}" GRANT USAGE ON SCHEMAS TO "{theirs_app}"',
+)
+
+
+async def test_a_migration_takes_back_what_was_given_inside(neighbours: Neighbours) -> None:
+    """On schemas, tables, columns, sequences, functions and what is still to come, of the tenant's own roles and of others."""
+    names = neighbours.names()
+    neighbours.server.run(*(gift.format(**names) for gift in INSIDE), dbname=names["ours"])
+    held, public = neighbours.held()
+    assert {right.kind for right in (held - neighbours.allowed()) | in_the_open(public)} >= {
+        *("schema", "table", "grantable", "column", "sequence", "function", "definer", "default")
+    }
+    result = await migrate_tenant(neighbours.server, neighbours.specs["ours"])
+    assert result["exit"] == 0, result
+    assert neighbours.server.all("SELECT FROM pg_default_acl", dbname=names["ours"]) == []
+    prove(neighbours, "ours", "theirs")
+
+
 @pytest.mark.parametrize("gift", GIFTS)
 async def test_each_gift_is_noticed(neighbours: Neighbours, gift: str) -> None:
     spec, names = neighbours.specs["ours"], neighbours.names()

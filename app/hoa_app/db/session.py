@@ -46,7 +46,7 @@ class TenantDatabase:
         `readonly` sends no BEGIN at all: under READ COMMITTED every statement has its own snapshot anyway, and each
         request saves two round trips. The session itself refuses writes there.
         `bookkeeping` marks the few writes (sessions, the outbox's own state) that a tenant in state ReadOnly still makes;
-        the database lets through those that `BOOKKEEPING` in hoa_app.migrate names.
+        the database lets through those that `BOOKKEEPING` in hoa_app.grants names.
         """
         if not readonly and not bookkeeping and self.tenant.state == "ReadOnly":
             raise read_only_problem()
