@@ -8,10 +8,8 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from hoa_operator.errors import UserError, WorldError
-from hoa_operator.postgres import AdminLogin, PostgresServer, differences
+from hoa_operator.postgres import PostgresServer, differences
 from tests.contract.servers import (
-    INSTALLATION,
     RealServer,
     app_of,
     database_of,
@@ -170,115 +168,6 @@ async def test_extensions_are_installed_and_remembered(server: RealServer, door:
     assert (await door.observe(spec.tenant_id)).extensions == ("citext", "hstore", "pg_trgm")
 
 
-async def test_an_unknown_extension_is_the_users_to_correct(door: PostgresServer) -> None:
-    spec = new_spec(extensions=("no_such_thing",))
-    with pytest.raises(UserError, match="no_such_thing") as caught:
-        await door.ensure(spec)
-    assert caught.value.reason == "ExtensionUnavailable"
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        'GRANT CONNECT ON DATABASE "{db}" TO PUBLIC',
-        'GRANT TEMPORARY ON DATABASE "{db}" TO PUBLIC',
-        'REVOKE CONNECT ON DATABASE "{db}" FROM "{app}"',
-        'ALTER ROLE "{app}" CONNECTION LIMIT 99',
-        'ALTER ROLE "{app}" NOLOGIN',
-        'ALTER ROLE "{migrator}" INHERIT',
-        'ALTER ROLE "{app}" CREATEDB',
-        'ALTER ROLE "{app}" IN DATABASE "{db}" SET statement_timeout = 0',
-        'ALTER ROLE "{app}" IN DATABASE "{db}" SET work_mem = 64000',
-        'ALTER ROLE "{app}" IN DATABASE "{db}" RESET ALL',
-        'ALTER ROLE "{app}" SET work_mem = 64000',
-        "ALTER ROLE \"{migrator}\" VALID UNTIL '2001-01-01'",
-        'REVOKE "{owner}" FROM "{migrator}"',
-        'REVOKE "{writer}" FROM "{app}"',
-        'ALTER ROLE "{writer}" LOGIN',
-        'GRANT "{owner}" TO "{app}"',
-        'ALTER DATABASE "{db}" ALLOW_CONNECTIONS false',
-        'COMMENT ON DATABASE "{db}" IS NULL',
-        "ALTER ROLE \"{app}\" PASSWORD 'other'",
-        'ALTER ROLE "{migrator}" PASSWORD NULL',
-    ],
-)
-async def test_drift_is_repaired(server: RealServer, door: PostgresServer, damage: str) -> None:
-    spec = new_spec()
-    await door.ensure(spec)
-    names = {"db": spec.database, "app": app_of(spec), "migrator": migrator_of(spec), "owner": owner_of(spec)}
-    names["writer"] = writer_of(spec)
-    with server.login(server.admin.username, server.admin.password, "postgres") as admin:
-        admin.execute(damage.format(**names).encode())
-    if "PASSWORD" not in damage:
-        assert differences(spec, await door.observe(spec.tenant_id)) != ()
-    await door.ensure(spec)
-    assert differences(spec, await door.observe(spec.tenant_id)) == ()
-    assert server.sees(app_of(spec), spec.app_password, spec.database) is None
-    assert server.sees(migrator_of(spec), spec.migrator_password, spec.database) is None
-
-
-async def test_a_membership_given_by_another_is_taken_back_or_said(server: RealServer, door: PostgresServer) -> None:
-    spec = new_spec()
-    await door.ensure(spec)
-    server.run(f'GRANT "{owner_of(spec)}" TO "{app_of(spec)}"')
-    if (await door.probe()).version_num >= 160000 and not server.superuser:
-        with pytest.raises(UserError, match=f'REVOKE "{owner_of(spec)}" FROM "{app_of(spec)}"') as caught:
-            await door.ensure(spec)
-        assert caught.value.reason == "MembershipGrantedByAnother"
-        server.run(f'REVOKE "{owner_of(spec)}" FROM "{app_of(spec)}"')
-    await door.ensure(spec)
-    assert differences(spec, await door.observe(spec.tenant_id)) == ()
-
-
-async def test_a_dropped_role_comes_back(server: RealServer, door: PostgresServer) -> None:
-    spec = new_spec()
-    await door.ensure(spec)
-    server.run(f'REVOKE ALL ON DATABASE "{spec.database}" FROM "{app_of(spec)}"', f'DROP ROLE "{app_of(spec)}"')
-    await door.ensure(spec)
-    assert differences(spec, await door.observe(spec.tenant_id)) == ()
-    assert server.sees(app_of(spec), spec.app_password, spec.database) is None
-
-
-async def test_a_changed_spec_is_applied(server: RealServer, door: PostgresServer) -> None:
-    spec = new_spec()
-    await door.ensure(spec)
-    changed = replace(spec, connection_limit=3, statement_timeout_ms=5_000, app_password="another-password-now")
-    assert len(differences(changed, await door.observe(spec.tenant_id))) == 2
-    await door.ensure(changed)
-    assert differences(changed, await door.observe(spec.tenant_id)) == ()
-    assert "password authentication failed" in (server.sees(app_of(spec), spec.app_password, spec.database) or "")
-    assert server.sees(app_of(spec), changed.app_password, spec.database) is None
-
-
-async def test_suspending_ends_sessions_and_refuses_new_ones(server: RealServer, door: PostgresServer) -> None:
-    spec = new_spec()
-    await door.ensure(spec)
-    with server.login(app_of(spec), spec.app_password, spec.database) as session:
-        await door.ensure(replace(spec, suspended=True))
-        with pytest.raises(psycopg.OperationalError):
-            session.execute("SELECT 1")
-    assert "not permitted to log in" in (server.sees(app_of(spec), spec.app_password, spec.database) or "")
-    assert await door.verify_login(spec.tenant_id, "app", spec.app_password)
-    assert server.sees(migrator_of(spec), spec.migrator_password, spec.database) is None
-    await door.ensure(spec)
-    assert server.sees(app_of(spec), spec.app_password, spec.database) is None
-
-
-async def test_read_only_holds_at_once(server: RealServer, door: PostgresServer) -> None:
-    spec = new_spec()
-    await door.ensure(spec)
-    read_only = replace(spec, read_only=True)
-    with server.login(app_of(spec), spec.app_password, spec.database) as session:
-        await door.ensure(read_only)
-        with pytest.raises(psycopg.OperationalError):
-            session.execute("SELECT 1")
-    with server.login(app_of(spec), spec.app_password, spec.database) as session:
-        assert session.execute("SHOW transaction_read_only").fetchone() == {"transaction_read_only": "on"}
-    await door.ensure(spec)
-    with server.login(app_of(spec), spec.app_password, spec.database) as session:
-        assert session.execute("SHOW transaction_read_only").fetchone() == {"transaction_read_only": "off"}
-
-
 async def test_verify_login_tells_right_from_wrong(server: RealServer, door: PostgresServer) -> None:
     spec = new_spec()
     await door.ensure_roles(spec)
@@ -308,69 +197,6 @@ async def test_two_operators_on_one_tenant_make_one_database(server: RealServer,
     assert differences(spec, await doors[0].observe(spec.tenant_id)) == ()
     for door in doors:
         await door.close()
-
-
-async def test_another_database_of_that_name_is_left_alone(server: RealServer, door: PostgresServer) -> None:
-    spec = new_spec()
-    await door.ensure_roles(spec)
-    server.run(f'CREATE DATABASE "{spec.database}"')
-    with pytest.raises(UserError) as caught:
-        await door.ensure_database(spec)
-    assert caught.value.reason == "OwnershipNotProven"
-    assert server.one("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s", spec.database) == "postgres"
-
-
-@pytest.mark.parametrize("kind", ["owner", "migrator", "writer", "app"])
-async def test_another_role_of_that_name_is_left_alone(server: RealServer, door: PostgresServer, kind: str) -> None:
-    spec = new_spec()
-    name = {"owner": owner_of, "migrator": migrator_of, "writer": writer_of, "app": app_of}[kind](spec)
-    server.run(f'CREATE ROLE "{name}"')
-    with pytest.raises(UserError, match=name) as caught:
-        await door.ensure(spec)
-    assert caught.value.reason == "OwnershipNotProven"
-    assert (await door.observe(spec.tenant_id)).exists is False
-
-
-async def test_another_uid_is_refused(door: PostgresServer) -> None:
-    spec, other = new_spec(), new_spec()
-    await door.ensure(spec)
-    stranger = replace(spec, identity=replace(other.identity, tenant_id=spec.tenant_id))
-    for step in (door.ensure_roles, door.ensure_database, door.ensure_grants, door.ensure_settings, door.set_passwords):
-        with pytest.raises(UserError) as caught:
-            await step(stranger)
-        assert caught.value.reason == "OwnershipNotProven"
-
-
-async def test_a_missing_template_is_said(door: PostgresServer) -> None:
-    spec = new_spec(template="9999")
-    with pytest.raises(WorldError, match="9999") as caught:
-        await door.ensure(spec)
-    assert caught.value.reason == "TemplateMissing"
-
-
-async def test_a_busy_template_is_waited_for_then_said(server: RealServer, door: PostgresServer, template: str) -> None:
-    name = f"hoa_connect_template_{template}"
-    spec = new_spec(template=template)
-    server.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-    try:
-        with server.look(name):
-            server.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-            with pytest.raises(WorldError) as caught:
-                await door.ensure(spec)
-        assert caught.value.reason == "TemplateBusy"
-    finally:
-        server.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-    assert await door.ensure(spec) == "Created"
-
-
-async def test_a_wrong_admin_password_is_explained(server: RealServer) -> None:
-    login = AdminLogin(server.admin.address, server.admin.username, "certainly-wrong-password")
-    door = PostgresServer(login, identity="one", installation=INSTALLATION)
-    with pytest.raises(WorldError, match="admin Secret") as caught:
-        await door.probe()
-    assert caught.value.reason == "AdminLoginRefused"
-    assert "certainly-wrong-password" not in str(caught.value)
-    assert "certainly-wrong-password" not in repr(login)
 
 
 async def test_front_doors_are_shut_where_permitted(server: RealServer, door: PostgresServer) -> None:
