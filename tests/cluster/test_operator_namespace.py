@@ -55,18 +55,31 @@ def is_terminating(kubectl: Kubectl) -> bool:
 
 
 @contextmanager
-def as_the_kubelet(kubectl: Kubectl, *operators: Operator) -> Iterator[None]:
-    """Be the kubelet of the operators' pod while its namespace is deleted: tell them to end, and report the pod gone."""
+def going(kubectl: Kubectl) -> Iterator[None]:
+    """Delete the namespace while the operator's pod is in it; report the pod gone at the end."""
     kubectl.apply(POD)
     kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
-    eventually(lambda: is_terminating(kubectl))
-    for operator in operators:
-        operator.process.send(signal.SIGTERM)
     yield
-    codes = {operator.process.wait(45) for operator in operators}
     kubectl("delete", "pod", "operator-0", "--force", "--grace-period=0")
+
+
+@contextmanager
+def as_the_kubelet(kubectl: Kubectl, *operators: Operator) -> Iterator[None]:
+    """Be the kubelet of the operators' pod while its namespace is deleted: tell them to end, and report the pod gone."""
+    with going(kubectl):
+        eventually(lambda: is_terminating(kubectl))
+        for operator in operators:
+            operator.process.send(signal.SIGTERM)
+        yield
+        codes = {operator.process.wait(45) for operator in operators}
     # One that saw it by itself may be past its own end when the signal comes.
     assert codes <= {0, -signal.SIGTERM}
+
+
+def is_gone_without_data(platform: Platform, before: dict[str, Any]) -> None:
+    """Wait until the namespace is gone, and check that what is kept is what was kept before."""
+    platform.kubectl.wait_gone("namespace", platform.namespace, 30)
+    assert what_is_kept(platform) == before
 
 
 def three_tenants(platform: Platform) -> list[str]:
@@ -93,8 +106,7 @@ def test_a_namespace_goes_with_its_tenants_and_without_their_data(own_platform: 
     before = what_is_kept(own_platform)
     with as_the_kubelet(kubectl, leader, standby):
         pass
-    kubectl.wait_gone("namespace", kubectl.namespace, 30)
-    assert what_is_kept(own_platform) == before
+    is_gone_without_data(own_platform, before)
     assert databases(own_platform) == set(names)
 
 
@@ -104,15 +116,12 @@ def test_an_operator_that_is_not_told_to_end_lets_go_too(own_platform: Platform)
     leader = own_platform.operator().start()
     three_tenants(own_platform)
     before = what_is_kept(own_platform)
-    kubectl.apply(POD)
-    kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
-    assert leader.process.wait(45) == 0
-    held = [body for body in kubectl.list("hoatenant") if body["metadata"].get("finalizers")]
-    assert held == []
-    assert leader.start().process.wait(45) == 0, "nothing is led in a namespace that goes"
-    kubectl("delete", "pod", "operator-0", "--force", "--grace-period=0")
-    kubectl.wait_gone("namespace", kubectl.namespace, 30)
-    assert what_is_kept(own_platform) == before
+    with going(kubectl):
+        assert leader.process.wait(45) == 0
+        held = [body for body in kubectl.list("hoatenant") if body["metadata"].get("finalizers")]
+        assert held == []
+        assert leader.start().process.wait(45) == 0, "nothing is led in a namespace that goes"
+    is_gone_without_data(own_platform, before)
 
 
 def test_a_tenant_deleted_while_its_namespace_goes_keeps_its_data(own_platform: Platform) -> None:
@@ -122,15 +131,12 @@ def test_a_tenant_deleted_while_its_namespace_goes_keeps_its_data(own_platform: 
     bring_up(own_platform, database={"deletionPolicy": "Delete", "undeleteWindow": "0s"})
     before = what_is_kept(own_platform)
     operator.pause()
-    kubectl.apply(POD)
-    kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
-    eventually(lambda: is_terminating(kubectl))
-    kubectl.delete("hoatenant", "seabreeze", "--wait=false")
-    operator.resume()
-    kubectl.wait_gone("hoatenant", "seabreeze")
-    kubectl("delete", "pod", "operator-0", "--force", "--grace-period=0")
-    kubectl.wait_gone("namespace", kubectl.namespace, 30)
-    assert what_is_kept(own_platform) == before
+    with going(kubectl):
+        eventually(lambda: is_terminating(kubectl))
+        kubectl.delete("hoatenant", "seabreeze", "--wait=false")
+        operator.resume()
+        kubectl.wait_gone("hoatenant", "seabreeze")
+    is_gone_without_data(own_platform, before)
 
 
 def test_without_an_operator_one_line_lets_a_namespace_go(own_platform: Platform) -> None:
@@ -144,8 +150,7 @@ def test_without_an_operator_one_line_lets_a_namespace_go(own_platform: Platform
     kubectl.wait_for("hoatenant", "seabreeze", lambda found: "deletionTimestamp" in found["metadata"])
     names = kubectl("get", "hoat", "-o", "name").split()
     kubectl("patch", *names, "--type=merge", "-p", json.dumps({"metadata": {"finalizers": None}}))
-    kubectl.wait_gone("namespace", kubectl.namespace, 30)
-    assert what_is_kept(own_platform) == before
+    is_gone_without_data(own_platform, before)
 
 
 @pytest.mark.parametrize("policy", ["IfUnclaimed"])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -18,9 +18,11 @@ from tests.cluster.test_operator_deletion import REGISTRY
 from tests.cluster.test_operator_lead import leads
 from tests.figures import record
 from tests.programs import REPOSITORY
+from tests.rounds import Rounds
 from tests.waiting import soon, until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.cluster.fix_earlier import Site
@@ -70,38 +72,34 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return [name for name, value in before.items() if after.get(name) != value]
 
 
-class Onlooker:
+@dataclass
+class Onlooker(Rounds):
     """Looks all the time whether every tenant is served as it shall be, and Ready."""
 
-    def __init__(self, platform: Platform) -> None:
-        plane = platform.plane
+    pause = 0.05
+    platform: Platform
+    seen: list[str] = field(default_factory=list)
+    looks: int = 0
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold a connection to the API and one to the registry."""
+        plane = self.platform.plane
         self._api = Api(plane.port, plane.authority.certificate, plane.admin_token, "onlooker")
-        self._path = f"/apis/hoaconnect.com/v1alpha1/namespaces/{platform.namespace}/hoatenants"
-        self._dsn = platform.postgres.dsn(REGISTRY)
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="onlooker", daemon=True)
-        self.seen: list[str] = []
-        self.looks = 0
+        with closing(self._api), psycopg.connect(self.platform.postgres.dsn(REGISTRY), autocommit=True) as registry:
+            self._registry = registry
+            yield
 
-    def __enter__(self) -> Onlooker:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        # Each thread has a connection to the API of its own, and closes it.
-        with closing(self._api), psycopg.connect(self._dsn, autocommit=True) as connection:
-            while not self._end.wait(0.05):
-                served: dict[str, str] = dict(connection.execute("SELECT name, state FROM tenants").fetchall())
-                self.seen += [f"{name} is {served.get(name)}" for name in SERVED if served.get(name) != SERVED[name]]
-                for body in self._api.call("GET", self._path)["items"]:
-                    ready = condition(body, "Ready")
-                    if ready["status"] != "True" and ready["reason"] != "Suspended":
-                        self.seen.append(f"{body['metadata']['name']} is not Ready: {ready['reason']}")
-                self.looks += 1
+    def go_round(self) -> None:
+        """Look once at the registry and at every HOATenant."""
+        served: dict[str, str] = dict(self._registry.execute("SELECT name, state FROM tenants").fetchall())
+        self.seen += [f"{name} is {served.get(name)}" for name in SERVED if served.get(name) != SERVED[name]]
+        path = f"/apis/hoaconnect.com/v1alpha1/namespaces/{self.platform.namespace}/hoatenants"
+        for body in self._api.call("GET", path)["items"]:
+            ready = condition(body, "Ready")
+            if ready["status"] != "True" and ready["reason"] != "Suspended":
+                self.seen.append(f"{body['metadata']['name']} is not Ready: {ready['reason']}")
+        self.looks += 1
 
 
 def take_over(platform: Platform, old: Operator, name: str, **settings: str) -> Operator:

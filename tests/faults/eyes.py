@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from tests.cluster.api import ApiError
 from tests.faults.words import lacks
+from tests.rounds import Rounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from tests.faults.objects import Objects
 
@@ -28,38 +30,20 @@ def settled(body: Json) -> bool:
 
 
 @dataclass
-class Eyes:
-    """``start`` and ``stop`` are its whole life. Dedicated Deployments it sees get the pods a kubelet would give them."""
+class Eyes(Rounds):
+    """Dedicated Deployments it sees get the pods a kubelet would give them."""
 
     objects: Objects
-    every: float = 0.25
     complaints: dict[str, str] = field(default_factory=dict)
     _seen: dict[str, Json] = field(default_factory=dict)
     _news: threading.Condition = field(default_factory=threading.Condition)
-    _ending: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-    _error: BaseException | None = None
-
-    def start(self) -> Eyes:
-        """Begin to look."""
-        self._thread = threading.Thread(target=self._look_on, name="eyes", daemon=True)
-        self._thread.start()
-        return self
-
-    def stop(self) -> None:
-        """End; raise what went wrong."""
-        self._ending.set()
-        if self._thread is not None:
-            self._thread.join()
-        if self._error is not None:
-            raise self._error
 
     def wait(self, name: str, holds: Callable[[Json | None], bool], what: str, seconds: float = 120.0) -> Json | None:
         """Wait until the tenant (None: there is none) is as wanted; return it."""
         deadline = time.monotonic() + seconds
         with self._news:
             while not holds(self._seen.get(name)):
-                if self._error is not None or time.monotonic() > deadline:
+                if self.error is not None or time.monotonic() > deadline:
                     raise AssertionError(f"{name} did not come to be {what} within {seconds:.0f} s: {self.told(name)}")
                 self._news.wait(1.0)
             return self._seen.get(name)
@@ -78,15 +62,14 @@ class Eyes:
         generation = f"generation {body['metadata']['generation']}, observed {status.get('observedGeneration')}"
         return f"{status.get('phase')}, {generation}, retry {status.get('retry')}; " + "; ".join(ill)
 
-    def _look_on(self) -> None:
-        try:
-            while not self._ending.wait(self.every):
-                self._look()
-                self._give_pods()
-        except BaseException as error:  # raised again by stop(), and by whoever waits
-            self._error = error
-        finally:
-            self.objects.api.close()
+    def held(self) -> AbstractContextManager[object]:
+        """Return the thread's own connection."""
+        return contextlib.closing(self.objects.api)
+
+    def go_round(self) -> None:
+        """Look at everything once."""
+        self._look()
+        self._give_pods()
 
     def _look(self) -> None:
         found = {body["metadata"]["name"]: body for body in self.objects.list("HOATenant")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from tests.cluster.operating import condition, is_ready
@@ -23,7 +24,7 @@ CHANGED: Final = {
 }
 
 
-class Case:
+class Case(ABC):
     """One tenant in one scenario: ``prepare`` brings it to the start, ``change`` makes the change, ``finished`` says
     cheaply whether the operator says that it is done."""
 
@@ -43,9 +44,9 @@ class Case:
         """Bring up a tenant that is Ready."""
         self.bring_up()
 
+    @abstractmethod
     def change(self) -> None:
         """Make the change."""
-        raise NotImplementedError
 
     def finished(self) -> bool:
         """Whether the operator says that it is done."""

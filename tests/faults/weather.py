@@ -11,6 +11,7 @@ from tests.cluster.test_operator_lead import FAILOVER_SECONDS, leads
 from tests.faults.apirequest import ApiRequest
 from tests.faults.backends import crash
 from tests.faults.effects import Answer, Rule
+from tests.rounds import Rounds
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -22,26 +23,12 @@ DEAF_SECONDS = 1.0
 
 
 @dataclass
-class Weather:
+class Weather(Rounds):
     """Strikes when it is told to, one storm at a time; an operator that ended by itself is started anew, as pods are."""
 
     installation: Installation
     told: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _ending: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-
-    def start(self) -> Weather:
-        """Begin to see that an operator runs."""
-        self._thread = threading.Thread(target=self._keep, name="kubelet", daemon=True)
-        self._thread.start()
-        return self
-
-    def stop(self) -> None:
-        """End."""
-        self._ending.set()
-        if self._thread is not None:
-            self._thread.join()
 
     def strike(self, storm: str) -> None:
         """Let a storm pass over the installation; return when it is over."""
@@ -49,12 +36,12 @@ class Weather:
         with self._lock:
             getattr(self, "_" + storm.replace(" ", "_"))()
 
-    def _keep(self) -> None:
+    def go_round(self) -> None:
+        """See that an operator runs."""
         operator = self.installation.operator.process
-        while not self._ending.wait(0.2):
-            with self._lock:
-                if not self._ending.is_set() and not operator.running:
-                    operator.start()
+        with self._lock:
+            if not self.ending.is_set() and not operator.running:
+                operator.start()
 
     def _kill_operator(self) -> None:
         self.installation.kill_operator()
