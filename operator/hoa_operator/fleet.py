@@ -108,7 +108,6 @@ class Fleet:
     async def _replace(self, name: str, login: AdminLogin) -> PostgresServer:
         await self.forget(name)
         opening = self._opening
-        await opening.guard()  # a leader that was replaced must not end its successor's sessions
         server = PostgresServer(
             login, identity=opening.identity, installation=opening.installation, guard=opening.guard
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from hoa_operator.errors import Outdated, WorldError
+from hoa_operator.errors import Fenced, Outdated, WorldError
 from tests.contract.fix_registry import new_row
+from tests.contract.servers import new_spec
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -61,3 +63,50 @@ async def test_a_registry_of_a_later_build_is_refused_in_words_and_left_as_it_is
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [{"version_num": "9999"}]
     assert await registry.rows() == [row]
     await registry.check_epoch(epoch)
+
+
+class StandsStill:
+    """A leader's guard after whose first yes the leader stands still, and is followed by another meanwhile."""
+
+    def __init__(self, registry: Registry, epoch: int, successor: Registry) -> None:
+        self._check = registry.guard(epoch)
+        self._successor = successor
+        self._followed = False
+
+    async def __call__(self) -> None:
+        await self._check()
+        if not self._followed:
+            self._followed = True
+            await self._successor.start()
+            await self._successor.acquire_epoch()
+
+
+async def test_a_session_that_is_opened_in_the_middle_of_a_step_asks_again_who_leads(
+    rig: Rig, registry: Registry, epoch: int
+) -> None:
+    successor, spec = rig.registry("two"), new_spec()
+    new = rig.server.door("two")
+    await new.ensure(spec)
+    before = await new.observe(spec.tenant_id)
+    old = rig.server.door("one", guard=StandsStill(registry, epoch, successor))
+    with pytest.raises(Fenced):
+        await old.ensure_grants(replace(spec, extensions=("citext",)))
+    assert await new.observe(spec.tenant_id) == before
+    found = rig.server.all("SELECT extname FROM pg_extension WHERE extname = 'citext'", dbname=spec.database)
+    assert found == []
+    for each in (old, new, successor):
+        await each.close()
+
+
+async def test_a_leader_that_was_followed_ends_nobodys_sessions(rig: Rig, registry: Registry, epoch: int) -> None:
+    successor, new = rig.registry("two"), rig.server.door("two")
+    await successor.start()
+    await successor.acquire_epoch()
+    await new.probe()
+    old = rig.server.door("one", guard=registry.guard(epoch))
+    with pytest.raises(Fenced):
+        await old.evict_others()
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'hoa-operator/%%/two' AND datname = 'postgres'"
+    assert rig.server.one(sessions) == 1
+    for each in (old, new, successor):
+        await each.close()

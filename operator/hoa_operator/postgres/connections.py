@@ -54,7 +54,9 @@ def parameters(login: AdminLogin, application: str, dbname: str) -> dict[str, An
 class Connections:
     """Sessions on one server. `limit` bounds maintenance sessions; each may hold one more inside a tenant's database.
 
-    With `read_only` the server itself refuses whatever would change something.
+    With `read_only` the server itself refuses whatever would change something. `guard` raises where another leads. It is
+    asked when a session is open and before it writes: what was open before another took the lead is ended by that one, and
+    what is opened later hears of it here.
     """
 
     def __init__(
@@ -91,6 +93,13 @@ class Connections:
                 await self._give_back(connection)
 
     @asynccontextmanager
+    async def guarded(self) -> AsyncIterator[Connection]:
+        """Lend a maintenance session for a write that needs no lock."""
+        async with self.maintenance() as connection:
+            await self._assure()
+            yield connection
+
+    @asynccontextmanager
     async def within(self, dbname: str) -> AsyncIterator[Connection]:
         """Lend an autocommit session inside `dbname`, closed afterwards: an idle one would block renames and drops.
 
@@ -100,6 +109,7 @@ class Connections:
             async with asyncio.timeout(self._deadline):
                 connection = await self._connect(dbname)
                 try:
+                    await self._assure()
                     await connection.execute("SET search_path = pg_catalog, pg_temp")
                     yield connection
                 finally:
@@ -111,8 +121,7 @@ class Connections:
         key = names.lock_key(scope, name)
         async with self.maintenance() as connection:
             await connection.execute("SELECT pg_advisory_lock(%s)", [key])
-            if self._guard is not None:
-                await self._guard()
+            await self._assure()
             yield connection
             await connection.execute("SELECT pg_advisory_unlock(%s)", [key])
 
@@ -121,6 +130,10 @@ class Connections:
         self._closed = True
         while self._idle:
             await self._idle.pop().close()
+
+    async def _assure(self) -> None:
+        if self._guard is not None:
+            await self._guard()
 
     async def _connect(self, dbname: str) -> Connection:
         given = parameters(self.login, self._application, dbname)

@@ -88,8 +88,9 @@ class PostgresServer:
         return facts
 
     async def evict_others(self) -> None:
-        """End the sessions of this installation's other operator instances: a new leader does so on every server."""
-        async with self._connections.maintenance() as connection:
+        """End the sessions of this installation's other operator instances: a new leader does so on every server, and one
+        that was replaced must not end its successor's."""
+        async with self._connections.guarded() as connection:
             await connection.execute(_EVICT, [names.application_prefix(self.installation)])
 
     async def lock_front_doors(self) -> tuple[str, ...]:
