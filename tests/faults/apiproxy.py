@@ -21,7 +21,7 @@ import aiohttp
 from aiohttp import web
 
 from tests.faults.apirequest import ApiRequest, parse
-from tests.faults.effects import Answer, Delay, Drop, Duplicate, Expire, HalfOpen, ReplyLost, Rules, StaleList
+from tests.faults.effects import Answer, Drop, Duplicate, Expire, HalfOpen, ReplyLost, Rules, StaleList, passes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,8 +138,7 @@ class ApiProxy:
         entry.effect = type(effect).__name__ if effect else ""
         if isinstance(effect, Drop):
             return _reset(request)
-        if isinstance(effect, Delay):
-            await asyncio.sleep(effect.seconds)
+        await passes(effect)
         if isinstance(effect, Answer):
             return _refusal(effect)
         if isinstance(effect, Expire) and entry.verb != "watch":

@@ -6,6 +6,7 @@ time, from any thread.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,6 +34,22 @@ class ReplyLost:
     reset without a word of the answer."""
 
     hook: Hook | None = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """``hook`` is called (it stops the operator, say) before anything is forwarded; it is forwarded once ``go`` is set, if
+    the connection still stands then."""
+
+    hook: Hook
+    go: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Postgres only: it is forwarded, the server answers; then ``hook`` is called, and the answer is passed on."""
+
+    hook: Hook
 
 
 @dataclass(frozen=True)
@@ -64,7 +81,7 @@ class StaleList:
     last ``remember_lists``."""
 
 
-Effect = Drop | Delay | ReplyLost | Duplicate | Answer | Expire | HalfOpen | StaleList
+Effect = Drop | Delay | ReplyLost | Held | Answered | Duplicate | Answer | Expire | HalfOpen | StaleList
 
 
 @dataclass
@@ -122,3 +139,13 @@ class Rules(Generic[E]):
         with self._lock:
             hit = [rule.effect for rule in self._rules if rule.applies(entry)]
         return hit[0] if hit else None
+
+
+async def passes(effect: Effect | None) -> None:
+    """Wait until what is delayed or held may be forwarded."""
+    if isinstance(effect, Delay):
+        await asyncio.sleep(effect.seconds)
+    if isinstance(effect, Held):
+        effect.hook()
+        while not effect.go.is_set():  # noqa: ASYNC110 - it is set by the test's thread
+            await asyncio.sleep(0.02)

@@ -92,7 +92,7 @@ class Lane:
         """Run undisturbed; return what was written, and the world it ends in."""
         case = self.begin(scenario)
         self.settle()
-        marks = self._marks()
+        marks = self.marks()
         case.change()
         assert soon(case.finished, 60, 0.05), f"{scenario.__name__} never finished: {self._end_of_log()}"
         self.settle()
@@ -185,8 +185,12 @@ class Lane:
 
     def _noise(self, case: Case) -> list[str]:
         """Have the operator look once more; return what it wrote although everything was as it should be."""
-        marks = self._marks()
+        marks = self.marks()
         self._look_again(case)
+        return self.written_since(marks)
+
+    def written_since(self, marks: tuple[int, int]) -> list[str]:
+        """Return what was written of tenants that had come to their end before, a line each; refused writes count, too."""
         requests, statements = self._since(marks)
         told = [str(request) for request in requests if counts(request) and not str(request).startswith(GATHERED)]
         told += [str(statement) for statement in statements if stores(statement)]
@@ -218,7 +222,8 @@ class Lane:
         jobs = self.installation.objects.list("Job")
         return any(not (job.get("status") or {}).get("conditions") for job in jobs)
 
-    def _marks(self) -> tuple[int, int]:
+    def marks(self) -> tuple[int, int]:
+        """Return where both journals end now."""
         return len(self.installation.api.journal), len(self.installation.pg.journal)
 
     def _since(self, marks: tuple[int, int]) -> tuple[list[ApiRequest], list[Statement]]:

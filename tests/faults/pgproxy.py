@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.faults import pgwire
-from tests.faults.effects import Delay, Drop, ReplyLost, Rules
+from tests.faults.effects import Answered, Drop, ReplyLost, Rules, passes
 from tests.faults.pgwire import Frames, Session
 from tests.faults.statement import Statement
 
@@ -163,8 +163,7 @@ class _Link:
         if isinstance(effect, Drop):
             self.reset()
             return
-        if isinstance(effect, Delay):
-            await asyncio.sleep(effect.seconds)
+        await passes(effect)
         self._pending, self._effect = entry, effect
         self._ends.server.write(b"".join(unit))
 
@@ -188,6 +187,8 @@ class _Link:
             if isinstance(self._effect, ReplyLost):
                 self._lose(self._effect)
                 return
+            if isinstance(self._effect, Answered):
+                self._effect.hook()
         self._ends.client.write(bytes(self._held))
         self._held.clear()
 

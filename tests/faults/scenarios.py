@@ -197,17 +197,21 @@ class Share(Dedicate):
 class Rotate(Case):
     """Its credentials are rotated on request: the other login, and the one before closed after the overlap."""
 
+    login: ClassVar[str] = "_app_b"
+
     def change(self) -> None:
         """Ask for it."""
         self.apply(credentials={"rotateRequestedAt": dt.datetime.now(dt.UTC).isoformat()})
 
     def finished(self) -> bool:
         """Whether the new login is in force and the one before closed."""
+        return self.is_rotated_to(self.login)
+
+    def is_rotated_to(self, login: str) -> bool:
+        """Whether that login is in force and the one before closed."""
         body = self.objects.get("HOATenant", self.name)
-        login = (body["status"].get("credentials") or {}).get("login", "")
-        return (
-            is_ready(body) and login.endswith("_app_b") and condition(body, "CredentialsReady")["reason"] == "InForce"
-        )
+        named = (body["status"].get("credentials") or {}).get("login", "")
+        return is_ready(body) and named.endswith(login) and condition(body, "CredentialsReady")["reason"] == "InForce"
 
 
 class Drop(Case):

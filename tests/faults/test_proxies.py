@@ -14,7 +14,20 @@ import pytest
 
 from tests.faults.apiproxy import ApiProxy
 from tests.faults.apirequest import api
-from tests.faults.effects import Answer, Delay, Drop, Duplicate, Effect, Expire, HalfOpen, ReplyLost, Rule, StaleList
+from tests.faults.effects import (
+    Answer,
+    Answered,
+    Delay,
+    Drop,
+    Duplicate,
+    Effect,
+    Expire,
+    HalfOpen,
+    Held,
+    ReplyLost,
+    Rule,
+    StaleList,
+)
 from tests.faults.pgproxy import PgProxy
 from tests.faults.statement import sql
 from tests.waiting import until
@@ -110,6 +123,30 @@ def test_a_delayed_statement_takes_its_time(pg: PgProxy, through: psycopg.Connec
     began = time.monotonic()
     through.execute("INSERT INTO broken VALUES (1)")
     assert time.monotonic() - began >= 0.3
+
+
+def test_a_held_statement_has_not_reached_the_server_yet(
+    pg: PgProxy, postgres: PostgresAccess, through: psycopg.Connection[Any]
+) -> None:
+    seen: list[list[int]] = []
+
+    def look_and_go() -> None:
+        seen.append(rows(postgres))
+        held.go.set()
+
+    held = Held(look_and_go)
+    pg.rules.add(Rule(sql("INSERT"), held))
+    through.execute("INSERT INTO broken VALUES (1)")
+    assert (seen, rows(postgres)) == ([[]], [1])
+
+
+def test_an_answered_statement_is_carried_out_before_its_client_hears_of_it(
+    pg: PgProxy, postgres: PostgresAccess, through: psycopg.Connection[Any]
+) -> None:
+    seen: list[list[int]] = []
+    pg.rules.add(Rule(sql("INSERT"), Answered(lambda: seen.append(rows(postgres)))))
+    through.execute("INSERT INTO broken VALUES (1)")
+    assert seen == [[1]]
 
 
 def test_an_open_session_can_be_reset(pg: PgProxy, through: psycopg.Connection[Any]) -> None:
