@@ -135,4 +135,5 @@ def outcomes(lanes: list[Lane], asked: list[Point], references: dict[Scenario, W
 @pytest.mark.figures
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: point.name)
 def test_a_leader_woken_late_harms_nothing(outcomes: dict[str, list[str]], point: Point) -> None:
-    assert outcomes[point.name] == []
+    wrong = outcomes[point.name]
+    assert not wrong, "\n".join(wrong)
