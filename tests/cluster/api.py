@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 Json = dict[str, Any]
@@ -37,7 +38,7 @@ class Api:
 
     def call(self, method: str, path: str, body: Json | None = None, content: str = "application/json") -> Json:
         """Send one request and return the answer's JSON; raise ApiError when refused."""
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": content, "User-Agent": self.agent}
+        headers = {**self._headers(), "Content-Type": content}
         payload = None if body is None else json.dumps(body).encode()
         try:
             response = self._send(method, path, payload, headers)
@@ -48,6 +49,19 @@ class Api:
         if response.status >= 400:
             raise ApiError(response.status, str(answer.get("message", answer)))
         return answer
+
+    def watch(self, path: str, version: str, seconds: int) -> Iterator[Json]:
+        """Yield the events of a collection since a version, for some seconds; raise ApiError 410 when it is too old."""
+        query = f"?watch=1&allowWatchBookmarks=true&resourceVersion={version}&timeoutSeconds={seconds}"
+        response = self._send("GET", path + query, None, self._headers())
+        if response.status >= 400:
+            raise ApiError(response.status, response.read().decode())
+        for line in response:
+            event: Json = json.loads(line)
+            if event["type"] == "ERROR":
+                response.read()
+                raise ApiError(event["object"]["code"], event["object"]["message"])
+            yield event
 
     def find(self, path: str) -> Json | None:
         """Return an object, or None when there is none."""
@@ -64,6 +78,9 @@ class Api:
         if connection is not None:
             connection.close()
             self._local.connection = None
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}", "User-Agent": self.agent}
 
     def _send(self, method: str, path: str, payload: bytes | None, headers: dict[str, str]) -> http.client.HTTPResponse:
         connection = getattr(self._local, "connection", None)

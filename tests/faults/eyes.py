@@ -1,4 +1,4 @@
-"""Sees every HOATenant of an installation, again and again: lives wait by it, and no condition without advice escapes it."""
+"""Watches every HOATenant of an installation: lives wait by it, and no condition without advice escapes it."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ class Eyes(Rounds):
     objects: Objects
     complaints: dict[str, str] = field(default_factory=dict)
     _seen: dict[str, Json] = field(default_factory=dict)
+    _version: str = ""
     _news: threading.Condition = field(default_factory=threading.Condition)
 
     def wait(self, name: str, holds: Callable[[Json | None], bool], what: str, seconds: float = 120.0) -> Json | None:
@@ -67,15 +68,32 @@ class Eyes(Rounds):
         return contextlib.closing(self.objects.api)
 
     def go_round(self) -> None:
-        """Look at everything once."""
-        self._look()
+        """Look on for a second: no state that a tenant is in, however short, goes unseen."""
+        self._look_on()
         self._give_pods()
 
-    def _look(self) -> None:
-        found = {body["metadata"]["name"]: body for body in self.objects.list("HOATenant")}
-        for name, body in found.items():
+    def _look_on(self) -> None:
+        if not self._version:
+            found, self._version = self.objects.list_at("HOATenant")
+            self._see({body["metadata"]["name"]: body for body in found})
+        try:
+            for event in self.objects.watch("HOATenant", self._version, 1):
+                body = event["object"]
+                self._version = body["metadata"]["resourceVersion"]
+                if event["type"] != "BOOKMARK":
+                    name = body["metadata"]["name"]
+                    seen = {key: value for key, value in self._seen.items() if key != name}
+                    self._see(seen if event["type"] == "DELETED" else {**seen, name: body}, body)
+        except ApiError as error:
+            if error.status != 410:
+                raise
+            self._version = ""
+
+    def _see(self, found: dict[str, Json], *changed: Json) -> None:
+        for body in changed or found.values():
             for condition in (body.get("status") or {}).get("conditions") or ():
                 if why := lacks(condition):
+                    name = body["metadata"]["name"]
                     self.complaints.setdefault(f"{condition['type']} {condition['reason']}", f"{name}: {why}")
         with self._news:
             self._seen = found

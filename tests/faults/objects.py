@@ -11,7 +11,7 @@ from tests.cluster.api import MERGE_PATCH, Api, ApiError
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from tests.cluster.controlplane import ControlPlane
 
@@ -48,6 +48,15 @@ class Objects:
         query = f"?labelSelector={urllib.parse.quote(selector)}" if selector else ""
         items: list[Json] = self.api.call("GET", self._path(kind) + query)["items"]
         return items
+
+    def list_at(self, kind: str) -> tuple[list[Json], str]:
+        """Return the objects of a kind, and the version from which they can be watched."""
+        found = self.api.call("GET", self._path(kind))
+        return found["items"], found["metadata"]["resourceVersion"]
+
+    def watch(self, kind: str, version: str, seconds: int) -> Iterator[Json]:
+        """Yield what happens to the objects of a kind."""
+        return self.api.watch(self._path(kind), version, seconds)
 
     def apply(self, manifest: Mapping[str, Any]) -> Json:
         """Apply as ``kubectl apply --server-side`` does: what was applied before and is left out now goes away."""
