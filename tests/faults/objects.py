@@ -11,7 +11,7 @@ from tests.cluster.api import MERGE_PATCH, Api, ApiError
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tests.cluster.controlplane import ControlPlane
 
@@ -49,7 +49,7 @@ class Objects:
         items: list[Json] = self.api.call("GET", self._path(kind) + query)["items"]
         return items
 
-    def list_at(self, kind: str) -> tuple[list[Json], str]:
+    def list_at(self, kind: str) -> tuple[Sequence[Json], str]:
         """Return the objects of a kind, and the version from which they can be watched."""
         found = self.api.call("GET", self._path(kind))
         return found["items"], found["metadata"]["resourceVersion"]
