@@ -120,7 +120,7 @@ def test_an_operator_that_is_not_told_to_end_lets_go_too(own_platform: Platform)
         assert leader.process.wait(45) == 0
         held = [body for body in kubectl.list("hoatenant") if body["metadata"].get("finalizers")]
         assert held == []
-        assert leader.start().process.wait(45) == 0, "nothing is led in a namespace that goes"
+        assert leader.process.start().wait(45) == 0, "nothing is led in a namespace that goes"
     is_gone_without_data(own_platform, before)
 
 

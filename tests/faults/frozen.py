@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.cluster.test_operator_lead import leads
-from tests.faults.effects import Answered, Held, Rule
+from tests.faults.apirequest import api
+from tests.faults.effects import Answered, Delay, Held, Rule
 from tests.faults.purge import purge
 from tests.faults.scenarios import Case, Rotate, Undelete
 from tests.faults.world import differences
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 #: Seconds within which the successor leads and has come to the end: a lease runs out, sessions have their time to finish.
 ENDS_WITHIN: Final = 60.0
+#: Seconds that the API server takes to say who leads, so that one that wakes up goes on with what it was at before it hears:
+#: less than what the successor has patience for.
+LEASE_SLOW: Final = 1.0
 #: What tells one pod of the operator from another.
 _OWN_SETTINGS: Final = ("HOA_POD_NAME", "HOA_PROBE_PORT", "HOA_METRICS_PORT")
 
@@ -191,8 +195,11 @@ def _woken(lane: Lane, case: Case, stop: Stop, reference: World) -> list[str]:
     """Wake the old leader up; return what it did."""
     marks = lane.marks()
     wrong = stop.arrive()
+    rules = lane.installation.api.rules
+    slow = rules.add(Rule(api(resource="leases"), Delay(LEASE_SLOW), times=None))
     stop.operator.resume()
     code = stop.operator.process.wait(30)
+    rules.remove(slow)
     if code != 1:
         wrong.append(f"it ended with {code}: {stop.operator.process.tail(8)}")
     wrong += differences(lane.world(case), reference)
