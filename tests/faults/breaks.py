@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, TypeVar
 
 from tests.faults.lanes import Break, Result
+from tests.faults.pgworld import kept_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,8 +43,9 @@ def side_by_side(lanes: Sequence[Lane], tasks: Sequence[Callable[[Lane], T]]) ->
 
     def work(lane: Lane) -> None:
         try:
-            while not errors:
-                results.append(waiting.get_nowait()(lane))
+            with kept_sessions():
+                while not errors:
+                    results.append(waiting.get_nowait()(lane))
         except queue.Empty:
             pass
         except BaseException as error:  # raised again below, in the test's own thread

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +17,8 @@ from hoa_operator.postgres import comments
 from hoa_operator.sealing import Sealer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.faults.installation import Installation
 
 Json = dict[str, Any]
@@ -64,10 +68,44 @@ class Holdings:
     roles: list[str]
 
 
+class _Kept(threading.local):
+    """A thread's sessions by their connection string; None where none are kept."""
+
+    sessions: dict[str, psycopg.Connection[Json]] | None = None
+
+
+_KEPT: Final = _Kept()
+
+
+@contextmanager
+def kept_sessions() -> Iterator[None]:
+    """Within, this thread looks through sessions that stay open, but for those in a tenant's own database: many looks at
+    many worlds would else spend their time on logging in."""
+    _KEPT.sessions = {}
+    try:
+        yield
+    finally:
+        for session in _KEPT.sessions.values():
+            session.close()
+        _KEPT.sessions = None
+
+
 def query(dsn: str, text: str, values: Any = None) -> list[Json]:
     """Return rows as dicts; row-level security is off for the superuser."""
-    with psycopg.connect(dsn, autocommit=True, row_factory=dict_row) as connection:
-        return connection.execute(text.encode(), values).fetchall()
+    if _KEPT.sessions is None:
+        with _session(dsn) as session:
+            return session.execute(text.encode(), values).fetchall()
+    if dsn not in _KEPT.sessions:
+        _KEPT.sessions[dsn] = _session(dsn)
+    try:
+        return _KEPT.sessions[dsn].execute(text.encode(), values).fetchall()
+    except psycopg.OperationalError:
+        _KEPT.sessions.pop(dsn).close()
+        raise
+
+
+def _session(dsn: str) -> psycopg.Connection[Json]:
+    return psycopg.connect(dsn, autocommit=True, row_factory=dict_row)
 
 
 def database_world(dsn: Dsn, tenant_id: str) -> Json:
@@ -97,19 +135,20 @@ def registry_world(dsn: Dsn, tenant_id: str) -> Json:
     """Return the tenant's row, its claims on hosts, and where its data lies."""
     if not query(dsn("postgres"), "SELECT 1 FROM pg_database WHERE datname = %s", [REGISTRY]):
         return {"row": [], "hosts": [], "placement": []}
-    with psycopg.connect(dsn(REGISTRY), autocommit=True, row_factory=dict_row) as connection:
-        rows = connection.execute("SELECT * FROM tenants WHERE tenant_id = %s", [tenant_id]).fetchall()
-        hosts = connection.execute("SELECT host FROM tenant_hosts WHERE tenant_id = %s ORDER BY 1", [tenant_id])
-        placed = connection.execute("SELECT * FROM placements WHERE tenant_id = %s", [tenant_id]).fetchall()
-        held = connection.execute(
-            "SELECT oid::bigint AS oid FROM pg_database WHERE starts_with(datname, 'hoa_connect_') AND oid::bigint = ANY(%s)",
-            [[row["database_oid"] for row in placed]],
-        ).fetchall()
-        return {
-            "row": [_row(row) for row in rows],
-            "hosts": [row["host"] for row in hosts.fetchall()],
-            "placement": [_placement(row, {found["oid"] for found in held}) for row in placed],
-        }
+    where = dsn(REGISTRY)
+    rows = query(where, "SELECT * FROM tenants WHERE tenant_id = %s", [tenant_id])
+    hosts = query(where, "SELECT host FROM tenant_hosts WHERE tenant_id = %s ORDER BY 1", [tenant_id])
+    placed = query(where, "SELECT * FROM placements WHERE tenant_id = %s", [tenant_id])
+    held = query(
+        where,
+        "SELECT oid::bigint AS oid FROM pg_database WHERE starts_with(datname, 'hoa_connect_') AND oid::bigint = ANY(%s)",
+        [[row["database_oid"] for row in placed]],
+    )
+    return {
+        "row": [_row(row) for row in rows],
+        "hosts": [row["host"] for row in hosts],
+        "placement": [_placement(row, {found["oid"] for found in held}) for row in placed],
+    }
 
 
 def _row(row: Json) -> Json:

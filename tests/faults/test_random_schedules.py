@@ -17,6 +17,7 @@ from tests.faults import generator
 from tests.faults.eyes import Eyes
 from tests.faults.ledger import Ledger
 from tests.faults.lives import Liver
+from tests.faults.pgworld import kept_sessions
 from tests.faults.subject import Scene
 from tests.faults.weather import Weather
 from tests.faults.world import orphans
@@ -119,7 +120,8 @@ def _all(livers: Sequence[Liver], act: Callable[[Liver], None], meanwhile: Calla
 
 def _one(act: Callable[[Liver], None], liver: Liver) -> None:
     try:
-        act(liver)
+        with kept_sessions():
+            act(liver)
     except BaseException as error:
         print(f"\n{liver.name}: {error!r}\n{liver.told()}", flush=True)  # noqa: T201 - at once: others may wait long
         raise
