@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hoa_operator import names
-from hoa_operator.kinds import DEPLOYMENT, HPA, INGRESS, PDB, SECRET, SERVICE, annotations_of
+from hoa_operator.kinds import DEPLOYMENT, HPA, INGRESS, PDB, SECRET, SERVICE
 from hoa_operator.manifests import autoscalers, dedicated, ingresses, jobs, secrets
 from hoa_operator.manifests.meta import Family, digest, tenant_family
 from hoa_operator.postgres import names as postgres_names
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hoa_operator.kinds import Object
     from hoa_operator.manifests.jobs import JobImage, Migration
     from hoa_operator.manifests.meta import Manifest
-    from hoa_operator.manifests.secrets import Connection, Credentials
+    from hoa_operator.manifests.secrets import Connection, Credentials, Marks
     from hoa_operator.world import World
 
 DEDICATED_KINDS = (DEPLOYMENT, SERVICE, PDB, HPA)
@@ -33,10 +33,10 @@ def credentials_secret(world: World, credentials: Credentials) -> Manifest:
     return secrets.credentials_secret(family(world), names.credentials_secret(world.name), credentials)
 
 
-def migrator_secret(world: World, credentials: Credentials, migrated: str | None) -> Manifest:
+def migrator_secret(world: World, credentials: Credentials, marks: Marks) -> Manifest:
     """Build the migration Job's Secret."""
     return secrets.connection_secret(
-        family(world), names.migrator_secret(world.name), migrator_connection(world, credentials), migrated
+        family(world), names.migrator_secret(world.name), migrator_connection(world, credentials), marks
     )
 
 
@@ -58,10 +58,9 @@ def live_migrator_secret(world: World) -> Object | None:
     return world.children.get(SECRET, names.migrator_secret(world.name))
 
 
-def migrated(world: World) -> str | None:
-    """Return what the last successful migration was for."""
-    live = live_migrator_secret(world)
-    return annotations_of(live).get(names.ANNOTATION_MIGRATED) if live else None
+def marks(world: World) -> Marks:
+    """Return what is remembered of the tenant's migrations."""
+    return secrets.Marks.read(live_migrator_secret(world))
 
 
 def purpose(world: World, revision: str | None = None) -> str:

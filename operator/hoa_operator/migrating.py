@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from hoa_operator import desire, migration, names
 from hoa_operator.kinds import JOB, POD
 from hoa_operator.manifests.jobs import inputs
+from hoa_operator.manifests.secrets import Marks
 from hoa_operator.steps import SCHEMA_CURRENT, ApplyObject, DeleteObject, Plan, Register, Step
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def is_needed(world: World) -> bool:
     """Tell whether a migration has to run, or its result to be taken in."""
     if is_newer(world):
         return False
-    return world.revision != world.settings.app.schema_revision or desire.migrated(world) != desire.purpose(world)
+    marks = desire.marks(world)
+    wanted = (world.settings.app.schema_revision, desire.purpose(world), None)
+    return (world.revision, marks.migrated, marks.begun) != wanted
 
 
 def is_newer(world: World) -> bool:
@@ -58,7 +61,7 @@ def decide(world: World) -> Plan:
         return Plan()
     known = jobs(world)
     if not known:
-        return _known_to_fail(world) or _start(world, 1)
+        return _known_to_fail(world) or _start(world)
     last = known[-1]
     if _answers(world, last):
         return _record(world, last)
@@ -79,7 +82,9 @@ def _known_to_fail(world: World) -> Plan | None:
 
 
 def _answers(world: World, job: JobState) -> bool:
-    return job.phase == "Complete" and job.purpose == desire.purpose(world)
+    """Tell whether a Job did what is wanted now, and none was begun after it."""
+    latest = job.attempt >= (desire.marks(world).begun or 0)
+    return latest and job.phase == "Complete" and job.purpose == desire.purpose(world)
 
 
 def _is_outdated(world: World, job: JobState) -> bool:
@@ -98,7 +103,7 @@ def _ended(job: JobState) -> Plan:
 
 def _again(world: World, last: JobState) -> Plan:
     if last.phase == "Complete" or _is_outdated(world, last) or world.target.identity.retry_requested:
-        return _start(world, last.attempt + 1)
+        return _start(world)
     reason, message = last.trouble or ("MigrationFailed", f"the Job failed; {migration.LOGS}")
     if last.final:
         advice = (
@@ -109,17 +114,27 @@ def _again(world: World, last: JobState) -> Plan:
         return Plan(stop=(SCHEMA_CURRENT, known, said))
     finished = last.finished_at or world.now
     remaining = last.retry_delay() - (world.now - finished).total_seconds()
-    return Plan(wait=remaining) if remaining > 0 else _start(world, last.attempt + 1)
+    return Plan(wait=remaining) if remaining > 0 else _start(world)
 
 
 def _meanwhile(world: World) -> str:
     return f". Until then the database stays at revision {world.revision}" if world.revision else ""
 
 
-def _start(world: World, attempt: int) -> Plan:
+def _start(world: World) -> Plan:
+    """Note that an attempt is begun, then start it: from now on the database may be as that Job leaves it, also where the
+    spec goes back to what it was and the Job is stopped. Where none has succeeded yet, nothing could be taken for done."""
     if not world.turn:
         return Plan(wait=_TURN, queued=True)
-    return Plan((ApplyObject(desire.migration_job(world, attempt), SCHEMA_CURRENT),))
+    marks = desire.marks(world)
+    known = jobs(world)
+    attempt = max([marks.begun or 1, *(job.attempt + 1 for job in known)])
+    start = ApplyObject(desire.migration_job(world, attempt), SCHEMA_CURRENT)
+    succeeded = marks.migrated is not None or any(job.phase == "Complete" for job in known)
+    if world.credentials is None or marks.begun == attempt or not succeeded:
+        return Plan((start,))
+    secret = desire.migrator_secret(world, world.credentials, replace(marks, begun=attempt))
+    return Plan((ApplyObject(secret, SCHEMA_CURRENT), start))
 
 
 def _record(world: World, last: JobState) -> Plan:
@@ -130,6 +145,6 @@ def _record(world: World, last: JobState) -> Plan:
     if world.row is not None and world.row.schema_revision != reported:
         steps.append(Register(replace(world.row, schema_revision=reported)))
     if world.credentials is not None:
-        secret = desire.migrator_secret(world, world.credentials, desire.purpose(world))
+        secret = desire.migrator_secret(world, world.credentials, Marks(desire.purpose(world)))
         steps.append(ApplyObject(secret, SCHEMA_CURRENT))
     return Plan(tuple(steps))

@@ -16,6 +16,7 @@ from hoa_operator.errors import UserError, WorldError
 from hoa_operator.heritage import being_dropped, described
 from hoa_operator.kinds import INGRESS, SECRET, is_owned_by, kind_of, name_of
 from hoa_operator.manifests.meta import is_current
+from hoa_operator.manifests.secrets import Marks
 from hoa_operator.postgres import names as postgres_names
 from hoa_operator.postgres.desired import differences
 from hoa_operator.registry_model import Heir, Placement, RegistryRow
@@ -238,7 +239,7 @@ def _database(world: World, credentials: Credentials) -> list[Step]:
         steps.append(RecordPlacement(_placement(world, world.database.oid)))
     if differs or not passwords_in_force(world, credentials):
         steps.append(SetPasswords(server, spec, credentials))
-        steps.append(ApplyObject(desire.migrator_secret(world, credentials, desire.migrated(world)), CREDENTIALS_READY))
+        steps.append(ApplyObject(desire.migrator_secret(world, credentials, desire.marks(world)), CREDENTIALS_READY))
         steps.append(Register(_row(world), _secrets(credentials)))
     elif world.row is not None and world.row.database != _app_connection(world):
         steps.append(Register(_row(world)))
@@ -261,7 +262,7 @@ def passwords_in_force(world: World, credentials: Credentials) -> bool:
     if known is None or live is None or world.reading.refused:
         return False
     registered = replace(known, newest_key=True) == _secrets(credentials)
-    wanted = desire.migrator_secret(world, credentials, None)
+    wanted = desire.migrator_secret(world, credentials, Marks())
     return registered and known.newest_key and (live.get("data") or {}) == wanted["data"]
 
 
@@ -269,7 +270,7 @@ def _credentials(world: World, credentials: Credentials) -> list[Step]:
     """Keep labels and owners of the Secrets; what they hold is settled by now."""
     wanted = [desire.credentials_secret(world, credentials)]
     if not migrating.is_done(world):
-        wanted.append(desire.migrator_secret(world, credentials, desire.migrated(world)))
+        wanted.append(desire.migrator_secret(world, credentials, desire.marks(world)))
     return _applied(world, wanted, CREDENTIALS_READY)
 
 

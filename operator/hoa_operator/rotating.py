@@ -53,7 +53,7 @@ def _both_let_in(world: World) -> bool:
     nothing of that back."""
     if not migrating.is_needed(world) or world.database.role(APP_B).exists:
         return True
-    return world.revision is not None and desire.migrated(world) == desire.purpose(world, world.revision)
+    return world.revision is not None and desire.marks(world).migrated == desire.purpose(world, world.revision)
 
 
 def overlap_ends(world: World) -> datetime | None:

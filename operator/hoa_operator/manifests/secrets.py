@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hoa_operator import names
-from hoa_operator.kinds import SECRET
+from hoa_operator.kinds import SECRET, annotations_of
 from hoa_operator.manifests.meta import Family, Manifest, stamped
 from hoa_operator.postgres.names import APP, APP_LOGINS
 from hoa_operator.signing import decode_signing_keys
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from hoa_operator.kinds import Object
     from hoa_operator.signing import SigningKey
 
 APP_PASSWORD = "app-password"  # noqa: S105 - the key's name
@@ -106,8 +107,28 @@ def read_password(data: Mapping[str, str]) -> str | None:
         return None
 
 
-def connection_secret(family: Family, name: str, connection: Connection, migrated: str | None = None) -> Manifest:
-    """Build the Secret for a Job's `envFrom`; `migrated` records what the last successful Job was for."""
+@dataclass(frozen=True)
+class Marks:
+    """What the migrator's Secret remembers: what the last successful migration was for, and the attempt begun since."""
+
+    migrated: str | None = None
+    begun: int | None = None
+
+    @classmethod
+    def read(cls, secret: Object | None) -> Marks:
+        """Read them off a live Secret; somebody else's words are no attempt."""
+        found = annotations_of(secret) if secret else {}
+        begun = found.get(names.ANNOTATION_BEGUN, "")
+        return cls(found.get(names.ANNOTATION_MIGRATED), int(begun) if begun.isdecimal() else None)
+
+    def annotations(self) -> dict[str, str]:
+        """Return them as the Secret carries them."""
+        migrated = {names.ANNOTATION_MIGRATED: self.migrated} if self.migrated else {}
+        return migrated | ({names.ANNOTATION_BEGUN: str(self.begun)} if self.begun else {})
+
+
+def connection_secret(family: Family, name: str, connection: Connection, marks: Marks | None = None) -> Manifest:
+    """Build the Secret for a Job's `envFrom`."""
     return _secret(
         family,
         name,
@@ -120,7 +141,7 @@ def connection_secret(family: Family, name: str, connection: Connection, migrate
             "PGPASSWORD": connection.password,
             "PGSSLMODE": connection.sslmode,
         },
-        {names.ANNOTATION_MIGRATED: migrated} if migrated else None,
+        (marks.annotations() if marks else None) or None,
     )
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from hoa_operator import desire, names
 from hoa_operator.kinds import CHILDREN, Object, kind_of
-from hoa_operator.manifests.secrets import Credentials
+from hoa_operator.manifests.secrets import Credentials, Marks
 from hoa_operator.plan import plan
 from hoa_operator.postgres import desired
 from hoa_operator.postgres import names as postgres_names
@@ -243,7 +243,7 @@ def provisioned(body: Json | None = None, **changes: Any) -> World:
     base = world(body, **changes)
     record = Record(row_of(base), placement(), secrets_of())
     base = replace(base, record=record, database=made(base))
-    secrets = (desire.credentials_secret(base, CREDENTIALS), desire.migrator_secret(base, CREDENTIALS, None))
+    secrets = (desire.credentials_secret(base, CREDENTIALS), desire.migrator_secret(base, CREDENTIALS, Marks()))
     return replace(base, children=children(*(live(secret) for secret in secrets)))
 
 
@@ -254,7 +254,7 @@ def served(body: Json | None = None, **changes: Any) -> World:
     base = replace(base, record=replace(base.record, row=row), reading=Reading(usage()))
     kept = (
         desire.credentials_secret(base, CREDENTIALS),
-        desire.migrator_secret(base, CREDENTIALS, desire.purpose(base)),
+        desire.migrator_secret(base, CREDENTIALS, Marks(desire.purpose(base))),
         *desire.routes(base),
         *desire.own_capacity(base),
     )
@@ -265,3 +265,7 @@ def applied(step: object) -> Json:
     """Return what a step applies."""
     assert isinstance(step, ApplyObject)
     return step.manifest
+
+
+def kinds(steps: tuple[object, ...]) -> list[type]:
+    return [type(step) for step in steps]

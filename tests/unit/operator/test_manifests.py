@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from hoa_operator import desire
 from hoa_operator.manifests import secrets
+from hoa_operator.manifests.secrets import Marks
 from tests.unit.operator.samples import CREDENTIALS, UID, settings, tenant_body, world
 from tests.unit.operator.whole import OWNER, Json, labels, plain
 
@@ -44,13 +45,13 @@ def test_credentials_are_read_back() -> None:
 
 
 def test_migrator_secret() -> None:
-    manifest = plain(desire.migrator_secret(world(), CREDENTIALS, "done"))
+    manifest = plain(desire.migrator_secret(world(), CREDENTIALS, Marks("done", 2)))
     assert manifest["metadata"] == {
         "name": "tenant-seabreeze-migrator",
         "namespace": "hoa-connect",
         "labels": labels("migration"),
         "ownerReferences": [OWNER],
-        "annotations": {"hoaconnect.com/migrated": "done"},
+        "annotations": {"hoaconnect.com/migrated": "done", "hoaconnect.com/migration-begun": "2"},
     }
     database = f"hoa_connect_tenant_{UID.replace('-', '')}"
     assert manifest["data"] == {

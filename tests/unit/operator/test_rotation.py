@@ -15,7 +15,7 @@ from hoa_operator import conditions, desire, rotating, status, steps
 from hoa_operator.errors import UserError
 from hoa_operator.events import transitions
 from hoa_operator.kinds import name_of
-from hoa_operator.manifests.secrets import Credentials, credentials_patch, read_credentials
+from hoa_operator.manifests.secrets import Credentials, Marks, credentials_patch, read_credentials
 from hoa_operator.observe import _secrets
 from hoa_operator.plan import plan
 from hoa_operator.postgres import desired, names
@@ -66,7 +66,7 @@ def done(seconds_ago: float, *, other_open: bool = True) -> World:
     record = replace(base.record, row=row, secrets=secrets_of(NEW))
     fresh = replace(base, record=record)
     spec = replace(fresh.database_spec(NEW), overlapping=other_open)
-    migrator = live(desire.migrator_secret(fresh, NEW, desire.purpose(fresh)))
+    migrator = live(desire.migrator_secret(fresh, NEW, Marks(desire.purpose(fresh))))
     objects = [migrator if name_of(item) == name_of(migrator) else item for item in all_of(fresh)]
     return replace(fresh, database=observed(fresh, spec), children=children(*objects))
 
