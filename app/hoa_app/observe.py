@@ -7,6 +7,7 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+import psycopg
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hoa_app.answers import answer, problem_of
@@ -15,6 +16,8 @@ from hoa_app.tenancy.facts import Facts, read_facts
 from hoa_app.tenancy.hosts import caller
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hoa_app.services import Services
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
@@ -31,6 +34,7 @@ SECURE_HEADERS = (
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 )
 HSTS = (b"strict-transport-security", b"max-age=31536000")
+READS = frozenset({"GET", "HEAD"})
 QUIET = frozenset({"/livez", "/readyz"})
 # Links of invitations and resets carry a secret in the path. It is never written down, whether a route matched or not.
 SECRET_LINK = re.compile(r"/(invitation|reset-password)/.+", re.IGNORECASE | re.DOTALL)
@@ -65,17 +69,31 @@ class Observe:
 
         self._services.metrics.in_flight.inc()
         try:
-            await self._app(scope, receive, send_with_headers)
+            await self._ask(scope, receive, send_with_headers, lambda: bool(status))
         except Exception as error:
             problem = problem_of(error)
             if problem.status == 500:
-                log.exception("unforeseen error", request_id=state["request_id"], tenant=_tenant_id(state))
+                log.exception("unforeseen error", request_id=state["request_id"], tenant=_tenant_id(scope["state"]))
             if status:
                 raise
             await answer(scope, facts, problem)(scope, receive, send_with_headers)
         finally:
             self._services.metrics.in_flight.dec()
             self._record(scope, status, time.perf_counter() - started)
+
+    async def _ask(self, scope: Scope, receive: Receive, send: Send, begun: Callable[[], bool]) -> None:
+        """Have it answered; a question that changes nothing is asked once more if its database session was ended under it, as
+        it is when the operator puts a new state or new credentials in force."""
+        before = {**scope, "state": dict(scope["state"])}
+        try:
+            await self._app(scope, receive, send)
+        except psycopg.errors.AdminShutdown:
+            if begun() or scope["method"] not in READS:
+                raise
+            log.info("asked again: the database session was ended", request_id=before["state"]["request_id"])
+            scope.clear()
+            scope.update(before)
+            await self._app(scope, receive, send)
 
     def _prepare(self, scope: Scope, facts: Facts) -> dict[str, object]:
         peer = scope["client"][0] if scope.get("client") else ""

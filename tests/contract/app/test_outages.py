@@ -60,6 +60,28 @@ async def test_serving_goes_on_while_the_registry_is_away(platform: Platform) ->
         await eventually(lambda: database(site, tenant).tenant.display_name == "Renamed Meanwhile")
 
 
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 503)])
+async def test_a_session_that_is_ended_under_a_request(platform: Platform, method: str, status: int) -> None:
+    """As the operator ends them when a tenant becomes ReadOnly: a read is asked once more, a write is not."""
+    tenant = platform.make_tenant(f"cut-off-{method.lower()}")
+    email = add_user(tenant, "owner")
+    waiting = "SELECT pid FROM pg_stat_activity WHERE usename = %s AND wait_event_type = 'Lock'"
+    app = f"{tenant.prefix}_app"
+    async with serving(platform) as site:
+        client = await site.program(tenant, email)
+        with psycopg.connect(platform.access.dsn(), autocommit=True) as looks, tenant.as_admin() as holds:
+            holds.execute("BEGIN")
+            holds.execute("LOCK TABLE invitations")
+            body = {"email": "new@cut.example", "name": "New", "role": "manager"} if method == "POST" else None
+            asked = asyncio.ensure_future(client.request(method, "/api/v1/invitations", json=body))
+            await eventually(lambda: looks.execute(waiting, (app,)).fetchone() is not None)
+            for (pid,) in looks.execute(waiting, (app,)).fetchall():
+                looks.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+            holds.execute("ROLLBACK")
+        assert (await asked).status_code == status
+        assert (await client.get("/api/v1/invitations")).status_code == 200
+
+
 async def test_not_ready_before_the_registry_was_read(platform: Platform, tmp_path: Path) -> None:
     from hoa_app.main import create_app
     from hoa_app.settings import Settings
