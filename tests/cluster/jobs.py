@@ -78,6 +78,8 @@ class JobRunner:
     #: Fork migration Jobs instead of starting Python anew each time: one for each image's folder that is used often.
     zygotes: list[Zygote] = field(default_factory=list)
     peaks: Counter[str] = field(default_factory=Counter)
+    #: How often a Job of each tenant, as ``namespace/tenant``, ended well: also of Jobs that are gone by now.
+    succeeded: Counter[str] = field(default_factory=Counter)
     _running: dict[str, Running] = field(default_factory=dict)
     _refused: set[str] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -212,6 +214,9 @@ class JobRunner:
                 return
         del self._running[uid]
         code = running.process.wait()
+        if code == 0:
+            metadata = running.pod["metadata"]
+            self.succeeded[f"{metadata['namespace']}/{metadata['labels'].get('hoaconnect.com/tenant', '')}"] += 1
         message = running.termination_log.read_text()[-MESSAGE_LIMIT:]
         self._finish(running.pod, running.started, code if code >= 0 else 128 - code, message)
 

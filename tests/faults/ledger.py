@@ -1,5 +1,5 @@
 """Counts what was made and what was dropped: from the journal of the Postgres proxy, which knows how each statement
-ended, and from the API server's audit log, which knows what was created."""
+ended, and from whoever runs the Jobs, who knows which ended well."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hoa_operator import names
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from tests.cluster.jobs import JobRunner
     from tests.faults.installation import Installation
     from tests.faults.statement import Statement
 
@@ -24,10 +23,11 @@ _DROPPED = re.compile(r'^DROP (DATABASE|ROLE) "(hoa_connect_(?:tenant|deleted)_(
 
 @dataclass
 class Ledger:
-    """What lives promised: whose data may be dropped, and since when; how many Jobs of whom were made to fail."""
+    """What lives promised: whose data may be dropped, and since when; how many migrations of whom there was cause for, a
+    birth or another admin each."""
 
     may_be_dropped: dict[str, float] = field(default_factory=dict)
-    job_faults: Counter[str] = field(default_factory=Counter)
+    may_migrate: Counter[str] = field(default_factory=Counter)
     _timers: list[threading.Timer] = field(default_factory=list)
 
     def later(self, seconds: float, act: Callable[[], None]) -> None:
@@ -42,10 +42,10 @@ class Ledger:
             timer.join()
         self._timers.clear()
 
-    def complaints(self, installation: Installation) -> Iterator[str]:
-        """Yield what was made twice and what was dropped without proof."""
+    def complaints(self, installation: Installation, jobs: JobRunner) -> Iterator[str]:
+        """Yield what was made twice, what was migrated without cause and what was dropped without proof."""
         yield from self._statements(installation)
-        yield from _jobs(installation, self.job_faults)
+        yield from self._migrations(installation.objects.namespace, jobs)
 
     def _statements(self, installation: Installation) -> Iterator[str]:
         alive: set[str] = set()
@@ -58,6 +58,12 @@ class Ledger:
                 allowed = self.may_be_dropped.get(gone[3])
                 if allowed is None or statement.at < allowed:
                     yield f"dropped without proof: {text}"
+
+    def _migrations(self, namespace: str, jobs: JobRunner) -> Iterator[str]:
+        for tenant, causes in self.may_migrate.items():
+            ended_well = jobs.succeeded[f"{namespace}/{tenant}"]
+            if not 1 <= ended_well <= causes:
+                yield f"{tenant}: {ended_well} migrations ended well, and there was cause for {causes}"
 
 
 def committed(journal: Sequence[Statement], created: re.Pattern[str]) -> Iterator[tuple[bool, str, str]]:
@@ -76,15 +82,3 @@ def committed(journal: Sequence[Statement], created: re.Pattern[str]) -> Iterato
             open_.pop(statement.session, None)
         elif statement.first_word == "COMMIT" and statement.done:
             yield from open_.pop(statement.session, ())
-
-
-def _jobs(installation: Installation, faults: Mapping[str, int]) -> Iterator[str]:
-    """Yield tenants that ran more Jobs for one purpose than failures account for."""
-    runs: Counter[tuple[str, str, str]] = Counter()
-    for job in installation.objects.list("Job", names.LABEL_TENANT):
-        metadata = job["metadata"]
-        tenant, uid = metadata["labels"][names.LABEL_TENANT], metadata["ownerReferences"][0]["uid"]
-        runs[(tenant, uid, metadata["annotations"][names.ANNOTATION_PURPOSE])] += 1
-    for (tenant, _, purpose), count in runs.items():
-        if count > 1 + faults.get(tenant, 0):
-            yield f"{tenant}: {count} Jobs for the purpose {purpose}, with {faults.get(tenant, 0)} made to fail"

@@ -55,6 +55,8 @@ _ONCE: Final = {
     "roles": "SELECT role_name::text, tenant_id::text FROM tenant_roles ORDER BY 1",
     "invitations": "SELECT email, role, revoked_at IS NOT NULL AS revoked FROM invitations ORDER BY 1",
     "outbox": "SELECT kind, state FROM outbox ORDER BY 1, 2",
+    "invited": "SELECT i.email, o.kind, o.state FROM outbox o JOIN invitations i ON o.payload->>'invitation_id' = i.id::text"
+    " WHERE i.revoked_at IS NULL ORDER BY 1, 2, 3",
     "settings": "SELECT key, value FROM settings ORDER BY 1",
 }
 

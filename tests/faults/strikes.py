@@ -53,7 +53,6 @@ class Strikes:
         elif where == "statement":
             self.rules.append(installation.pg.rules.add(Rule(self._states_mine, EFFECTS[what], nth=nth)))
         else:
-            self.subject.scene.ledger.job_faults[self.subject.name] += 1
             fault = Fault(f"tenant-{self.subject.name}-migrate", installation.objects.namespace, **JOB_FAULTS[what])
             self.subject.scene.jobs.inject(fault)
             if fault.image_pull_error:

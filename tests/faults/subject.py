@@ -61,7 +61,7 @@ class Subject:
         world["children"] = children
         inside = world.get("inside") or {}
         inside["invitations"] = [row for row in inside.get("invitations", ()) if not row["revoked"]]
-        inside.pop("outbox", None)
+        inside.pop("outbox", None)  # but not "invited": who is to be mailed, once each
         return without_rotations(world)
 
     def calm_world(self) -> Json:
@@ -104,11 +104,15 @@ class Subject:
                 if live is None:
                     made = call("POST", f"{path}?fieldValidation=Strict", {**body, "spec": spec})
                     self._met(made)
-                    return made
-                return call("PUT", f"{path}/{self.name}?fieldValidation=Strict", {**live, "spec": spec})
+                else:
+                    made = call("PUT", f"{path}/{self.name}?fieldValidation=Strict", {**live, "spec": spec})
             except ApiError as error:
                 if error.status != 409:
                     raise
+            else:
+                if live is None or live["spec"]["admin"]["email"] != spec["admin"]["email"]:
+                    self.scene.ledger.may_migrate[self.name] += 1
+                return made
 
     def _met(self, body: Json) -> None:
         self.ids.add(body["metadata"]["uid"].replace("-", ""))

@@ -80,7 +80,7 @@ def test_lives_under_faults_end_as_if_nothing_had_happened(scene: Scene, capsys:
         note = f"{LIVES} lives from seed {SEED}, under {len(weather.told)} storms"
         figures.record("random lives under faults that did not end as a fresh run", LIVES - len(well), 0, note=note)
     compared = time.monotonic()
-    found = orphans(installation), list(scene.ledger.complaints(installation)), scene.eyes.complaints
+    found = orphans(installation), list(scene.ledger.complaints(installation, scene.jobs)), scene.eyes.complaints
     figures.record(
         "random lives: orphans, things made twice, drops unproved, conditions blind", sum(map(len, found)), 0
     )

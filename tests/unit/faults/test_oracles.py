@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -13,6 +13,7 @@ from tests.faults.statement import Statement
 from tests.faults.words import lacks, lacks_words
 
 if TYPE_CHECKING:
+    from tests.cluster.jobs import JobRunner
     from tests.faults.installation import Installation
 
 ONE, OTHER = "0" * 32, "1" * 32
@@ -25,12 +26,12 @@ def said(text: str, transaction: str = "I", error: str = "", session: int = 1, a
     )  # fmt: skip
 
 
-def complaints(
-    *statements: Statement, dropped: dict[str, float] | None = None, jobs: list[Any] | None = None
-) -> list[str]:
-    pg, objects = SimpleNamespace(journal=list(statements)), SimpleNamespace(list=lambda kind, selector: jobs or [])
-    installation = cast("Installation", SimpleNamespace(pg=pg, objects=objects))
-    return list(Ledger(dropped or {}, Counter()).complaints(installation))
+def complaints(*statements: Statement, dropped: dict[str, float] | None = None, migrated: int = 1) -> list[str]:
+    """What a ledger says of these statements, and of a tenant that there was cause to migrate twice."""
+    objects = SimpleNamespace(namespace="test")
+    installation = cast("Installation", SimpleNamespace(pg=SimpleNamespace(journal=list(statements)), objects=objects))
+    jobs = cast("JobRunner", SimpleNamespace(succeeded=Counter({"test/t1": migrated})))
+    return list(Ledger(dropped or {}, Counter({"t1": 2})).complaints(installation, jobs))
 
 
 def create(kind: str = "DATABASE", id_: str = ONE) -> str:
@@ -70,16 +71,10 @@ def test_a_drop_needs_a_tenant_that_was_deleted_with_its_data_before() -> None:
     assert complaints(said(create()), said(drop(), at=5.0), said(create()), dropped={ONE: 4.0}) == []
 
 
-def test_more_jobs_for_a_purpose_than_failures_account_for_are_told() -> None:
-    job = {
-        "metadata": {
-            "labels": {"hoaconnect.com/tenant": "t1"},
-            "ownerReferences": [{"uid": "u"}],
-            "annotations": {"hoaconnect.com/purpose": "p"},
-        }
-    }
-    assert complaints(jobs=[job]) == []
-    assert complaints(jobs=[job, job]) == ["t1: 2 Jobs for the purpose p, with 0 made to fail"]
+def test_more_migrations_than_there_was_cause_for_are_told() -> None:
+    assert complaints(migrated=2) == []
+    assert complaints(migrated=3) == ["t1: 3 migrations ended well, and there was cause for 2"]
+    assert complaints(migrated=0) == ["t1: 0 migrations ended well, and there was cause for 2"]
 
 
 def test_advice_is_an_object_and_something_to_do() -> None:
