@@ -83,7 +83,7 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
         if record.row is None:
             alive = [UUID(tenant["metadata"]["uid"]) for tenant in sources.tenants()]
             record = await taken_over(sources.registry, identity, spec, alive)
-        around, server = await _place(sources, identity, spec, record)
+        around, server = await _place(sources, body, identity, spec, record)
     known = record.row or record.kept
     tenant_id = known.tenant_id if known else identity.uid
     kin = children_of(sources.cache, identity.name)
@@ -96,7 +96,7 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
         https = sources.settings.route.https
         domains = Domains(await read_secrets(sources.kube, identity.name, spec) if https else {})
     with attributed(SPEC_ACCEPTED):
-        homeowners = max(spec.homeowners, _homeowners(body, reading))
+        homeowners = max(spec.homeowners, _homeowners(body, record, reading))
         held = record.row.tier if record.row else None
         tier = tiers.resolve(spec.tier, homeowners, held, around.tiers)
         pending = tiers.pending(spec.tier, homeowners, tier, around.tiers)
@@ -142,14 +142,15 @@ async def observe_remains(sources: Sources, body: Object, now: datetime) -> Rema
 
 
 async def _place(
-    sources: Sources, identity: Identity, spec: TenantSpec, record: Record
+    sources: Sources, body: Object, identity: Identity, spec: TenantSpec, record: Record
 ) -> tuple[Surroundings, DatabaseServer]:
     """Return what there is, and the server for the tenant, where it counts from now on."""
     tenant_id = str(record.row.tenant_id if record.row else identity.uid)
     placements = await sources.registry.placements() if record.placement is None else []
     # From here to `give` nothing is awaited: two tenants never see the same last place free.
     around = surroundings(sources.cache, sources.places, placements, but=tenant_id)
-    placed = record.placement.server_name if record.placement else None
+    # Where the registry knows nothing, the tenant's status tells where its data lies: never somewhere else.
+    placed = record.placement.server_name if record.placement else placed_on(body)
     request = servers.PlacementRequest(placed, spec.database.server_name, spec.region, sources.places.given(tenant_id))
     server = servers.choose(request, around.servers, around.load)
     if placed is None:
@@ -274,8 +275,9 @@ async def _look_inside(
     return await sources.usage.read(row.tenant_id, lambda: look_inside(door, row.tenant_id, passwords))
 
 
-def _homeowners(body: Object, reading: Reading) -> int:
-    """Return how many homeowners there are; while nobody can say, as many as were known last."""
+def _homeowners(body: Object, record: Record, reading: Reading) -> int:
+    """Return how many homeowners there are; while nobody can say of a tenant that is served, as many as were known last."""
     if reading.usage is not None:
         return reading.usage.homeowners
-    return int((body.get("status") or {}).get("homeowners") or 0) if reading.trouble else 0
+    served = record.row is not None and record.row.schema_revision is not None
+    return int((body.get("status") or {}).get("homeowners") or 0) if served else 0

@@ -41,6 +41,7 @@ from hoa_operator.steps import (
     Step,
     Tell,
     WriteCredentials,
+    is_onboarded,
 )
 from hoa_operator.world import RowSecrets
 
@@ -63,7 +64,7 @@ def _plan(world: World) -> Plan:
     if world.row is None and world.record.kept is not None:
         return Plan((*steps, *_adoption(world, world.record.kept)))
     if world.row is None:
-        return Plan((*steps, *_beginning(world), Register(_row(world))))
+        return Plan((*steps, *_beginning(world), *_again(world), Register(_row(world))))
     check_data_is_there(world)
     credentials = world.credentials
     if credentials is None:
@@ -119,6 +120,24 @@ def _beginning(world: World) -> list[Step]:
     elif lost:
         steps.append(Tell("Warning", "RetainedDataFound", f"this tenant begins with an empty database: {lost}"))
     return steps
+
+
+def _again(world: World) -> list[Step]:
+    """Where the registry, restored from a copy or made anew, does not know a tenant that was in service, take its row from
+    what is left of it; never begin anew beside its data."""
+    if not is_onboarded(world.body.get("status") or {}):
+        return []
+    database, server = world.database, world.target.server.name
+    name = postgres_names.database_name(world.target.tenant_id)
+    if not database.exists or database.tombstone or database.identity != world.database_spec(None).identity:
+        raise UserError(
+            "TenantRecordLost",
+            f"the registry does not know this tenant, which was in service, and HOADatabaseServer {server} has no database "
+            f"{name} of it; nothing was put in its place. Restore the registry, or the database, from a backup that has it "
+            "(docs/operations/lost-server.md), or delete this HOATenant and apply it again to begin with an empty one",
+        )
+    message = f"the registry did not know this tenant, which was in service; its row is made anew for database {name}"
+    return [Tell("Warning", "TenantRecordRebuilt", message)]
 
 
 def _listed(world: World) -> str:

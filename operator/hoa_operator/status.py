@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hoa_operator import conditions as found
 from hoa_operator import facts, names, steps, waiting
-from hoa_operator.tenant import format_time, parse_time
+from hoa_operator.tenant import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -161,18 +161,9 @@ def starts_over(before: Mapping[str, Any], identity: Identity) -> bool:
     """Tell whether onboarding begins anew: after a rollback, or because a person asked for it."""
     stalled = condition(before, steps.STALLED)
     was = stalled is not None and stalled["status"] == "True" and stalled["reason"] == DEADLINE_EXCEEDED
-    return (was and not is_rolled_back(before, identity)) or (identity.retry_requested and not is_onboarded(before))
-
-
-def is_onboarded(before: Mapping[str, Any]) -> bool:
-    """Tell whether the tenant was taken into service once."""
-    return any(e["step"] == steps.RUN_MIGRATIONS and "finishedAt" in e for e in before.get("onboarding") or ())
-
-
-def started_at(before: Mapping[str, Any], identity: Identity) -> datetime:
-    """Return when provisioning began."""
-    first: Mapping[str, Any] = next(iter(before.get("onboarding") or ()), {})
-    return parse_time(first["startedAt"]) if "startedAt" in first else identity.created_at
+    return (was and not is_rolled_back(before, identity)) or (
+        identity.retry_requested and not steps.is_onboarded(before)
+    )
 
 
 def condition(status: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
@@ -182,9 +173,10 @@ def condition(status: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
 
 def onboarding(report: Report) -> list[dict[str, str]]:
     """Return the seven steps: each starts when the one before is done, the migration when it is its turn, and once
-    finished stays finished."""
+    finished stays finished. One that waits for a person has not started: the clock of the deadline stands still."""
     before = {} if report.restart else {entry["step"]: entry for entry in report.before.get("onboarding") or ()}
     done = found.onboarding(report.world) if report.world is not None else {}
+    waits = report.policy != "Managed" or (report.failure is not None and report.failure.for_people)
     now = format_time(report.now)
     entries: list[dict[str, str]] = []
     start: str | None = now
@@ -193,7 +185,9 @@ def onboarding(report: Report) -> list[dict[str, str]]:
         if "finishedAt" not in entry:
             finding = done.get(name)
             queued = name == steps.RUN_MIGRATIONS and report.plan is not None and report.plan.queued
-            if (start is not None and not queued) or (finding is not None and finding.done):
+            if waits:
+                entry.pop("startedAt", None)
+            if (start is not None and not queued and not waits) or (finding is not None and finding.done):
                 entry.setdefault("startedAt", now)
             if finding is not None and finding.done:
                 entry["finishedAt"] = now
@@ -232,7 +226,7 @@ def _is_settled(report: Report) -> bool:
 def _served(report: Report) -> bool:
     if report.world is not None:
         return report.world.revision is not None
-    return is_onboarded(report.before)
+    return steps.is_onboarded(report.before)
 
 
 def _ready(report: Report, findings: Mapping[str, Finding]) -> Finding:

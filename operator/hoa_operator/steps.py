@@ -13,6 +13,7 @@ from hoa_operator.kinds import kind_of, name_of
 from hoa_operator.postgres.names import APP
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from uuid import UUID
 
@@ -58,6 +59,11 @@ ONBOARDING: Final = (
     INITIALIZE_DEFAULTS,
     SEND_WELCOME_EMAIL,
 )
+
+
+def is_onboarded(status: Mapping[str, Any]) -> bool:
+    """Tell from its status whether a tenant was taken into service once."""
+    return any(entry["step"] == RUN_MIGRATIONS and "finishedAt" in entry for entry in status.get("onboarding") or ())
 
 
 @dataclass(frozen=True)

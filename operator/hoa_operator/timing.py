@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hoa_operator import status, steps
+from hoa_operator.steps import is_onboarded
 from hoa_operator.tenant import parse_time
 
 if TYPE_CHECKING:
@@ -12,34 +12,35 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from hoa_operator.status import Report
-    from hoa_operator.tenant import Identity
 
 
-def elapsed(before: Mapping[str, Any], identity: Identity, now: datetime) -> float:
-    """Return the seconds provisioning took so far; waiting for a turn of its migration Job is not counted."""
-    entries = {entry["step"]: entry for entry in before.get("onboarding") or ()}
-    made, run = entries.get(steps.PROVISION_DATABASE, {}), entries.get(steps.RUN_MIGRATIONS, {})
-    first = status.started_at(before, identity)
-    if "finishedAt" not in made:
-        return (now - first).total_seconds()
-    running = (now - parse_time(run["startedAt"])).total_seconds() if "startedAt" in run else 0.0
-    return (parse_time(made["finishedAt"]) - first).total_seconds() + running
+def elapsed(before: Mapping[str, Any], now: datetime) -> float:
+    """Return the seconds that the steps of provisioning took so far: none begins before the operator looks at the tenant, and
+    none goes on while it waits for a person, or the migration for its turn."""
+    entries = [entry for entry in before.get("onboarding") or () if "startedAt" in entry]
+    return sum((_ended(entry, now) - parse_time(entry["startedAt"])).total_seconds() for entry in entries)
+
+
+def _ended(entry: Mapping[str, Any], now: datetime) -> datetime:
+    return parse_time(entry["finishedAt"]) if "finishedAt" in entry else now
 
 
 def remaining(report: Report, deadline: float) -> float:
     """Return the seconds that are left of the provisioning's deadline."""
-    return deadline - elapsed(report.before, report.identity, report.now)
+    return deadline - elapsed(report.before, report.now)
 
 
 def is_late(report: Report, deadline: float) -> bool:
-    """Tell whether a tenant that was never served passed its deadline, and no person has to act first."""
-    if report.world is None or report.world.revision is not None or report.world.row is None:
-        unknown = report.world is None and report.failure is not None and not report.failure.for_people
-        if not unknown or status.is_onboarded(report.before):
-            return False
+    """Tell whether a tenant that was never served passed its deadline, and no person has to act first. Whatever the registry
+    says: a tenant that was in service once has data, and is never undone."""
+    if is_onboarded(report.before) or report.restart:
+        return False
     if report.failure is not None and report.failure.for_people:
         return False
-    return not report.restart and remaining(report, deadline) <= 0
+    if report.world is None:
+        return report.failure is not None and remaining(report, deadline) <= 0
+    begun = report.world.revision is None and report.world.row is not None
+    return begun and remaining(report, deadline) <= 0
 
 
 def next_look(report: Report, deadline: float, mail: float | None) -> float | None:

@@ -1,0 +1,91 @@
+"""A registry that is older than its tenants: restored from a copy, or made anew. Their databases and Secrets are there."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from tests.cluster.operating import app_available, bring_up, is_ready, settled
+from tests.cluster.platform import tenant
+from tests.cluster.test_operator_deletion import REGISTRY, databases
+
+if TYPE_CHECKING:
+    from tests.cluster.platform import Json, Platform
+
+A_MONTH_AGO = "2026-01-01T00:00:00Z"
+
+
+def forget(platform: Platform) -> None:
+    """Make the registry what it was before any tenant."""
+    with psycopg.connect(platform.postgres.dsn(REGISTRY), autocommit=True) as connection:
+        connection.execute("TRUNCATE tenants, tenant_hosts, placements")
+
+
+def grown_old(platform: Platform, name: str) -> None:
+    """Let a tenant have been in service for long: its Jobs are cleaned away, and its onboarding was long ago."""
+    platform.kubectl("delete", "job", "-l", f"hoaconnect.com/tenant={name}", "--wait=true")
+    status: Json = copy.deepcopy(platform.kubectl.get("hoatenant", name)["status"])
+    for entry in status["onboarding"]:
+        entry["startedAt"] = A_MONTH_AGO
+    platform.kubectl.patch_status("hoatenant", name, {"onboarding": status["onboarding"]})
+
+
+def oid(platform: Platform, name: str) -> int:
+    with psycopg.connect(platform.postgres.dsn()) as connection:
+        row = connection.execute("SELECT oid::bigint FROM pg_database WHERE datname = %s", [name]).fetchone()
+    assert row is not None, f"database {name} is gone"
+    return int(row[0])
+
+
+def test_tenants_that_the_registry_does_not_know_are_registered_anew(own_platform: Platform) -> None:
+    platform = own_platform
+    app_available(platform.kubectl)
+    operator = platform.operator().start()
+    body = bring_up(platform, database={"deletionPolicy": "Delete", "undeleteWindow": "0s"})
+    database = body["status"]["database"]["name"]
+    before = oid(platform, database)
+    operator.stop()
+    grown_old(platform, "seabreeze")
+    forget(platform)
+    platform.operator("operator-1").start()
+    platform.kubectl.wait_for("hoatenant", "seabreeze", lambda found: "TenantRecordRebuilt" in told(platform), 60)
+    platform.kubectl.wait_for("hoatenant", "seabreeze", is_ready, 60)
+    settled(platform)
+    assert databases(platform) == {database}
+    assert oid(platform, database) == before
+    with psycopg.connect(platform.postgres.dsn(REGISTRY)) as connection:
+        rows = connection.execute("SELECT tenant_id::text, state, schema_revision IS NOT NULL FROM tenants").fetchall()
+    assert rows == [(body["status"]["tenantID"], "Active", True)]
+    assert platform.kubectl.get("hoatenant", "seabreeze")["status"]["tenantID"] == body["status"]["tenantID"]
+
+
+def told(platform: Platform) -> set[str]:
+    """The reasons of all Events."""
+    return {event["reason"] for event in platform.kubectl.list("events.events.k8s.io")}
+
+
+def test_a_tenant_whose_database_is_lost_too_is_not_begun_anew(own_platform: Platform) -> None:
+    platform = own_platform
+    app_available(platform.kubectl)
+    operator = platform.operator().start()
+    body = bring_up(platform)
+    operator.stop()
+    forget(platform)
+    with psycopg.connect(platform.postgres.dsn(), autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{body["status"]["database"]["name"]}" WITH (FORCE)'.encode())
+    platform.operator("operator-1").start()
+    found = platform.kubectl.wait_for(
+        "hoatenant",
+        "seabreeze",
+        lambda found: any(c["reason"] == "TenantRecordLost" for c in found["status"]["conditions"]),
+        60,
+    )
+    said = next(c["message"] for c in found["status"]["conditions"] if c["reason"] == "TenantRecordLost")
+    assert "Restore the registry" in said
+    settled(platform)
+    assert databases(platform) == set()
+    platform.kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    platform.kubectl.apply(tenant("seabreeze"))
+    platform.kubectl.wait_for("hoatenant", "seabreeze", is_ready, 60)
