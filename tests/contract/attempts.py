@@ -33,7 +33,7 @@ REFUSED = (
     "ALTER ROLE CURRENT_USER CREATEDB",
     "ALTER ROLE CURRENT_USER BYPASSRLS",
     "ALTER ROLE CURRENT_USER CONNECTION LIMIT 1000",
-    "ALTER ROLE hoa_connect_template_owner RENAME TO mine",
+    "ALTER ROLE postgres RENAME TO mine",
     "SET log_statement = 'none'",
     "SET session_preload_libraries = 'mine'",
     "LOAD '/tmp/mine.so'",

@@ -43,7 +43,7 @@ async def test_one_that_never_ends_is_said_and_asked_for_again(rig: Rig, registr
     with rig.server.login(admin.username, admin.password, rig.dbname, application_name="late") as late:
         late.execute("BEGIN")
         late.execute("SELECT epoch FROM operator_epoch FOR SHARE")
-        with pytest.raises(WorldError, match="holds the registry's epoch"):
+        with pytest.raises(WorldError, match="transaction holds the epoch"):
             await registry.acquire_epoch()
     assert await registry.acquire_epoch() == epoch + 1
 
