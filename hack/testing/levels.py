@@ -5,9 +5,11 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from hack.cluster import lifecycle, provider, tools
 from hack.cluster.paths import Paths
@@ -17,19 +19,21 @@ from hack.testing import install, summary
 
 @dataclass(frozen=True)
 class Level:
-    """A folder of tests, the Debian packages and tools it needs, and whether it needs the local cluster."""
+    """A folder of tests, the Debian packages and tools it needs, whether it needs the local cluster, and how many processes
+    share its tests."""
 
     name: str
     packages: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     cluster: bool = False
+    processes: int = 1
 
 
 LEVELS = (
     Level("unit"),
-    Level("contract", packages=("postgresql-15",)),
+    Level("contract", packages=("postgresql-15",), processes=2),
     Level("chart", packages=("prometheus", "etcd-server"), tools=("kubernetes", "helm")),
-    Level("cluster", packages=("etcd-server", "postgresql-15"), tools=("kubernetes", "helm")),
+    Level("cluster", packages=("etcd-server", "postgresql-15"), tools=("kubernetes", "helm"), processes=2),
     Level("faults", packages=("etcd-server", "postgresql-15"), tools=("kubernetes", "helm")),
     Level("e2e", packages=("chromium",), tools=("kubernetes", "helm"), cluster=True),
 )
@@ -65,10 +69,11 @@ def _pytest(level: Level, paths: Paths, env: Mapping[str, str]) -> str:
     The levels share two cores with a cluster: a deadline missed under that load is worth knowing, and need be no
     defect. What the first try said stays in the output, and the summary counts the unsteady tests of each level.
     """
-    code, last, failed = _run_pytest(level, paths, env)
-    if code == 1:
+    spread = ["-n", str(level.processes), "--dist", "loadgroup"] if level.processes > 1 else []
+    code, last, failed = _run_pytest(paths, env, f"tests/{level.name}", *spread)
+    if code == 1 and failed:
         say(f"    {level.name}: {last}\n    Once more, only what failed:")
-        code, again, _ = _run_pytest(level, paths, env, "--last-failed", "--last-failed-no-failures=none")
+        code, again, _ = _run_pytest(paths, env, *failed)
         if code == 0:
             say("\n".join(["    UNSTEADY, passed at the second try:", *(f"      {name}" for name in failed)]))
             last = f"{last} / second try: {again} / {summary.unsteady(len(failed))}"
@@ -81,26 +86,29 @@ def _pytest(level: Level, paths: Paths, env: Mapping[str, str]) -> str:
     return last
 
 
-def _run_pytest(level: Level, paths: Paths, env: Mapping[str, str], *options: str) -> tuple[int, str, list[str]]:
+def _run_pytest(paths: Paths, env: Mapping[str, str], *arguments: str) -> tuple[int, str, list[str]]:
     """Exit code, pytest's last line and the names of what failed; its output is shown as it comes."""
-    argv: list[Word] = [install.python(paths), "-m", "pytest", f"tests/{level.name}", "--color=no", *options]
-    process = subprocess.Popen(
-        argv,
-        cwd=paths.repository,
-        env=environment(env),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        output = _shown(process)
-    except BaseException:
-        # Asked to stop: pytest ends as by Ctrl-C, so that its fixtures end the servers they started.
-        process.send_signal(signal.SIGINT)
-        process.wait()
-        raise
-    return process.wait(), last_line(output), re.findall(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
+    argv: list[Word] = [install.python(paths), "-m", "pytest", "--color=no", *arguments]
+    with tempfile.TemporaryDirectory() as folder:
+        failed = Path(folder) / "failed"
+        process = subprocess.Popen(
+            argv,
+            cwd=paths.repository,
+            env=environment({**env, "HOA_TESTS_FAILED": str(failed)}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            output = _shown(process)
+        except BaseException:
+            # Asked to stop: pytest ends as by Ctrl-C, so that its fixtures end the servers they started.
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            raise
+        names = failed.read_text().splitlines() if failed.exists() else []
+        return process.wait(), last_line(output), list(dict.fromkeys(names))
 
 
 def _shown(process: "subprocess.Popen[bytes]") -> str:

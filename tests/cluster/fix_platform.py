@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,6 +46,19 @@ def migration_zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygot
     zygote.stop()
 
 
+#: What the operator imports only when it first needs it.
+OPERATOR_LATER = ("alembic.command", "sqlalchemy.dialects.postgresql.psycopg", "kubernetes.aio.client.models")
+
+
+@pytest.fixture(scope="session")
+def operator_zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    """Forks operators."""
+    path = [REPOSITORY / "operator"]
+    zygote = Zygote("hoa_operator.__main__", tmp_path_factory.mktemp("zygote"), path, OPERATOR_LATER).start()
+    yield zygote
+    zygote.stop()
+
+
 @pytest.fixture(scope="session")
 def job_runner(
     control_plane: ControlPlane, migration_zygote: Zygote, tmp_path_factory: pytest.TempPathFactory
@@ -56,35 +71,47 @@ def job_runner(
     runner.stop()
 
 
-@pytest.fixture
-def platform(
-    kubectl: Kubectl,
+@dataclass(frozen=True)
+class Installer:
+    """Makes installations; all that it makes them with is the session's."""
+
+    plane: ControlPlane
+    helm: Helm
+    jobs: JobRunner
+    operators: Zygote
+    folders: pytest.TempPathFactory
+
+    @contextmanager
+    def installed(self, kubectl: Kubectl, postgres: PostgresAccess) -> Iterator[Platform]:
+        """Install into kubectl's namespace, with no operator started yet and no faults; take away what runs at the end."""
+        self.jobs.heal()
+        platform = Platform.install(kubectl, self.plane, postgres, self.helm, self.folders.mktemp(kubectl.namespace))
+        platform.zygote = self.operators
+        yield platform
+        platform.destroy()
+
+
+@pytest.fixture(scope="session")
+def installer(
     control_plane: ControlPlane,
-    postgres: PostgresAccess,
     helm: Helm,
     job_runner: JobRunner,
+    operator_zygote: Zygote,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Platform]:
-    """An installation on the run's Postgres, with no operator started yet and no faults."""
-    job_runner.heal()
-    folder = tmp_path_factory.mktemp(kubectl.namespace)
-    platform = Platform.install(kubectl, control_plane, postgres, helm, folder)
-    yield platform
-    platform.destroy()
+) -> Installer:
+    """Who makes this run's installations."""
+    return Installer(control_plane, helm, job_runner, operator_zygote, tmp_path_factory)
 
 
 @pytest.fixture
-def own_platform(
-    kubectl: Kubectl,
-    control_plane: ControlPlane,
-    own_postgres: PostgresServer,
-    helm: Helm,
-    job_runner: JobRunner,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Platform]:
+def platform(kubectl: Kubectl, postgres: PostgresAccess, installer: Installer) -> Iterator[Platform]:
+    """An installation on the run's Postgres."""
+    with installer.installed(kubectl, postgres) as platform:
+        yield platform
+
+
+@pytest.fixture
+def own_platform(kubectl: Kubectl, own_postgres: PostgresServer, installer: Installer) -> Iterator[Platform]:
     """An installation on a Postgres of its own, which the test may stop, fill or break (``own_postgres``)."""
-    job_runner.heal()
-    folder = tmp_path_factory.mktemp(kubectl.namespace)
-    platform = Platform.install(kubectl, control_plane, own_postgres.access, helm, folder)
-    yield platform
-    platform.destroy()
+    with installer.installed(kubectl, own_postgres.access) as platform:
+        yield platform

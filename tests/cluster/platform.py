@@ -178,7 +178,7 @@ class Platform:
     def operator(self, name: str = "operator-0", **settings: str) -> Operator:
         """Return an operator that is not started yet; keyword arguments are further environment variables."""
         log = self.folder / f"{name}.log"
-        if self.zygote is None:
+        if self.zygote is None or str(self.source / "operator") not in self.zygote.path:
             process = Process(name, [sys.executable, "-m", "hoa_operator"], log, cwd=self.folder)
         else:
             process = self.zygote.process(name, log, {}, self.folder)

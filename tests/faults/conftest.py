@@ -10,8 +10,6 @@ import pytest
 from tests.faults.installation import Installation, Machinery
 from tests.faults.lanes import Lane
 from tests.faults.loops import LoopThread
-from tests.programs import REPOSITORY
-from tests.zygote import Zygote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,19 +18,7 @@ if TYPE_CHECKING:
     from tests.cluster.helm import Helm
     from tests.cluster.jobs import JobRunner
     from tests.cluster.kubectl import Kubectl
-
-
-@pytest.fixture(scope="session")
-def operator_zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    """Forks operators."""
-    path = [REPOSITORY / "operator"]
-    zygote = Zygote("hoa_operator.__main__", tmp_path_factory.mktemp("zygote"), path, OPERATOR_LATER).start()
-    yield zygote
-    zygote.stop()
-
-
-#: What the operator imports only when it first needs it.
-OPERATOR_LATER = ("alembic.command", "sqlalchemy.dialects.postgresql.psycopg", "kubernetes.aio.client.models")
+    from tests.zygote import Zygote
 
 
 @pytest.fixture(scope="session")
