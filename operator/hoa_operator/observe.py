@@ -151,7 +151,9 @@ async def _place(
     around = surroundings(sources.cache, sources.places, placements, but=tenant_id)
     # Where the registry knows nothing, the tenant's status tells where its data lies: never somewhere else.
     placed = record.placement.server_name if record.placement else placed_on(body)
-    request = servers.PlacementRequest(placed, spec.database.server_name, spec.region, sources.places.given(tenant_id))
+    request = servers.PlacementRequest(
+        placed, spec.database.server_name, spec.region, sources.places.given(tenant_id), takes_over=record.row is None
+    )
     server = servers.choose(request, around.servers, around.load)
     if placed is None:
         sources.places.give(tenant_id, server.name)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hoa_operator.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+_ANEW: Final = "nothing was made for this HOATenant yet: delete it and apply it again"
 
 
 @dataclass(frozen=True)
@@ -59,22 +61,37 @@ def parse_server(body: Mapping[str, Any]) -> DatabaseServer:
 @dataclass(frozen=True)
 class PlacementRequest:
     """What decides where a tenant goes: `held` is where its data already lies, `wanted` what the spec names, `given`
-    the server it was given before, which it keeps while that is no worse."""
+    the server it was given before, which it keeps while that is no worse; `takes_over` says that the data is another's
+    still, so that it can be left where it is."""
 
     held: str | None
     wanted: str | None
     region: str | None
     given: str | None = None
+    takes_over: bool = False
 
 
 def choose(request: PlacementRequest, servers: Iterable[DatabaseServer], load: Mapping[str, int]) -> DatabaseServer:
-    """Return the server for the tenant; `load` counts the others per server. Data that lies somewhere stays there."""
+    """Return the server for the tenant; `load` counts the others per server. Data that lies somewhere stays there: raises
+    UserError before it is taken over by a tenant that wants it elsewhere."""
     by_name = {server.name: server for server in servers}
+    if request.held and request.takes_over:
+        _check_other_server(request.held, request.wanted)
     if request.held:
         return _existing(request.held, by_name, "holds the tenant's database")
     if request.wanted:
         return _wanted(request, by_name, load)
     return _roomiest(request, by_name, load)
+
+
+def _check_other_server(held: str, wanted: str | None) -> None:
+    if wanted is None or wanted == held:
+        return
+    raise UserError(
+        "DatabaseServerDiffers",
+        f"the data to be taken over lies on HOADatabaseServer {held!r}, but spec.database.serverName is {wanted!r}, and neither "
+        f"moves; {_ANEW} with serverName {held}, or without one, or without asking for that data",
+    )
 
 
 def _existing(name: str, by_name: Mapping[str, DatabaseServer], why: str) -> DatabaseServer:

@@ -59,6 +59,21 @@ def test_the_database_server_can_only_be_the_one_that_holds_the_data(kubectl: Ku
     kubectl.patch("hoat", "acme", {"spec": {"database": {"serverName": "first"}}})
 
 
+def test_a_server_that_differs_from_the_datas_stands_in_the_way_of_nothing(kubectl: Kubectl) -> None:
+    kubectl.apply(*(tenant(name, database={"serverName": "second"}) for name in ("acme", "beta")))
+    for name in ("acme", "beta"):
+        kubectl.patch("hoat", name, {"metadata": {"finalizers": ["hoaconnect.com/teardown"]}})
+        kubectl.patch_status("hoat", name, {"database": {"server": "first", "name": "hoa_connect_tenant_0"}})
+        kubectl.patch_status("hoat", name, {"phase": "Ready"})
+        kubectl.patch("hoat", name, {"spec": {"displayName": "New Name"}})
+        kubectl.patch("hoat", name, {"metadata": {"finalizers": None}})
+    other = {"spec": {"database": {"serverName": "third"}}}
+    assert refused_change(kubectl, "hoat", "acme", other) == [IMMUTABLE_SERVER, OTHER_SERVER]
+    kubectl.patch("hoat", "acme", {"spec": {"database": {"serverName": "first"}}})
+    assert refused_change(kubectl, "hoat", "acme", {"spec": {"database": {"serverName": None}}}) == [IMMUTABLE_SERVER]
+    kubectl.patch("hoat", "beta", {"spec": {"database": {"serverName": None}}})
+
+
 def test_everything_else_may_change(kubectl: Kubectl) -> None:
     kubectl.apply(tenant("acme"))
     kubectl.apply(

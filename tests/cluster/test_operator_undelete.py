@@ -70,6 +70,26 @@ def test_another_company_of_that_name_is_not_handed_the_data(own_platform: Platf
     assert fresh["status"]["tenantID"] != body["status"]["tenantID"]
 
 
+def test_data_is_not_taken_over_onto_another_server(own_platform: Platform) -> None:
+    kubectl = own_platform.kubectl
+    app_available(kubectl)
+    own_platform.operator().start()
+    body = bring_up(own_platform)
+    kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    default = kubectl.get("hoads", "default")
+    other = {key: default[key] for key in ("apiVersion", "kind", "spec")}
+    kubectl.apply({**other, "metadata": {"name": "other"}})
+    elsewhere = tenant("seabreeze", adoptionPolicy="IfUnclaimed", database={"serverName": "other"})
+    kubectl.apply(elsewhere)
+    held = kubectl.wait_for(
+        "hoatenant", "seabreeze", lambda found: condition(found, "SpecAccepted")["reason"] == "DatabaseServerDiffers"
+    )
+    assert rows(own_platform, held["metadata"]["uid"]) == [], "nothing is made before a person has decided"
+    kubectl.delete("hoatenant", "seabreeze", "--timeout=10s")
+    back = bring_up(own_platform, adoptionPolicy="IfUnclaimed", database={"serverName": "default"})
+    assert back["status"]["tenantID"] == body["status"]["tenantID"]
+
+
 def test_of_two_that_ask_for_the_same_data_one_gets_it(own_platform: Platform) -> None:
     kubectl = own_platform.kubectl
     app_available(kubectl)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hoa_operator.errors import OperatorError, UserError
@@ -66,6 +68,22 @@ def test_data_that_lies_somewhere_stays_there() -> None:
     gone = refusal(PlacementRequest("gone", None, None), server("a"))
     assert gone.reason == "DatabaseServerMissing"
     assert "there are: a" in gone.message
+
+
+def test_data_is_taken_over_where_it_lies_or_not_at_all() -> None:
+    two = (server("a"), server("b"))
+    taking = PlacementRequest("a", "b", None, takes_over=True)
+    error = refusal(taking, *two)
+    assert isinstance(error, UserError)
+    assert error.reason == "DatabaseServerDiffers"
+    assert "lies on HOADatabaseServer 'a', but spec.database.serverName is 'b'" in error.message
+    assert "delete it and apply it again with serverName a, or without one" in error.message
+    assert chosen(replace(taking, wanted=None), *two) == "a"
+    assert chosen(replace(taking, wanted="a"), *two) == "a"
+
+
+def test_what_a_tenant_has_already_stays_whatever_its_spec_came_to_say() -> None:
+    assert chosen(PlacementRequest("a", "b", None), server("a"), server("b")) == "a"
 
 
 def test_a_server_is_read_whole() -> None:
