@@ -76,7 +76,7 @@ def choose(request: PlacementRequest, servers: Iterable[DatabaseServer], load: M
     UserError before it is taken over by a tenant that wants it elsewhere."""
     by_name = {server.name: server for server in servers}
     if request.held and request.takes_over:
-        _check_other_server(request.held, request.wanted)
+        return _taken_over(request.held, request, by_name)
     if request.held:
         return _existing(request.held, by_name, "holds the tenant's database")
     if request.wanted:
@@ -84,14 +84,23 @@ def choose(request: PlacementRequest, servers: Iterable[DatabaseServer], load: M
     return _roomiest(request, by_name, load)
 
 
-def _check_other_server(held: str, wanted: str | None) -> None:
-    if wanted is None or wanted == held:
-        return
-    raise UserError(
-        "DatabaseServerDiffers",
-        f"the data to be taken over lies on HOADatabaseServer {held!r}, but spec.database.serverName is {wanted!r}, and neither "
-        f"moves; {_ANEW} with serverName {held}, or without one, or without asking for that data",
-    )
+def _taken_over(held: str, request: PlacementRequest, by_name: Mapping[str, DatabaseServer]) -> DatabaseServer:
+    if request.wanted is not None and request.wanted != held:
+        raise UserError(
+            "DatabaseServerDiffers",
+            f"the data to be taken over lies on HOADatabaseServer {held!r}, but spec.database.serverName is {request.wanted!r}, "
+            f"and neither moves; {_ANEW} with serverName {held}, or without one, or without asking for that data",
+        )
+    server = _existing(held, by_name, "holds the data to be taken over")
+    if request.region and server.region != request.region:
+        lies = f"lies in region {server.region}" if server.region else "lies in no region"
+        with_what = f"with spec.region {server.region}, or without one" if server.region else "without spec.region"
+        raise UserError(
+            "RegionMismatch",
+            f"HOADatabaseServer {held!r}, which holds the data to be taken over, {lies}, but spec.region is {request.region}; "
+            f"{_ANEW} {with_what}, or without asking for that data",
+        )
+    return server
 
 
 def _existing(name: str, by_name: Mapping[str, DatabaseServer], why: str) -> DatabaseServer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
@@ -10,6 +10,7 @@ from tests.cluster.operating import app_available, bring_up, condition, eventual
 from tests.cluster.platform import tenant
 from tests.cluster.test_operator_deletion import REGISTRY, databases, roles, rows
 from tests.cluster.test_operator_kills import mark, one
+from tests.cluster.test_operator_refusals import refused
 
 if TYPE_CHECKING:
     from tests.cluster.platform import Platform
@@ -70,7 +71,7 @@ def test_another_company_of_that_name_is_not_handed_the_data(own_platform: Platf
     assert fresh["status"]["tenantID"] != body["status"]["tenantID"]
 
 
-def test_data_is_not_taken_over_onto_another_server(own_platform: Platform) -> None:
+def test_data_is_not_taken_over_onto_another_server_or_region(own_platform: Platform) -> None:
     kubectl = own_platform.kubectl
     app_available(kubectl)
     own_platform.operator().start()
@@ -79,13 +80,15 @@ def test_data_is_not_taken_over_onto_another_server(own_platform: Platform) -> N
     default = kubectl.get("hoads", "default")
     other = {key: default[key] for key in ("apiVersion", "kind", "spec")}
     kubectl.apply({**other, "metadata": {"name": "other"}})
-    elsewhere = tenant("seabreeze", adoptionPolicy="IfUnclaimed", database={"serverName": "other"})
-    kubectl.apply(elsewhere)
-    held = kubectl.wait_for(
-        "hoatenant", "seabreeze", lambda found: condition(found, "SpecAccepted")["reason"] == "DatabaseServerDiffers"
-    )
-    assert rows(own_platform, held["metadata"]["uid"]) == [], "nothing is made before a person has decided"
-    kubectl.delete("hoatenant", "seabreeze", "--timeout=10s")
+    elsewhere: dict[str, dict[str, Any]] = {
+        "DatabaseServerDiffers": {"database": {"serverName": "other"}},
+        "RegionMismatch": {"region": "eu"},
+    }
+    for reason, spec in elsewhere.items():
+        kubectl.apply(tenant("seabreeze", adoptionPolicy="IfUnclaimed", **spec))
+        held = kubectl.wait_for("hoatenant", "seabreeze", refused("SpecAccepted", reason))
+        assert rows(own_platform, held["metadata"]["uid"]) == [], "nothing is made before a person has decided"
+        kubectl.delete("hoatenant", "seabreeze", "--timeout=10s")
     back = bring_up(own_platform, adoptionPolicy="IfUnclaimed", database={"serverName": "default"})
     assert back["status"]["tenantID"] == body["status"]["tenantID"]
 

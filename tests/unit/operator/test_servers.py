@@ -82,6 +82,21 @@ def test_data_is_taken_over_where_it_lies_or_not_at_all() -> None:
     assert chosen(replace(taking, wanted="a"), *two) == "a"
 
 
+def test_data_is_not_taken_over_from_another_region() -> None:
+    here, there, nowhere = server("here", region="eu"), server("there", region="us"), server("nowhere")
+    taking = PlacementRequest("there", None, "eu", takes_over=True)
+    error = refusal(taking, here, there)
+    assert isinstance(error, UserError)
+    assert error.reason == "RegionMismatch"
+    assert "'there', which holds the data to be taken over, lies in region us, but spec.region is eu" in error.message
+    assert "apply it again with spec.region us, or without one" in error.message
+    unplaced = refusal(replace(taking, held="nowhere"), here, nowhere)
+    assert (unplaced.reason, "lies in no region" in unplaced.message) == ("RegionMismatch", True)
+    assert chosen(replace(taking, held="here"), here, there) == "here"
+    assert chosen(replace(taking, region=None), here, there) == "there"
+    assert chosen(replace(taking, takes_over=False), here, there) == "there", "what it has already is not left behind"
+
+
 def test_what_a_tenant_has_already_stays_whatever_its_spec_came_to_say() -> None:
     assert chosen(PlacementRequest("a", "b", None), server("a"), server("b")) == "a"
 
