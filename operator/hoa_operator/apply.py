@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 import structlog
 
 from hoa_operator import events, names, steps
-from hoa_operator.errors import Fenced, OperatorError, UserError, WorldError
+from hoa_operator.errors import Fenced, HostLeaving, HostTaken, OperatorError, UserError, WorldError
 from hoa_operator.events import Event
 from hoa_operator.kinds import SECRET, TENANT, Object, is_owned_by, kind_of, labels_of, name_of
 from hoa_operator.kube import Conflict
@@ -19,6 +19,7 @@ from hoa_operator.rotation import Fresh, rotated
 from hoa_operator.sealing import generate_signing_key
 from hoa_operator.signing import encode_signing_keys
 from hoa_operator.target import attributed
+from hoa_operator.tenant import asked_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from hoa_operator.manifests.meta import Family, Manifest
     from hoa_operator.observe import Sources
     from hoa_operator.postgres import PostgresServer
+    from hoa_operator.registry_model import RegistryRow
     from hoa_operator.steps import Step
     from hoa_operator.tenant import Identity
 
@@ -98,7 +100,7 @@ async def _registry(
                     sealed_password=sealer.keep_or_seal(row.sealed_password, known.app_password.encode()),
                     sealed_signing_keys=sealer.keep_or_seal(row.sealed_signing_keys, known.signing_keys.encode()),
                 )
-            await registry.upsert(row, epoch)
+            await _register(doors, row)
         case steps.RecordPlacement(placement):
             await registry.record_placement(placement, epoch)
         case steps.Retire(retirement):
@@ -112,6 +114,17 @@ async def _registry(
             doors.sources.usage.forget(tenant_id)
         case _:
             assert_never(step)
+
+
+async def _register(doors: Doors, row: RegistryRow) -> None:
+    """Write the row; a host that its holder is about to give up is worth waiting for."""
+    try:
+        await doors.sources.registry.upsert(row, doors.epoch)
+    except HostTaken as taken:
+        holder = doors.sources.cache.get(TENANT, taken.owner.partition("/")[2])
+        if holder is None or taken.host in asked_hosts(holder, doors.sources.settings.route.base_domain):
+            raise
+        raise HostLeaving(taken.host, taken.owner) from taken
 
 
 async def _database(doors: Doors, step: steps.EnsureDatabase | steps.SetPasswords) -> None:

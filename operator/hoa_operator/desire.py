@@ -12,6 +12,8 @@ from hoa_operator.postgres import names as postgres_names
 from hoa_operator.tiers import Replicas
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from hoa_operator.kinds import Object
     from hoa_operator.manifests.jobs import JobImage, Migration
     from hoa_operator.manifests.meta import Manifest
@@ -114,8 +116,8 @@ def migration_job(world: World, attempt: int) -> Manifest:
     return jobs.migration_job(family(world), name, migration(world), job_image(world), attempt)
 
 
-def routes(world: World) -> list[Manifest]:
-    """Build all Ingresses."""
+def routes(world: World, hosts: Collection[str] | None = None) -> list[Manifest]:
+    """Build all Ingresses; with `hosts`, for none of the tenant's domains but these."""
     route = world.settings.route
     return ingresses.ingresses(
         family(world),
@@ -123,7 +125,9 @@ def routes(world: World) -> list[Manifest]:
             tenant=world.name,
             own_host=world.target.hosts[0],
             domains=tuple(
-                domain for domain in world.target.spec.domains if domain.host not in world.domains.budget.turns
+                domain
+                for domain in world.target.spec.domains
+                if domain.host not in world.domains.budget.turns and (hosts is None or domain.host in hosts)
             ),
             ingress_class=route.ingress_class,
             service=backend(world),
@@ -133,6 +137,11 @@ def routes(world: World) -> list[Manifest]:
             external_dns=route.external_dns,
         ),
     )
+
+
+def hosts_of(ingress: Object) -> list[str]:
+    """Return the hosts that a live Ingress routes."""
+    return [rule.get("host", "") for rule in ingress["spec"].get("rules") or ()]
 
 
 def backend(world: World) -> str:

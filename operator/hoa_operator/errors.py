@@ -72,3 +72,14 @@ class HostTaken(UserError):
         )
         self.host = host
         self.owner = owner
+
+
+class HostLeaving(WorldError):
+    """Another tenant holds the host still, and gives it up."""
+
+    def __init__(self, host: str, owner: str) -> None:
+        super().__init__(
+            "HostLeaving",
+            f"host {host!r} is still held by HOATenant {owner}, which gives it up; it is tried again until it is free. "
+            "Should that last, the conditions of that HOATenant say what holds it up",
+        )

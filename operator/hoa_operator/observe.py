@@ -29,7 +29,7 @@ from hoa_operator.manifests.secrets import read_credentials, read_password
 from hoa_operator.places import Places
 from hoa_operator.postgres.names import APP
 from hoa_operator.steps import CREDENTIALS_READY, DATABASE_READY, ROUTE_READY, SPEC_ACCEPTED
-from hoa_operator.target import StepFailed, Surroundings, Target, attributed, check_hosts
+from hoa_operator.target import StepFailed, Surroundings, Target, attributed, check_hosts, passed_on
 from hoa_operator.teardown import Remains, is_abandoned
 from hoa_operator.tenant import parse_identity, parse_spec
 from hoa_operator.turns import Track, Turns, Wish
@@ -37,7 +37,7 @@ from hoa_operator.usage import Passwords, look_inside
 from hoa_operator.world import Children, Domains, Reading, Record, RowSecrets, World, registered_login
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from hoa_operator.cache import Cache
@@ -114,6 +114,7 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
         ),
         now=now,
         kept_behind=kept_behind(identity, sources.cache.all(SERVER)),
+        passed_on=_passed_on(sources, identity, record.row, hosts),
         domains=allowed(sources.budget, sources.cache, (identity.name, spec), domains, sources.settings.route, now),
     )
 
@@ -158,6 +159,11 @@ async def _place(
     if placed is None:
         sources.places.give(tenant_id, server.name)
     return around, server
+
+
+def _passed_on(sources: Sources, identity: Identity, row: RegistryRow | None, hosts: Sequence[str]) -> frozenset[str]:
+    others = (body for body in sources.tenants() if body["metadata"]["uid"] != str(identity.uid))
+    return passed_on(row.hosts, hosts, others, sources.settings.route.base_domain) if row is not None else frozenset()
 
 
 def surroundings(cache: Cache, places: Places, placements: Iterable[Placement], but: str) -> Surroundings:

@@ -61,6 +61,8 @@ def plan(world: World) -> Plan:
 def _plan(world: World) -> Plan:
     first: list[Step] = [] if world.target.identity.has_finalizer else [AddFinalizer()]
     steps = [*first, *_claim(world)]
+    if world.row is not None and world.passed_on:
+        return Plan((*first, *_passed_on(world, world.row)))
     if world.row is None and world.record.kept is not None:
         return Plan((*steps, *_adoption(world, world.record.kept)))
     if world.row is None:
@@ -143,6 +145,19 @@ def _again(world: World) -> list[Step]:
 def _listed(world: World) -> str:
     others = [described(found) for found in world.record.others]
     return "; ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+
+
+def _passed_on(world: World, row: RegistryRow) -> list[Step]:
+    """Give up hosts that another asks for, before anything is claimed: two that swap would wait for each other for ever.
+    The routes go first, so that a host never leads here while it is another's."""
+    held = {name_of(manifest): manifest for manifest in desire.routes(world, row.hosts)}
+    steps: list[Step] = []
+    for live in world.children.owned(INGRESS, world.uid):
+        if world.passed_on.isdisjoint(desire.hosts_of(live)):
+            continue
+        wanted = held.get(name_of(live))
+        steps.append(ApplyObject(wanted, ROUTE_READY) if wanted else _delete(live, ROUTE_READY))
+    return [*steps, Register(replace(row, hosts=tuple(host for host in row.hosts if host not in world.passed_on)))]
 
 
 def _claim(world: World) -> list[Step]:

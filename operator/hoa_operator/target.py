@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from hoa_operator.errors import Fenced, OperatorError, UserError
+from hoa_operator.tenant import asked_hosts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from uuid import UUID
 
     from hoa_operator.servers import DatabaseServer
@@ -58,6 +60,17 @@ def check_hosts(spec: TenantSpec, base_domain: str) -> tuple[str, ...]:
                 "use a host of the tenant's own domain",
             )
     return hosts
+
+
+def passed_on(
+    held: Sequence[str], hosts: Sequence[str], others: Iterable[Mapping[str, Any]], base_domain: str
+) -> frozenset[str]:
+    """Return the hosts that a tenant holds and gives up, and that another HOATenant asks for. The tenant's own one is never
+    among them: it changes with the platform's domain only."""
+    left = set(held[1:]) - set(hosts) if held[:1] == hosts[:1] else set()
+    if not left:
+        return frozenset()
+    return frozenset(left.intersection(chain.from_iterable(asked_hosts(body, base_domain) for body in others)))
 
 
 @dataclass(frozen=True)

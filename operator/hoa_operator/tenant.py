@@ -153,6 +153,15 @@ class Identity:
         return f"{self.namespace}/{self.name}"
 
 
+def asked_hosts(body: Mapping[str, Any], base_domain: str) -> frozenset[str]:
+    """Return every host that a HOATenant asks for, however wrong the rest of its spec is; none once it is deleted."""
+    if "deletionTimestamp" in body["metadata"]:
+        return frozenset()
+    spec = body["spec"]
+    own = f"{spec.get('slug') or body['metadata']['name']}.{base_domain}"
+    return frozenset([own, *(domain["host"] for domain in spec.get("domains") or ())])
+
+
 def parse_identity(body: Mapping[str, Any]) -> Identity:
     """Read `metadata`, which is always well formed."""
     meta = body["metadata"]

@@ -102,7 +102,8 @@ class Behind:
 @dataclass(frozen=True)
 class World:
     """Everything one reconcile looks at. `turn` says that a migration Job may be started now, `kept_behind` what is retained
-    of earlier tenants of this name, for people."""
+    of earlier tenants of this name, for people, `passed_on` which hosts of the row the spec names no more and another
+    HOATenant's does."""
 
     settings: Settings
     body: Mapping[str, Any]
@@ -115,6 +116,7 @@ class World:
     turn: bool
     now: datetime
     kept_behind: tuple[Behind, ...] = ()
+    passed_on: frozenset[str] = frozenset()
     domains: Domains = field(default_factory=Domains)
 
     @property

@@ -8,6 +8,7 @@ import pytest
 
 from tests.cluster.operating import app_available, bring_up, condition, is_ready, settled
 from tests.cluster.platform import tenant
+from tests.cluster.test_operator_frozen import hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,11 @@ def running(own_platform: Platform) -> Platform:
 def refused(name: str, reason: str) -> Callable[[Json], bool]:
     """Whether a condition is False for that reason."""
     return lambda body: condition(body, name)["status"] == "False" and condition(body, name)["reason"] == reason
+
+
+def serves(host: str) -> Callable[[Json], bool]:
+    """Whether a tenant is ready with that host."""
+    return lambda body: is_ready(body) and host in body["status"]["hosts"]
 
 
 def test_an_unknown_tier_waits_for_the_tier(running: Platform) -> None:
@@ -65,6 +71,19 @@ def test_a_host_of_another_tenant_is_refused_and_the_tenant_stays_served(running
     assert body["status"]["phase"] == "Degraded"
     kubectl.apply(tenant("seabreeze"))
     kubectl.wait_for("hoatenant", "pinnacle", lambda found: found["status"]["phase"] == "Ready", 30)
+
+
+def test_two_tenants_swap_their_domains(running: Platform) -> None:
+    kubectl = running.kubectl
+    names = {"seabreeze": "portal.one.example", "pinnacle": "portal.two.example"}
+    for name, host in names.items():
+        bring_up(running, name, domains=[{"host": host}])
+    swapped = dict(zip(names, reversed(names.values()), strict=True))
+    kubectl.apply(*(tenant(name, domains=[{"host": host}]) for name, host in swapped.items()))
+    for name, host in swapped.items():
+        kubectl.wait_for("hoatenant", name, serves(host))
+    routed = {item["metadata"]["name"]: hosts(item) for item in kubectl.list("ingress")}
+    assert routed == {f"tenant-{name}": [f"{name}.hoaconnect.test", host] for name, host in swapped.items()}
 
 
 def test_a_host_under_the_platforms_domain_is_refused(running: Platform) -> None:

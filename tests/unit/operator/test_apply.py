@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
-from hoa_operator.apply import Doors, apply_object
+from hoa_operator.apply import Doors, apply, apply_object
 from hoa_operator.cache import Cache
-from hoa_operator.errors import UserError
-from hoa_operator.kinds import INGRESS, Kind
+from hoa_operator.errors import HostTaken, UserError
+from hoa_operator.kinds import INGRESS, TENANT, Kind
 from hoa_operator.kube import Conflict
 from hoa_operator.names import LABEL_MANAGED_BY, MANAGED_BY
+from hoa_operator.steps import Register
+from hoa_operator.target import StepFailed
+from tests.unit.operator.samples import row_of, settings, tenant_body, world
 
 Json = dict[str, Any]
 NAME = "tenant-seabreeze"
@@ -107,3 +110,38 @@ async def test_what_was_never_seen_is_made_without_a_version() -> None:
     await apply_object(here, MANIFEST)
     assert server.applied == [MANIFEST]
     assert version_in(cache) == "1"
+
+
+ROW = row_of(world())
+
+
+def holding(domains: list[Json], name: str = "pinnacle") -> Doors:
+    """Return doors to a registry where pinnacle holds a host that its HOATenant names with `domains`."""
+
+    class Taken:
+        async def upsert(self, row: object, epoch: int) -> bool:
+            assert (row, epoch) == (ROW, 1)
+            raise HostTaken("www.example.com", "hoa-connect/pinnacle")
+
+    cache = Cache()
+    cache.observe(TENANT, tenant_body(name, domains=domains))
+    sources: Any = SimpleNamespace(cache=cache, registry=Taken(), settings=settings(), sealer=None)
+    kube: Any = None
+    return Doors(sources, kube, 1, lambda change: None)
+
+
+@pytest.mark.parametrize(
+    ("there", "reason"),
+    [
+        (holding([{"host": "www.example.com"}]), "HostTaken"),
+        (holding([], name="another"), "HostTaken"),
+        (holding([{"host": "other.example.com"}]), "HostLeaving"),
+    ],
+    ids=["asked for there", "its holder is gone", "given up there"],
+)
+async def test_only_a_host_that_its_holder_gives_up_is_worth_waiting_for(there: Doors, reason: str) -> None:
+    subject: Any = None
+    with pytest.raises(StepFailed) as caught:
+        await apply(there, subject, Register(ROW))
+    assert caught.value.failure.error.reason == reason
+    assert caught.value.failure.for_people == (reason == "HostTaken")

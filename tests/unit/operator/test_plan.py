@@ -182,6 +182,35 @@ def test_a_removed_issuer_takes_its_ingress_along() -> None:
     ]
 
 
+ISSUED = {"host": "issued.example.com", "tls": {"issuerRef": {"name": "acme", "kind": "ClusterIssuer"}}}
+
+
+def test_a_host_that_another_asks_for_is_given_up_route_first_before_the_next_is_claimed() -> None:
+    had = served(tenant_body(domains=[{"host": "old.example.com"}, {"host": "kept.example.com"}, ISSUED]))
+    now = served(tenant_body(domains=[{"host": "new.example.com"}, {"host": "kept.example.com"}]))
+    passed_on = frozenset({"old.example.com", "issued.example.com"})
+    swapping = replace(now, record=had.record, children=had.children, passed_on=passed_on)
+    route, removed, register = plan(swapping).steps
+    assert desire.hosts_of(applied(route)) == ["seabreeze.hoaconnect.test", "kept.example.com"], "nothing unclaimed"
+    assert isinstance(removed, DeleteObject)
+    assert removed.name == "tenant-seabreeze-clusterissuer-acme"
+    assert isinstance(register, Register)
+    assert had.row is not None
+    assert register.row == replace(had.row, hosts=("seabreeze.hoaconnect.test", "kept.example.com"))
+    left = replace(swapping, record=replace(had.record, row=register.row), passed_on=frozenset())
+    claim = plan(left).steps[0]
+    assert isinstance(claim, Register)
+    assert claim.row.hosts == ("seabreeze.hoaconnect.test", "new.example.com", "kept.example.com")
+
+
+def test_a_host_that_nobody_else_asks_for_goes_together_with_the_claim_on_the_next() -> None:
+    had = served(tenant_body(domains=[{"host": "old.example.com"}]))
+    now = served(tenant_body(domains=[{"host": "new.example.com"}]))
+    first = plan(replace(now, record=had.record, children=had.children)).steps[0]
+    assert isinstance(first, Register)
+    assert first.row.hosts == ("seabreeze.hoaconnect.test", "new.example.com")
+
+
 def test_dedicated_capacity_is_made_before_hosts_lead_there() -> None:
     base = replace(served(tenant_body(placement="Dedicated")), children=served().children)
     made = [name_of(applied(step)) for step in plan(base).steps if isinstance(step, ApplyObject)]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hoa_operator.errors import UserError
-from hoa_operator.target import check_hosts
+from hoa_operator.target import check_hosts, passed_on
 from hoa_operator.tenant import (
     Branding,
     Domain,
@@ -119,3 +119,14 @@ def test_data_is_kept_unless_it_is_surely_meant_to_go(database: dict[str, str], 
     disposal = parse_disposal(tenant_body(database=database))
     assert disposal.window == window
     assert disposal.at_once == (window == timedelta(0))
+
+
+def test_a_host_is_passed_on_when_it_is_given_up_here_and_asked_for_there() -> None:
+    base, own = "hoaconnect.test", "seabreeze.hoaconnect.test"
+    asks = tenant_body("pinnacle", domains=[{"host": "b.example"}, {"host": "c.example"}])
+    held = (own, "a.example", "b.example", "c.example")
+    assert passed_on(held, (own, "c.example"), [tenant_body("other"), asks], base) == {"b.example"}
+    assert passed_on(held, (own, "c.example"), [], base) == frozenset()
+    assert passed_on(held, ("seabreeze.elsewhere.test",), [asks], base) == frozenset(), "the platform's domain changes"
+    gone = {**asks, "metadata": {**asks["metadata"], "deletionTimestamp": "2026-11-23T12:00:00Z"}}
+    assert passed_on(held, (own,), [gone], base) == frozenset()
