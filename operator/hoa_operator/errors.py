@@ -50,6 +50,19 @@ class ForeignRegistry(UserError):
         super().__init__("RegistryOfAnotherCluster", message)
 
 
+class TenantRecordLeft(UserError):
+    """An earlier HOATenant of this name went without a teardown, and its row is not retained yet; `todo` comes before waiting."""
+
+    def __init__(self, whose: str, todo: str = "") -> None:
+        super().__init__(
+            "TenantRecordLeft",
+            f"the registry still holds an earlier HOATenant {whose} that went without a teardown, as when its namespace is deleted. "
+            f"{todo}Its data is retained an hour after the operator missed it, and this one then goes on without it; but "
+            "while most tenants of the registry have lost their HOATenants, nothing is retained: "
+            "docs/operations/retained-databases.md#the-earlier-hoatenant-went-without-a-deletion",
+        )
+
+
 class SlugTaken(UserError):
     """Another tenant, perhaps one being deleted, holds the slug."""
 

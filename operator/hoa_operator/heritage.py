@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from hoa_operator import names
-from hoa_operator.errors import UserError
+from hoa_operator.errors import TenantRecordLeft, UserError
 from hoa_operator.kinds import name_of
 from hoa_operator.tenant import format_time
 from hoa_operator.world import Behind, Record
@@ -48,12 +48,19 @@ def _of_lost(spec: TenantSpec, found: Retained) -> Record:
     if spec.adoption == "IfUnclaimed" and placement.database_oid is not None and row.slug == spec.slug:
         _check_company(spec, row)
         return Record(None, placement, None, row)
-    raise UserError(
-        "TenantRecordLeft",
-        f"the registry still holds an earlier HOATenant {row.owner} (uid {row.uid}, tenant {row.tenant_id}) that went without "
-        "a teardown, as when its namespace is deleted. Set spec.adoptionPolicy to IfUnclaimed to go on with its data; else "
-        "wait: its data is retained an hour after the operator missed it, and this one is tried again",
-    )
+    raise TenantRecordLeft(f"{row.owner} (uid {row.uid}, tenant {row.tenant_id})", _going_on(spec, found))
+
+
+def _going_on(spec: TenantSpec, found: Retained) -> str:
+    """Say how to go on with the data of a row that is not retained, if that can be."""
+    if found.placement is None or found.placement.database_oid is None:
+        return "Its database was not finished. "
+    if found.row.slug != spec.slug:
+        return (
+            f"It has the slug {found.row.slug!r}: to go on with its data, delete this HOATenant, of which nothing was made yet, and "
+            "apply it again with that spec.slug and spec.adoptionPolicy IfUnclaimed. "
+        )
+    return "Set spec.adoptionPolicy to IfUnclaimed to go on with its data. "
 
 
 def _can_be_had(found: Retained) -> bool:

@@ -10,7 +10,7 @@ import structlog
 from psycopg import errors
 
 from hoa_operator import registry_cluster, registry_fence, registry_retained, registry_rows, registry_setup
-from hoa_operator.errors import SlugTaken, UserError, WorldError
+from hoa_operator.errors import SlugTaken, TenantRecordLeft, UserError, WorldError
 from hoa_operator.postgres import names
 from hoa_operator.postgres.connections import Connections
 from hoa_operator.registry_fence import fenced
@@ -282,11 +282,7 @@ class Registry:
             holder = await self.by_slug(row.slug)
             return SlugTaken(row.slug, holder.owner if holder else "unknown, gone meanwhile")
         if constraint == "tenants_name":
-            return UserError(
-                "TenantRecordLeft",
-                f"the registry still holds an earlier HOATenant {row.owner} that was not torn down; wait: its data is retained an "
-                "hour after the operator missed it, docs/operations/retained-databases.md",
-            )
+            return TenantRecordLeft(row.owner)
         return UserError(
             "TenantRecordConflict",
             f"the registry refuses the row of HOATenant {row.owner}: {constraint}; look at both rows with psql",
