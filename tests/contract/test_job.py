@@ -54,6 +54,13 @@ async def test_another_tenants_database_is_refused_by_the_job(server: RealServer
     assert identity == pair.ours.tenant_id
 
 
+async def test_the_time_zone_counts_at_the_beginning_only(server: RealServer, pair: Pair) -> None:
+    result = await migrate_tenant(server, pair.ours, HOA_TIME_ZONE="Pacific/Auckland")
+    assert result["exit"] == 0
+    kept = server.one("SELECT value #>> '{}' FROM settings WHERE key = 'time_zone'", dbname=pair.ours.database)
+    assert kept == "America/New_York", "the owner may have set it meanwhile"
+
+
 async def test_a_template_holds_no_tenant(server: RealServer, golden: str, pair: Pair) -> None:
     name = template_name(golden)
     server.run(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
