@@ -93,6 +93,6 @@ class HostLeaving(WorldError):
     def __init__(self, host: str, owner: str) -> None:
         super().__init__(
             "HostLeaving",
-            f"host {host!r} is still held by HOATenant {owner}, which gives it up; it is tried again until it is free. "
-            "Should that last, the conditions of that HOATenant say what holds it up",
+            f"host {host!r} is still held by HOATenant {owner}, which gives it up; wait until it is free. "
+            "Should it last, see what the conditions of that HOATenant say",
         )

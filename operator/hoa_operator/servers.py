@@ -10,7 +10,7 @@ from hoa_operator.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_ANEW: Final = "nothing was made for this HOATenant yet: delete it and apply it again"
+_ANEW: Final = "delete this HOATenant, of which nothing was made yet, and apply it again"
 
 
 @dataclass(frozen=True)
