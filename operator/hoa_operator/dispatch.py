@@ -20,6 +20,7 @@ from hoa_operator.kinds import (
 )
 from hoa_operator.observe import placed_on
 from hoa_operator.steps import READY, SPEC_ACCEPTED
+from hoa_operator.tenant import asked_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +65,7 @@ def server(name: str, delay: float = 0.0) -> Call:
 def calls(change: Change, cache: Cache, settings: Settings) -> Iterator[Call]:
     """Return the work that `change` calls for."""
     if change.kind is TENANT:
-        yield from _tenant(change, cache)
+        yield from _tenant(change, cache, settings.route.base_domain)
     elif change.kind is TIER:
         yield Call(CAPACITY, delay=_GATHER)
         yield from (tenant(name_of(body), urgent=False) for body in cache.all(TENANT))
@@ -74,13 +75,16 @@ def calls(change: Change, cache: Cache, settings: Settings) -> Iterator[Call]:
         yield from _child(change, cache, settings)
 
 
-def _tenant(change: Change, cache: Cache) -> Iterator[Call]:
+def _tenant(change: Change, cache: Cache, base_domain: str) -> Iterator[Call]:
     before, after = change.before, change.after
     yield tenant(change.name)
     left = before is not None and after is not None and placed_on(before) not in (None, placed_on(after))
     if after is None or before is None or left or _claims(before) != _claims(after):
         # What this tenant gave up may be what another was refused.
         yield from (tenant(name_of(body), urgent=False) for body in _refused(cache) if name_of(body) != change.name)
+    if before is not None and after is not None:
+        changed = asked_hosts(before, base_domain) ^ asked_hosts(after, base_domain)
+        yield from (tenant(name) for name in _concerned(changed, cache, base_domain) if name != change.name)
     if after is None or before is None or placed_on(before) != placed_on(after):
         yield Call(RETAINED, delay=_GATHER)
     if _weight(before) != _weight(after):
@@ -125,6 +129,15 @@ def _shared_app(change: Change, cache: Cache) -> Iterator[Call]:
 
 def _claims(body: Object) -> Any:
     return body["spec"].get("slug"), body["spec"].get("domains"), "deletionTimestamp" in body["metadata"]
+
+
+def _concerned(hosts: frozenset[str], cache: Cache, base_domain: str) -> Iterator[str]:
+    """Return who asks for one of the hosts, or holds it. That a claim of theirs was refused may be just being written, so
+    that it does not show yet."""
+    for body in cache.all(TENANT) if hosts else ():
+        held = (body.get("status") or {}).get("hosts") or ()
+        if not hosts.isdisjoint({*asked_hosts(body, base_domain), *held}):
+            yield name_of(body)
 
 
 def _weight(body: Object | None) -> Any:

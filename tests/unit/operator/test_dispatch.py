@@ -63,6 +63,22 @@ def test_a_tenant_that_went_frees_what_others_wait_for() -> None:
     }
 
 
+def asking(name: str, *hosts: str, **status: Any) -> Json:
+    return {**tenant_body(name, domains=[{"host": host} for host in hosts]), "status": status}
+
+
+def test_domains_that_changed_call_for_whoever_asks_for_the_old_or_holds_the_new_ones() -> None:
+    before, after = asking("a", "old.example"), asking("a", "new.example")
+    others = asking("b", "old.example"), asking("c", hosts=["new.example"]), asking("d", "other.example")
+    assert called(Change(TENANT, "a", before, after), cluster(after, *others)) == {
+        ("tenant", "a"),
+        ("tenant", "b"),
+        ("tenant", "c"),
+    }
+    renamed = {**after, "spec": {**after["spec"], "displayName": "Other"}}
+    assert called(Change(TENANT, "a", after, renamed), cluster(after, *others)) == {("tenant", "a")}
+
+
 def test_a_tenant_that_lost_its_place_makes_room_for_the_refused() -> None:
     before, after = tenant("a", **PLACED), tenant("a", tier="small")
     assert ("tenant", "b") in called(Change(TENANT, "a", before, after), cluster(after, tenant("b", **REFUSED)))
