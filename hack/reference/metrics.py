@@ -13,6 +13,8 @@ HEAD = """\
 Written by `make reference` from the code; a test compares. Prometheus reads them from port 9090 of each pod, at `/metrics`.
 Scraping adds `namespace`, `pod`, `job` and `instance`. `tenant_id` is `status.tenantID` of the HOATenant;
 `hoa_operator_tenant_info` leads from it to the name. A counter ends in `_total`; a histogram has `_bucket`, `_sum` and `_count`.
+Beside each stands one in `_created`, the time at which its series began, in seconds since 1970: alerts tell by it a new series
+from an old one that is read again after a gap. Keep it when you choose what Prometheus keeps.
 Which alerts stand on them: [operations](../operations/README.md).
 """
 OWN = ("hoa_", "http_", "tenant_")
@@ -20,18 +22,20 @@ OWN = ("hoa_", "http_", "tenant_")
 
 @dataclass(frozen=True)
 class Family:
-    """One metric as it is exported."""
+    """One metric as it is exported; `dated` tells whether each series comes with the time at which it began."""
 
     name: str
     kind: str
     labels: tuple[str, ...]
     meaning: str
+    dated: bool = False
 
     @property
     def series(self) -> tuple[str, ...]:
         """The names by which a query finds it."""
         endings = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
-        return tuple(self.name + ending for ending in endings.get(self.kind, ("",)))
+        dated = ("_created",) if self.dated else ()
+        return tuple(self.name + ending for ending in (*endings.get(self.kind, ("",)), *dated))
 
 
 def families(registry: CollectorRegistry) -> Iterator[Family]:
@@ -39,7 +43,8 @@ def families(registry: CollectorRegistry) -> Iterator[Family]:
     for collector in list(registry._collector_to_names):
         if isinstance(collector, MetricWrapperBase):
             kind = str(collector._type)
-            yield Family(collector._name, kind, tuple(collector._labelnames), collector._documentation)
+            dated = kind in ("counter", "histogram")
+            yield Family(collector._name, kind, tuple(collector._labelnames), collector._documentation, dated)
         else:
             yield from _collected(collector)
 

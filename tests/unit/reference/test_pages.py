@@ -29,8 +29,8 @@ def test_a_metric_is_named_as_a_query_finds_it() -> None:
     Counter("jobs", "Jobs.", ["kind"], registry=registry)
     Histogram("wait_seconds", "Waits.", registry=registry)
     counter, histogram = metrics.families(registry)
-    assert (counter.series, counter.labels) == (("jobs_total",), ("kind",))
-    assert histogram.series == ("wait_seconds_bucket", "wait_seconds_sum", "wait_seconds_count")
+    assert (counter.series, counter.labels) == (("jobs_total", "jobs_created"), ("kind",))
+    assert histogram.series == ("wait_seconds_bucket", "wait_seconds_sum", "wait_seconds_count", "wait_seconds_created")
 
 
 @pytest.mark.parametrize(
