@@ -49,7 +49,7 @@ def application_images(paths: Paths) -> list[Image]:
         Image(
             "operator",
             root / "operator" / "Dockerfile",
-            (root / "operator" / "hoa_operator",),
+            (root / "operator" / "hoa_operator", root / "docs" / "operations"),
             packages=(locks / "operator.txt",),
         ),
         Image(

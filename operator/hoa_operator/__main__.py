@@ -74,7 +74,7 @@ class Process:
             address = settings.bind_address
             probed = [probes.probe("/livez", self._dead), probes.probe("/readyz", self._unready)]
             await stack.enter_async_context(probes.serving(address, settings.probe_port, probed))
-            scraped = [probes.metrics(self._metrics.registry)]
+            scraped = [probes.metrics(self._metrics.registry), probes.runbooks(probes.RUNBOOKS)]
             await stack.enter_async_context(probes.serving(address, settings.metrics_port, scraped))
             # The lease has connections of its own: it waits for nobody, and one that falls silent is not met again.
             unfenced = await self._connect(stack, lambda: None)

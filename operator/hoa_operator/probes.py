@@ -1,9 +1,11 @@
-"""HTTP for the kubelet and for Prometheus: `/livez` and `/readyz` on one port, `/metrics` on another."""
+"""HTTP for the kubelet, and for Prometheus and who it wakes: `/livez` and `/readyz` on one port, `/metrics` and the alerts'
+runbooks on another."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from prometheus_client import CollectorRegistry
+
+#: Where the image has docs/operations: beside the package.
+RUNBOOKS: Final = Path(__file__).resolve().parents[1] / "runbooks"
 
 
 @asynccontextmanager
@@ -45,3 +50,20 @@ def metrics(registry: CollectorRegistry) -> web.RouteDef:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return web.get("/metrics", answer)
+
+
+def runbooks(folder: Path) -> web.RouteDef:
+    """Return the route of the pages of docs/operations, each under its file's name, as the plain text that Markdown is.
+
+    They are read once, here: what a request names is looked up among them and never sought on a disk.
+    """
+    pages = {path.name: path.read_text() for path in sorted(folder.glob("*.md"))}
+
+    async def answer(request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name in pages:
+            return web.Response(text=pages[name])
+        known = "\n".join(f"/runbooks/{page}" for page in pages) or "none: this image was built without docs/operations"
+        return web.Response(text=f"There is no such page. There are:\n\n{known}\n", status=404)
+
+    return web.get("/runbooks/{name}", answer)

@@ -24,6 +24,11 @@ CASES: dict[str, Json] = yaml.safe_load((REPOSITORY / "tests" / "chart" / "alert
 SOURCES = [yaml.safe_load(path.read_text()) for path in sorted((CHART / "files" / "alerts").glob("*.yaml"))]
 ALERTS = [rule["alert"] for source in SOURCES for rule in source["rules"]]
 RUNBOOKS = REPOSITORY / "docs" / "operations"
+FIRING = [
+    (alert, reason, given)
+    for alert, case in CASES.items()
+    for reason, given in {"as a rule": case["fires"], **case.get("again", {})}.items()
+]
 QUIET = [(alert, reason) for alert, case in CASES.items() for reason in case["quiet"]]
 
 
@@ -86,9 +91,13 @@ def test_every_alert_is_tried_and_has_a_runbook() -> None:
     assert {path.stem for path in RUNBOOKS.glob("HOA*.md")} == set(ALERTS)
 
 
-@pytest.mark.parametrize("alert", CASES)
-def test_it_fires(file: str, rules: dict[str, Json], tmp_path: Path, alert: str) -> None:
-    case, rule = CASES[alert]["fires"], rules[alert]
+@pytest.mark.parametrize(
+    ("alert", "case"),
+    [(alert, case) for alert, _, case in FIRING],
+    ids=[f"{alert}: {reason}" for alert, reason, _ in FIRING],
+)
+def test_it_fires(file: str, rules: dict[str, Json], tmp_path: Path, alert: str, case: Json) -> None:
+    rule = rules[alert]
     expected = [
         {
             "exp_labels": {**labels, "severity": rule["labels"]["severity"]},
@@ -96,6 +105,7 @@ def test_it_fires(file: str, rules: dict[str, Json], tmp_path: Path, alert: str)
                 "summary": summary,
                 "description": spoken(rule["annotations"]["description"], labels),
                 "runbook": f"docs/operations/{alert}.md",
+                "runbook_url": f"http://hoa-connect-operator.hoa-connect.svc:9090/runbooks/{alert}.md",
             },
         }
         for labels, summary in zip(case["labels"], case["summary"], strict=True)
@@ -164,7 +174,7 @@ def test_values_move_the_limit_the_links_and_the_choice(renderer: Helm) -> None:
     assert found["HOADatabaseConnections"]["expr"].endswith("> 80")
     annotations = found["HOAMailStuck"]["annotations"]
     assert annotations["runbook_url"] == "https://docs.example/run/HOAMailStuck.md"
-    assert "runbook" not in annotations
+    assert annotations["runbook"] == "docs/operations/HOAMailStuck.md"
 
 
 def test_an_unknown_alert_cannot_be_left_out(renderer: Helm) -> None:

@@ -6,9 +6,9 @@
 {{/* The rules file: files/alerts with runbooks, the limit of connections and tenants' names put in. */}}
 {{- define "hoa.alerts" -}}
 {{- $alerts := .Values.monitoring.alerts }}
-{{- $base := $alerts.runbookBaseURL | default "docs/operations" }}
-{{- /* A path in the repository is no URL, and nothing should make a link of it. */}}
-{{- $runbook := $alerts.runbookBaseURL | empty | ternary "runbook" "runbook_url" }}
+{{- /* The operator's pods have the pages with them, and serve them where Prometheus may ask. */}}
+{{- $own := printf "http://%s-operator.%s.svc:9090/runbooks" .Release.Name .Release.Namespace }}
+{{- $base := $alerts.runbookBaseURL | default $own }}
 {{- $limit := $alerts.databaseConnections | int | toString }}
 {{- $tenant := include "hoa.alertTenant" . }}
 {{- $known := list }}
@@ -19,7 +19,8 @@
 {{- range $file.rules }}
 {{- $known = append $known .alert }}
 {{- if not (has .alert $alerts.without) }}
-{{- $annotations := dict $runbook (printf "%s/%s.md" $base .alert) }}
+{{- /* The path in the repository beside it, for when no pod of the operator is there to serve the page. */}}
+{{- $annotations := dict "runbook" (printf "docs/operations/%s.md" .alert) "runbook_url" (printf "%s/%s.md" $base .alert) }}
 {{- range $name, $text := .annotations }}
 {{- $_ := set $annotations $name ($text | replace "@TENANT@" $tenant | replace "@DATABASE_CONNECTIONS@" $limit) }}
 {{- end }}
