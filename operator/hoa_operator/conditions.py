@@ -109,7 +109,10 @@ def in_sync(plan: Plan) -> Finding:
     differing = [step for step in plan.steps if not isinstance(step, steps.Tell)]
     if not differing:
         return Finding("True", "NoDifference", "the tenant is as its spec says")
-    return Finding("False", "Differs", "would: " + "; ".join(step.describe() for step in differing))
+    would = "; ".join(step.describe() for step in differing)
+    # What to do stands first: the list may be long, and is cut.
+    told = "spec.managementPolicy is ObserveOnly and the tenant is not as its spec says; set it to Managed to have this done"
+    return Finding("False", "Differs", f"{told}: {would}")
 
 
 def ready(world: World, findings: Mapping[str, Finding]) -> Finding:

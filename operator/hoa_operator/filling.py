@@ -33,8 +33,8 @@ def finding(world: World, usage: Usage) -> tuple[Literal["True", "False"], str, 
         "remove photos"
     )
     if level == "NearLimit":
-        return "True", level, f"{figures}; once it is full, uploads are refused: {room}"
-    return "False", level, f"{figures}; uploads are refused, everything else goes on: {room}"
+        return "True", level, f"{figures}; once it is full, uploads are refused; {room}"
+    return "False", level, f"{figures}; uploads are refused, everything else goes on; {room}"
 
 
 def _limit(world: World, taken: Storage) -> str:

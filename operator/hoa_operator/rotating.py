@@ -36,7 +36,7 @@ def is_due(world: World, credentials: Credentials) -> bool:
 def hindrance(world: World) -> str | None:
     """Return, for people, what a rotation has to wait for."""
     if world.is_overlapping:
-        return "the login before the last rotation is still in use"
+        return "the login before the last rotation is still in use; docs/operations/rotation.md says until when"
     if not _both_let_in(world):
         return (
             "a migration has to let the app's second login in first; look at what SchemaCurrent says of it, "
@@ -44,7 +44,7 @@ def hindrance(world: World) -> str | None:
         )
     unfinished = [job for job in _jobs(world) if job.phase in ("Running", "Deleting")]
     if unfinished:
-        return f"Job {unfinished[0].name} still uses the migrator's password"
+        return f"Job {unfinished[0].name} still uses the migrator's password; look at what SchemaCurrent says of it"
     return None
 
 

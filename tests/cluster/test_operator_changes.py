@@ -110,7 +110,9 @@ def test_an_observed_tenant_has_its_differences_told(live: Platform) -> None:
     body = live.kubectl.wait_for(
         "hoatenant", "seabreeze", lambda found: condition(found, "InSync")["status"] == "False"
     )
-    assert condition(body, "InSync")["message"] == "would: apply Ingress tenant-seabreeze"
+    assert condition(body, "InSync")["message"].endswith(
+        "set it to Managed to have this done: apply Ingress tenant-seabreeze"
+    )
     assert live.kubectl.find("ingress", "tenant-seabreeze") is None
     live.kubectl.patch("hoatenant", "seabreeze", {"spec": {"managementPolicy": "Managed"}})
     body = live.kubectl.wait_for("hoatenant", "seabreeze", lambda found: found["status"]["phase"] == "Ready")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from collections.abc import Mapping
+from typing import Any, Final
 
 #: Reasons that pass by themselves while the operator works, or that say what a person asked for. Nothing else may be
 #: without advice.
@@ -15,7 +13,6 @@ PASSING: Final = frozenset(
         "ChildrenRemaining",
         "DatabaseUnfinished",
         "Deleting",
-        "Differs",
         "Draining",
         "InProgress",
         "IngressNotCurrent",
@@ -38,6 +35,16 @@ PASSING: Final = frozenset(
         "WaitsForCertificateBudget",
     }
 )
+#: Reasons that pass by themselves under some conditions, and under others wait for a person: InSync says Differs until somebody
+#: sees to it.
+PASSING_UNDER: Final = frozenset({("DatabaseReady", "Differs"), ("Ready", "Differs")})
+#: Conditions that may be True and in trouble all the same, each with the reasons for which it is True and well.
+WELL: Final[Mapping[str, frozenset[str]]] = {
+    "Deleting": frozenset(),
+    "CredentialsReady": frozenset({"InForce", "Overlapping", "Rotating"}),
+    "DatabaseReady": frozenset({"Provisioned"}),
+    "StorageWithinLimit": frozenset({"WithinLimit"}),
+}
 _OBJECT: Final = re.compile(
     r"\b(HOATenant|HOATier|HOADatabaseServer|Secret|Ingress|Deployment|Service|Job|Postgres at|database|DATABASE|template|role|"
     r"login \S+ at|namespace|extension|host|slug|image|spec\.\w+|lease|API server)\b|\bhoaconnect\.com/[\w-]+"
@@ -57,10 +64,16 @@ _IMPERATIVE: Final = re.compile(
 
 def lacks(condition: Mapping[str, Any]) -> str:
     """Return what a condition lacks for a person, or an empty text."""
-    ill = condition["status"] == ("True" if condition["type"] == "Stalled" else "False")
-    if not (ill or condition["status"] == "Unknown") or condition["reason"] in PASSING:
+    kind, reason = condition["type"], condition["reason"]
+    if _is_well(kind, condition["status"], reason) or reason in PASSING or (kind, reason) in PASSING_UNDER:
         return ""
     return lacks_words(condition["message"])
+
+
+def _is_well(kind: str, status: str, reason: str) -> bool:
+    if kind == "Stalled":
+        return status == "False"
+    return status == "True" and (kind not in WELL or reason in WELL[kind])
 
 
 def lacks_words(message: str) -> str:

@@ -130,6 +130,18 @@ def test_advice_has_many_forms(helpful: str) -> None:
         ("Ready", "False", "Provisioning", True),
         ("Stalled", "False", "Anything", True),
         ("Stalled", "True", "Broken", False),
+        ("DatabaseReady", "False", "Differs", True),
+        ("Ready", "False", "Differs", True),
+        ("InSync", "False", "Differs", False),
+        ("InSync", "True", "NoDifference", True),
+        ("Deleting", "True", "InProgress", True),
+        ("Deleting", "True", "DeletionPaused", False),
+        ("CredentialsReady", "True", "InForce", True),
+        ("CredentialsReady", "True", "RotationWaits", False),
+        ("DatabaseReady", "True", "UsageUnreadable", False),
+        ("DatabaseReady", "True", "PasswordRefused", True),
+        ("StorageWithinLimit", "True", "WithinLimit", True),
+        ("StorageWithinLimit", "True", "NearLimit", False),
     ],
 )
 def test_only_what_is_ill_and_does_not_pass_needs_advice(kind: str, status: str, reason: str, silent: bool) -> None:

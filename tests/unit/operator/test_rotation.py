@@ -224,7 +224,9 @@ class TestWaiting:
         job = live(desire.migration_job(base, 1))
         base = replace(base, children=children(job, *all_of(base)))
         assert plan(base).steps == ()
-        assert "migrator's password" in conditions.read(base, plan(base))[steps.CREDENTIALS_READY].message
+        said = conditions.read(base, plan(base))[steps.CREDENTIALS_READY]
+        assert "migrator's password" in said.message
+        assert lacks_words(said.message) == ""
 
     def test_the_rotation_before_has_to_be_over(self) -> None:
         base = done(30)
