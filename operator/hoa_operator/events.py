@@ -86,6 +86,8 @@ def _transitions(before: Mapping[str, Any], after: Mapping[str, Any], spec: Mapp
             yield from _domains(was.get(name), condition)
         elif name == steps.STORAGE_WITHIN_LIMIT:
             yield from _storage(was.get(name), condition)
+        elif name == steps.IN_SYNC and _differs(was.get(name), condition):
+            yield from _drifting(was.get(name), condition)
         elif name == steps.DELETION:
             yield from _waiting(was.get(name), condition)
         elif name == steps.STALLED and _differs(was.get(name), condition):
@@ -153,6 +155,14 @@ def _storage(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Iterator[
     if before != new["reason"]:
         kind, reason = _CROSSINGS[new["reason"]]
         yield Event(kind, reason, new["message"])
+
+
+def _drifting(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Iterator[Event]:
+    """Tell that a tenant which is only observed is not as its spec says, and that it is again."""
+    if new["status"] == "False":
+        yield Event("Warning", new["reason"], new["message"])
+    elif old is not None:
+        yield Event("Normal", new["reason"], new["message"])
 
 
 def _waiting(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Iterator[Event]:

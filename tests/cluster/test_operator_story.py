@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
-from tests.cluster.operating import app_available, bring_up, condition, eventually, is_ready, settled
+from tests.cluster.describing import Described
+from tests.cluster.operating import app_available, bring_up, condition, is_ready, settled
 from tests.cluster.platform import tenant
 from tests.cluster.test_operator_storage import becomes, keep_photos
+from tests.faults.words import lacks
+from tests.overlay import HEAD, NEXT, Release, heal, make_release, poison
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.cluster.jobs import JobRunner
     from tests.cluster.platform import Platform
 
 Json = dict[str, Any]
 OWN = "tenant-seabreeze-app"
+
+
+@pytest.fixture(scope="module")
+def later(job_runner: JobRunner, tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """The next version of the app, with a migration that some data does not allow."""
+    return job_runner.offer(make_release(tmp_path_factory.mktemp("later"), "expand", "later"))
 
 
 @pytest.fixture
@@ -45,10 +56,15 @@ def observed(body: Json) -> bool:
     return bool(body["status"]["observedGeneration"] == body["metadata"]["generation"])
 
 
+def database(platform: Platform) -> str:
+    """Return where the tenant's own database is reached."""
+    name: str = platform.kubectl.get("hoatenant", "seabreeze")["status"]["database"]["name"]
+    return platform.postgres.dsn(name)
+
+
 def mail_leaves(platform: Platform) -> None:
     """Do what a worker does once the mail server took the invitation."""
-    tenant_id = platform.kubectl.get("hoatenant", "seabreeze")["status"]["tenantID"].replace("-", "")
-    with psycopg.connect(platform.postgres.dsn(f"hoa_connect_tenant_{tenant_id}")) as connection:
+    with psycopg.connect(database(platform)) as connection:
         connection.execute("UPDATE outbox SET state = 'done' WHERE dedupe_key LIKE 'welcome-mail:%'")
     platform.kubectl.wait_for(
         "hoatenant", "seabreeze", lambda body: condition(body, "WelcomeMailSent")["status"] == "True", 60
@@ -93,8 +109,35 @@ def own_capacity(platform: Platform) -> None:
     changed(platform, lambda body: is_ready(body) and body["status"]["placement"] == "Shared", homeowners=300)
 
 
+def rotation(platform: Platform) -> None:
+    """Have the credentials replaced on request."""
+    before = platform.kubectl.get("hoatenant", "seabreeze")["status"]["credentials"]["login"]
+
+    def rotated(body: Json) -> bool:
+        over = condition(body, "CredentialsReady")["reason"] == "InForce"
+        return is_ready(body) and over and body["status"]["credentials"]["login"] != before
+
+    asked = {"rotateRequestedAt": datetime.now(UTC).isoformat()}
+    changed(platform, rotated, homeowners=300, credentials=asked)
+
+
+def observation(platform: Platform) -> None:
+    """Be only observed while somebody deletes the Ingress, and managed again."""
+    kubectl = platform.kubectl
+    changed(platform, lambda body: in_sync(body) == "True", homeowners=300, managementPolicy="ObserveOnly")
+    kubectl.delete("ingress", "tenant-seabreeze")
+    body = kubectl.wait_for("hoatenant", "seabreeze", lambda found: in_sync(found) == "False")
+    assert lacks(condition(body, "InSync")) == ""
+    settled(platform)
+    changed(platform, is_ready, homeowners=300)
+
+
+def in_sync(body: Json) -> str:
+    return str(condition(body, "InSync")["status"])
+
+
 def last_months(platform: Platform) -> None:
-    """Fill the storage, make room, name a tier that is not there, and one that is; then be upgraded."""
+    """Fill the storage, make room, name a tier that is not there, and one that is."""
     small = {"storage": "1Gi"}
     changed(platform, is_ready, homeowners=300, limits=small)
     keep_photos(platform, 900 * 2**20)
@@ -106,31 +149,87 @@ def last_months(platform: Platform) -> None:
     changed(platform, lambda body: condition(body, "Stalled")["status"] == "False", homeowners=300)
 
 
-def test_a_year_is_told_step_by_step(office: Platform) -> None:
-    operator = office.operator(HOA_RESYNC_SECONDS="4").start()
+def upgrade(platform: Platform, release: Release) -> None:
+    """Be taken to the next version of the app, for which some data has to be mended first."""
+    body = platform.kubectl.get("hoatenant", "seabreeze")
+    with psycopg.connect(database(platform), autocommit=True) as connection:
+        poison(connection, body["status"]["tenantID"])
+        platform.operator("operator-2", **SOON, **release.settings()).start()
+        platform.kubectl.wait_for("hoatenant", "seabreeze", lambda found: migrated(found) == "CheckViolation", 90)
+        settled(platform)
+        told = Described.of(platform.kubectl("describe", "hoat", "seabreeze"))
+        assert told.states() == {**WELL, **FAILED}
+        assert [lacks(found) for found in told.conditions] == [""] * len(told.conditions)
+        assert "Degraded" in told.text
+        heal(connection)
+    platform.kubectl("annotate", "hoat", "seabreeze", "hoaconnect.com/retry=now")
+    platform.kubectl.wait_for(
+        "hoatenant", "seabreeze", lambda found: is_ready(found) and found["status"]["schemaRevision"] == NEXT, 60
+    )
+    settled(platform)
+
+
+def migrated(body: Json) -> str:
+    return str(condition(body, "SchemaCurrent")["reason"])
+
+
+#: How often an operator of this test looks, and how long the login before a rotation stays open; both short.
+SOON = {"HOA_RESYNC_SECONDS": "4", "HOA_CREDENTIALS_OVERLAP_SECONDS": "2"}
+
+
+def test_a_year_is_told_step_by_step(office: Platform, later: Release) -> None:
+    operator = office.operator(**SOON).start()
     first_months(office)
     repairs(office)
     own_capacity(office)
+    rotation(office)
+    observation(office)
     last_months(office)
     told = story(office)
     operator.stop()
-    later = office.operator("operator-1", HOA_RESYNC_SECONDS="4").start()
+    again = office.operator("operator-1", **SOON).start()
     settled(office, quiet=12.0)
     assert story(office) == told, "a restart and further looks tell nothing again"
-    later.stop()
-    office.operator("operator-2", HOA_RESYNC_SECONDS="4", HOA_APP_VERSION="9.9.9").start()
-    eventually(lambda: office.kubectl.get("hoatenant", "seabreeze")["status"]["appVersion"] == "9.9.9", 60)
-    settled(office)
-    print(office.kubectl("describe", "hoat", "seabreeze"))  # noqa: T201 - for who reads it as a stranger would (-s)
+    again.stop()
+    upgrade(office, later)
+    is_described(office)
     office.kubectl.delete("hoatenant", "seabreeze", "--timeout=60s")
     assert [(kind, reason) for kind, reason, _ in story(office)] == [(kind, reason) for kind, reason, _ in YEAR]
     for (_, reason, message), (_, _, words) in zip(story(office), YEAR, strict=True):
         assert words in message, reason
 
 
+def is_described(platform: Platform) -> None:
+    """Hold what a person reads of the tenant to what happened: the conditions as they are, the Events in their order."""
+    told = Described.of(platform.kubectl("describe", "hoat", "seabreeze"))
+    assert told.states() == WELL
+    assert list(told.states()) == list(WELL), "Ready is read first"
+    assert told.said("Ready") == "http://seabreeze.hoaconnect.test"
+    assert told.said("SchemaCurrent") == f"at revision {NEXT}"
+    told.holds_events(platform.kubectl.list("events", "--field-selector", "involvedObject.name=seabreeze"))
+    assert [(kind, reason) for kind, reason, _ in story(platform)] == [(kind, reason) for kind, reason, _ in YEAR[:-2]]
+
+
+#: What stands of each condition when all is well, in the order in which it is read.
+WELL = {
+    "Ready": ("True", "Serving"),
+    "SpecAccepted": ("True", "Accepted"),
+    "CredentialsReady": ("True", "InForce"),
+    "DatabaseReady": ("True", "Provisioned"),
+    "SchemaCurrent": ("True", "Current"),
+    "RouteReady": ("True", "Routed"),
+    "CapacityReady": ("True", "Shared"),
+    "StorageWithinLimit": ("True", "WithinLimit"),
+    "WelcomeMailSent": ("True", "Sent"),
+    "Stalled": ("False", "Progressing"),
+}
+#: What differs of them while a migration has failed for good: the tenant stays served.
+FAILED = {"SchemaCurrent": ("False", "CheckViolation"), "Stalled": ("True", "CheckViolation")}
+
+
 YEAR = [
     ("Normal", "DatabaseProvisioned", "database hoa_connect_tenant_"),
-    ("Normal", "SchemaMigrated", "at revision 0002"),
+    ("Normal", "SchemaMigrated", f"at revision {HEAD}"),
     ("Normal", "Ready", "serving at http://seabreeze.hoaconnect.test"),
     ("Normal", "WelcomeMailSent", "the invitation went to"),
     ("Normal", "TierChanged", "from small to large: 700 homeowners"),
@@ -144,11 +243,18 @@ YEAR = [
     ("Normal", "Repaired", "Ingress tenant-seabreeze was changed by kubectl-patch; it is put back"),
     ("Normal", "PlacementChanged", "capacity from Shared to Dedicated"),
     ("Normal", "PlacementChanged", "capacity from Dedicated to Shared"),
+    ("Normal", "CredentialsRotated", "the app logs in as hoa_connect_tenant_"),
+    ("Warning", "IngressNotCurrent", "no longer ready: Ingress tenant-seabreeze is not what it shall be"),
+    ("Warning", "Differs", "set it to Managed to have this done: apply Ingress tenant-seabreeze"),
+    ("Normal", "Ready", "serving at http://seabreeze.hoaconnect.test"),
     ("Warning", "StorageNearLimit", "of 1Gi"),
     ("Normal", "StorageRelieved", "of 1Gi"),
     ("Warning", "TierUnknown", "use Auto or one of: small, medium, large, enterprise"),
     ("Normal", "Recovered", "what was wrong is over: spec.tier 'jumbo' is no HOATier"),
-    ("Normal", "AppUpgraded", "to 9.9.9"),
+    ("Normal", "AppUpgraded", f"to 9.{int(NEXT)}.0-later"),
+    ("Warning", "CheckViolation", "mend the data"),
+    ("Normal", "Recovered", f"what was wrong is over: Job tenant-seabreeze-migrate-{NEXT}"),
+    ("Normal", "SchemaUpgraded", f"schema from {HEAD} to {NEXT}"),
     ("Normal", "Deleting", "the tenant is being deleted"),
     ("Normal", "DatabaseRetained", "hoa_connect_deleted_"),
 ]

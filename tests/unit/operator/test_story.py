@@ -77,6 +77,19 @@ def test_a_suspension_is_told_once() -> None:
     assert told(after, status_of(served(), after)) == [("StateChanged", "from Suspended to Active")]
 
 
+def test_a_tenant_that_is_only_observed_tells_that_it_differs_and_that_it_does_no_longer() -> None:
+    def observed(status: str, reason: str, message: str) -> Json:
+        return {"conditions": [{"type": "InSync", "status": status, "reason": reason, "message": message}]}
+
+    fine, off = observed("True", "NoDifference", "as its spec says"), observed("False", "Differs", "apply Ingress x")
+    more = observed("False", "Differs", "apply Ingress x; apply Secret y")
+    assert told({}, fine) == []
+    assert told(fine, off) == told({}, off) == [("Differs", "apply Ingress x")]
+    assert told(off, more) == [], "it differs already"
+    assert told(off, fine) == [("NoDifference", "as its spec says")]
+    assert told(off, {}) == []
+
+
 def test_domains_come_and_go() -> None:
     before = status_of(served(tenant_body(domains=[{"host": "a.example"}])))
     after = status_of(served(tenant_body(domains=[{"host": "b.example"}])), before)
