@@ -11,6 +11,7 @@ import pytest
 FAILED = "HOA_TESTS_FAILED"
 
 pytest_plugins = [
+    "tests.fix_never",
     "tests.fix_postgres",
     "tests.cluster.fix_api",
     "tests.cluster.fix_platform",

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,17 @@ LEVELS = (
 )
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How pytest ended: its exit code, its last line, the tests that failed, and those of them that found what must not
+    happen even once (tests/never.py)."""
+
+    code: int
+    last: str
+    failed: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+
+
 def run(level: Level, paths: Paths, port: int) -> str:
     """Run one level and return pytest's own last line; raises when a test failed."""
     install.ensure_programs(paths, level.packages, level.tools)
@@ -67,27 +78,33 @@ def _pytest(level: Level, paths: Paths, env: Mapping[str, str]) -> str:
     """Run pytest; what failed is tried once more by itself, and a test that only then passes is named as unsteady.
 
     The levels share two cores with a cluster: a deadline missed under that load is worth knowing, and need be no
-    defect. What the first try said stays in the output, and the summary counts the unsteady tests of each level.
+    defect. What the first try said stays in the output, and the summary counts the unsteady tests of each level. What
+    must not happen even once is not tried again: that it does not happen every time is no comfort.
     """
     spread = ["-n", str(level.processes), "--dist", "loadgroup"] if level.processes > 1 else []
-    code, last, failed = _run_pytest(paths, env, f"tests/{level.name}", *spread)
-    if code == 1 and failed:
+    ended = _run_pytest(paths, env, f"tests/{level.name}", *spread)
+    last = ended.last
+    if ended.never:
+        hint = f"What must not happen even once, and did: {', '.join(ended.never)}. Read above what they found."
+        raise ClusterError(f"Tests of the level {level.name} failed, and are not tried again: {last}", hint)
+    if ended.code == 1 and ended.failed:
+        first = ended
         say(f"    {level.name}: {last}\n    Once more, only what failed:")
-        code, again, _ = _run_pytest(paths, env, *failed)
-        if code == 0:
-            say("\n".join(["    UNSTEADY, passed at the second try:", *(f"      {name}" for name in failed)]))
-            last = f"{last} / second try: {again} / {summary.unsteady(len(failed))}"
-    if code == 5:
+        ended = _run_pytest(paths, env, *first.failed)
+        if ended.code == 0:
+            say("\n".join(["    UNSTEADY, passed at the second try:", *(f"      {name}" for name in first.failed)]))
+            last = f"{last} / second try: {ended.last} / {summary.unsteady(len(first.failed))}"
+    if ended.code == 5:
         raise ClusterError(f"There are no tests in tests/{level.name}.", "Each level has some: docs/architecture.md.")
-    if code != 0:
+    if ended.code != 0:
         hint = f"Run them again: .venv/bin/python -m pytest tests/{level.name}"
         raise ClusterError(f"Tests of the level {level.name} failed: {last}", hint)
     say(f"    {level.name}: {last}")
     return last
 
 
-def _run_pytest(paths: Paths, env: Mapping[str, str], *arguments: str) -> tuple[int, str, list[str]]:
-    """Exit code, pytest's last line and the names of what failed; its output is shown as it comes."""
+def _run_pytest(paths: Paths, env: Mapping[str, str], *arguments: str) -> Ended:
+    """Run it once; its output is shown as it comes."""
     argv: list[Word] = [install.python(paths), "-m", "pytest", "--color=no", *arguments]
     with tempfile.TemporaryDirectory() as folder:
         failed = Path(folder) / "failed"
@@ -108,7 +125,7 @@ def _run_pytest(paths: Paths, env: Mapping[str, str], *arguments: str) -> tuple[
             process.wait()
             raise
         names = failed.read_text().splitlines() if failed.exists() else []
-        return process.wait(), last_line(output), list(dict.fromkeys(names))
+        return ended(process.wait(), output, names)
 
 
 def _shown(process: "subprocess.Popen[bytes]") -> str:
@@ -120,6 +137,12 @@ def _shown(process: "subprocess.Popen[bytes]") -> str:
         sys.stdout.buffer.flush()
         said += chunk
     return said.decode(errors="replace")
+
+
+def ended(code: int, output: str, failed: Iterable[str] = ()) -> Ended:
+    """What pytest's output says of its end; `failed` are the tests that it noted."""
+    never = re.findall(r"^NEVER: (tests/.+)$", output, re.MULTILINE)
+    return Ended(code, last_line(output), tuple(dict.fromkeys(failed)), tuple(never))
 
 
 def last_line(output: str) -> str:

@@ -9,7 +9,7 @@ import psycopg
 from tests.cluster.operating import app_available, bring_up, condition, eventually, is_ready
 from tests.cluster.platform import tenant
 from tests.cluster.test_operator_deletion import REGISTRY, databases, roles, rows
-from tests.cluster.test_operator_kills import mark, one
+from tests.cluster.test_operator_kills import mark, still_marked
 from tests.cluster.test_operator_refusals import refused
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def test_a_deleted_tenant_comes_back_whole_within_its_window(own_platform: Platf
     back = bring_up(own_platform, database=WEEK, adoptionPolicy="IfUnclaimed")
     assert back["metadata"]["uid"] != body["metadata"]["uid"]
     assert (back["status"]["tenantID"], back["status"]["database"]["name"]) == (tenant_id, name)
-    assert one(own_platform, name, "SELECT seven FROM public.kept") == 7
+    still_marked(own_platform, name)
     assert databases(own_platform) == {name}
     kubectl.wait_for("hoads", "default", lambda found: "retained" not in found["status"])
     told = {item["reason"]: item["message"] for item in kubectl.list("events")}
@@ -133,7 +133,7 @@ def test_a_tenant_whose_hoatenant_was_lost_is_taken_over_at_once(own_platform: P
     kubectl.patch("hoatenant", "seabreeze", {"spec": {"adoptionPolicy": "IfUnclaimed"}})
     back = kubectl.wait_for("hoatenant", "seabreeze", is_ready, 60)
     assert (back["status"]["tenantID"], databases(own_platform)) == (tenant_id, {name})
-    assert one(own_platform, name, "SELECT seven FROM public.kept") == 7
+    still_marked(own_platform, name)
     with psycopg.connect(own_platform.postgres.dsn(REGISTRY)) as connection:
         (found,) = connection.execute("SELECT uid::text, state FROM tenants").fetchall()
     assert found == (back["metadata"]["uid"], "Active")

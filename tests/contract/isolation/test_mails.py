@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from hoa_app.features import FEATURES
 from tests.contract.app.test_worker import Mailbox, eventually, settings, working
 from tests.contract.isolation.canaries import MARK
+from tests.never import never
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -38,9 +39,10 @@ async def test_what_the_worker_mails_is_one_companys_own(place: Platform, world:
             await eventually(lambda: sum(waiting(company) for company in served) == 0)
     await mailbox.stop()
     spoken_of = [(str(message["Subject"]), tags(message)) for message in mailbox.received]
-    assert [(subject, found) for subject, found in spoken_of if len(found) != 1] == []
+    never([(subject, found) for subject, found in spoken_of if len(found) > 1], "words of two companies in one mail")
+    assert [(subject, found) for subject, found in spoken_of if not found] == []
     assert set().union(*(found for _, found in spoken_of)) == {company.tag for company in served}
-    assert world.aviary.search_log(json.dumps(events, default=str).encode()) == set()
+    never(world.aviary.search_log(json.dumps(events, default=str).encode()), "people's words in the log")
 
 
 def fill(company: Company) -> None:

@@ -80,7 +80,7 @@ def test_the_summary_counts_unsteady_tests_of_each_level() -> None:
     assert told.index(line) == len(told) - 2, "beside the last line, where everybody looks"
 
 
-def tries(monkeypatch: pytest.MonkeyPatch, *outcomes: tuple[int, str, list[str]]) -> None:
+def tries(monkeypatch: pytest.MonkeyPatch, *outcomes: levels.Ended) -> None:
     """Let pytest end so, one time after another."""
     left = iter(outcomes)
     monkeypatch.setattr(levels, "_run_pytest", lambda *_: next(left))
@@ -89,8 +89,9 @@ def tries(monkeypatch: pytest.MonkeyPatch, *outcomes: tuple[int, str, list[str]]
 def test_a_test_that_passes_at_the_second_try_is_named_and_counted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = ["tests/faults/test_a.py::test_a", "tests/faults/test_a.py::test_b"]
-    tries(monkeypatch, (1, "=== 2 failed in 1.00s ===", names), (0, "=== 2 passed in 1.00s ===", []))
+    names = ("tests/faults/test_a.py::test_a", "tests/faults/test_a.py::test_b")
+    first = levels.Ended(1, "=== 2 failed in 1.00s ===", names)
+    tries(monkeypatch, first, levels.Ended(0, "=== 2 passed in 1.00s ==="))
     last = levels._pytest(levels.Level("faults"), Paths.from_env(), {})
     assert "faults 2." in "\n".join(summary.lines([("faults", last, 1.0)]))
     told = capsys.readouterr().err
@@ -98,9 +99,33 @@ def test_a_test_that_passes_at_the_second_try_is_named_and_counted(
 
 
 def test_a_test_that_fails_twice_fails_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
-    tries(monkeypatch, (1, "=== 1 failed ===", ["a"]), (1, "=== 1 failed ===", ["a"]))
+    tries(monkeypatch, levels.Ended(1, "=== 1 failed ===", ("a",)), levels.Ended(1, "=== 1 failed ===", ("a",)))
     with pytest.raises(shell.ClusterError, match="faults failed"):
         levels._pytest(levels.Level("faults"), Paths.from_env(), {})
+
+
+def test_what_must_never_happen_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "tests/faults/test_a.py::test_a[tombstone, and back]"
+    first = levels.Ended(1, "=== 2 failed ===", (name, "tests/faults/test_a.py::test_b"), (name,))
+    tries(monkeypatch, first, levels.Ended(0, "=== 2 passed ==="))
+    with pytest.raises(shell.ClusterError, match="faults failed, and are not tried again: === 2 failed") as refused:
+        levels._pytest(levels.Level("faults"), Paths.from_env(), {})
+    assert name in refused.value.hint
+
+
+def test_what_must_never_happen_is_read_from_pytests_summary() -> None:
+    output = """
+E   AssertionError: a run within this one said
+NEVER: whatever a program under test may print
+E   NEVER: tests/unit/test_x.py::test_quoted
+=========================== short test summary info ============================
+NEVER: tests/faults/test_a.py::test_a[tombstone, and back]
+FAILED tests/faults/test_a.py::test_a[tombstone, and back] - tests.never.Never
+=== 1 failed, 2 passed in 2.00s ===
+"""
+    found = levels.ended(1, output)
+    assert found.never == ("tests/faults/test_a.py::test_a[tombstone, and back]",)
+    assert (found.code, found.last) == (1, "=== 1 failed, 2 passed in 2.00s ===")
 
 
 @pytest.mark.parametrize(
