@@ -1,7 +1,8 @@
 """Crash everywhere: the operator is killed once each write of each change is committed, and once more only its reply is
 lost; every time everything ends as an undisturbed run leaves it, within 30 s, and then nothing more is written.
 
-CI takes a spread of each scenario's breaks, another one for each seed; ``make faults CRASH=all`` takes all of them.
+CI takes a spread of each scenario's breaks, another one for each seed; ``make faults CRASH=all`` takes all of them, and
+``HOA_FAULTS_CRASH="kill after api create jobs"`` those whose names begin so.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import pytest
 from tests.cluster.fix_platform import zygote_of_jobs
 from tests.faults.breaks import all_breaks, percentile, run_breaks, side_by_side, spread
 from tests.faults.entries import Recording
-from tests.faults.lanes import CONVERGES_WITHIN
+from tests.faults.lanes import CONVERGES_WITHIN, ORPHANS
 from tests.faults.scenarios import SCENARIOS, Scenario, Upgrade
+from tests.faults.tally import Tally, taken
 from tests.faults.world import World
 from tests.figures import record
+from tests.never import never
 from tests.overlay import make_release
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from tests.faults.lanes import Lane, Result
     from tests.overlay import Release
 
-#: Breaks of each scenario: a number, or ``all``.
+#: Breaks of each scenario: a number, ``all``, or how their names begin (see ``spread``).
 SHARE = os.environ.get("HOA_FAULTS_CRASH") or "4"
 MOST_BREAKS_OF_AN_UPGRADE = 60
 #: The share of breaks that no run may come to: how often some counts are written depends on what falls together.
@@ -36,6 +39,8 @@ MAY_BE_MISSED = 0.05
 SEED = int(os.environ.get("HOA_FAULTS_SEED") or time.time() // 86400)
 
 
+#: What became of all of them so far.
+TALLY = Tally()
 Clean = dict[Scenario, tuple[Recording, World]]
 
 
@@ -54,6 +59,7 @@ def later(tmp_path_factory: pytest.TempPathFactory, job_runner: JobRunner) -> It
 def clean(request: pytest.FixtureRequest, lanes: list[Lane]) -> Clean:
     """What an undisturbed run of each scenario that is asked for writes, and the world it ends in."""
     found: Clean = {}
+    TALLY.expect(_name(scenario) for scenario in _asked_for(request))
 
     def task(scenario: Scenario) -> Callable[[Lane], None]:
         return lambda lane: found.__setitem__(scenario, lane.clean_run(scenario))
@@ -69,52 +75,42 @@ def _asked_for(request: pytest.FixtureRequest) -> list[Scenario]:
     return [scenario for scenario in SCENARIOS if scenario in asked]
 
 
+def _name(scenario: Scenario) -> str:
+    return scenario.__name__.lower()
+
+
 @pytest.mark.figures
-@pytest.mark.parametrize(
-    "scenario", [each for each in SCENARIOS if not each.staged], ids=lambda each: each.__name__.lower()
-)
+@pytest.mark.parametrize("scenario", [each for each in SCENARIOS if not each.staged], ids=_name)
 def test_crash_everywhere(
     lanes: list[Lane], clean: Clean, scenario: Scenario, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recording, reference = clean[scenario]
     breaks = spread(all_breaks(recording), SHARE, SEED)
+    TALLY.ask(_name(scenario), len(breaks))
     judge(scenario, recording, run_breaks(lanes, scenario, breaks, reference), capsys)
 
 
 @pytest.mark.figures
 def test_crash_everywhere_in_an_upgrade(lanes: list[Lane], later: Release, capsys: pytest.CaptureFixture[str]) -> None:
     """The last of all: afterwards the later version is installed everywhere."""
-    most = MOST_BREAKS_OF_AN_UPGRADE if SHARE == "all" else int(SHARE)
+    TALLY.expect([_name(Upgrade)])
+    most = int(SHARE) if SHARE.isdigit() else MOST_BREAKS_OF_AN_UPGRADE
     for lane in lanes:
         lane.stage(1 + -(-most // len(lanes)), later)
     recording, reference = lanes[0].clean_run(Upgrade)
     breaks = spread(all_breaks(recording), SHARE, SEED)
     assert len(breaks) <= most, f"{len(breaks)} breaks of an upgrade: raise MOST_BREAKS_OF_AN_UPGRADE"
+    TALLY.ask(_name(Upgrade), len(breaks))
     judge(Upgrade, recording, run_breaks(lanes, Upgrade, breaks, reference), capsys)
-
-
-#: What was struck so far, of every change.
-STRUCK: list[Sequence[Result]] = []
-
-
-def _record_overall(struck: Sequence[Result]) -> None:
-    """Record the figure of all changes so far; the last of them is the whole run's."""
-    STRUCK.append(struck)
-    run = [result for each in STRUCK for result in each]
-    well = sum(not result.wrong for result in run)
-    note = f"{len(STRUCK)} changes, {len(run)} faults struck"
-    record("crash everywhere: transitions x faults run and passed", well, len(run), note=note, at_least=True)
 
 
 def judge(
     scenario: Scenario, recording: Recording, results: Sequence[Result], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Print one line, record the figures, and hold every run to its end."""
-    name, writes = scenario.__name__.lower(), recording.writes
-    struck = [result for result in results if result.struck]
-    # What did not end well counts as having taken the whole time, so that no failure makes the figures better.
-    seconds = [max(result.seconds, CONVERGES_WITHIN) if result.wrong else result.seconds for result in struck]
-    seconds = seconds or [CONVERGES_WITHIN]
+    name, writes = _name(scenario), recording.writes
+    TALLY.take(results)
+    struck, seconds = [result for result in results if result.struck], taken(results)
     well = sum(not result.wrong for result in results)
     p50, p99 = percentile(seconds, 0.5), percentile(seconds, 0.99)
     line = (
@@ -128,8 +124,8 @@ def judge(
     record(f"crash everywhere, {name}: of them not well", len(results) - well, 0)
     record(f"crash everywhere, {name}: converged, p50", p50, CONVERGES_WITHIN, "s")
     record(f"crash everywhere, {name}: converged, p99", p99, CONVERGES_WITHIN, "s")
-    _record_overall(struck)
     wrong = [f"{result.broken}\n    " + "\n    ".join(result.wrong) for result in results if result.wrong]
+    never(wrong if any(result.orphans for result in results) else (), f"{line}\n{ORPHANS}, or else is wrong")
     assert not wrong, "\n".join([line, *wrong])
     missed = [str(result.broken) for result in results if not result.struck]
     assert len(missed) <= MAY_BE_MISSED * len(results), missed

@@ -24,10 +24,10 @@ class Figure:
 
     @property
     def holds(self) -> bool:
-        """Whether the value stays on the right side of its bar."""
+        """Whether the value stays on the right side of its bar; a lower bar is never met by nothing, be it 0 itself."""
         if self.bar is None:
             return True
-        return self.value >= self.bar if self.at_least else self.value <= self.bar
+        return self.value >= self.bar and self.value > 0 if self.at_least else self.value <= self.bar
 
 
 def render(figures: Sequence[Figure]) -> str:

@@ -37,3 +37,9 @@ def test_the_table_tells_which_side_of_the_bar_is_right() -> None:
         ["failover", "16", "s", "<=", "15", "s", "MISSED"],
         ["bugs", "caught", "10", ">=", "10", "holds"],
     ]
+
+
+def test_a_lower_bar_is_never_met_by_nothing() -> None:
+    assert not Figure("breaks passed", 0, "", 0, at_least=True).holds
+    assert Figure("breaks passed", 1, "", 0, at_least=True).holds
+    assert Figure("leaks", 0, "", 0).holds
