@@ -37,6 +37,8 @@ ENDS_WITHIN: Final = 60.0
 #: Seconds that the API server takes to say who leads, so that one that wakes up goes on with what it was at before it hears:
 #: less than what the successor has patience for.
 LEASE_SLOW: Final = 1.0
+#: How a line begins that tells of what must not happen even once.
+CARRIED_OUT: Final = "arrived late and was carried out: "
 #: What tells one pod of the operator from another.
 _OWN_SETTINGS: Final = ("HOA_POD_NAME", "HOA_PROBE_PORT", "HOA_METRICS_PORT")
 
@@ -135,8 +137,8 @@ class Stop:
             return []
         if hasattr(late, "verb"):
             status = until(lambda: late.status, f"{late} to be answered", 20)
-            return [] if status >= 400 else [f"arrived late and was carried out: {late}"]
-        return [f"arrived late and was carried out: {late}"] if soon(lambda: late.done, 1.0) else []
+            return [] if status >= 400 else [f"{CARRIED_OUT}{late}"]
+        return [f"{CARRIED_OUT}{late}"] if soon(lambda: late.done, 1.0) else []
 
     def end(self) -> None:
         """Let everything go, and see that the operator has ended."""

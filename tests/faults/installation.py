@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tests.cluster.operating import condition
 from tests.cluster.platform import RELEASE, Operator, Platform
 from tests.faults.apiproxy import ApiProxy
+from tests.faults.ends import LAST_LINES, unexplained
 from tests.faults.objects import Objects
 from tests.faults.pgproxy import PgProxy
 from tests.faults.pgworld import query
@@ -48,7 +49,8 @@ class Machinery:
 
 @dataclass
 class Installation:
-    """``platform`` is what the cluster level knows, too; ``objects`` goes past the proxies, and so do its dsn()s."""
+    """``platform`` is what the cluster level knows, too; ``objects`` goes past the proxies, and so do its dsn()s. ``ends``
+    are those of operators that no test caused and that may not be, a text each."""
 
     platform: Platform
     server: PostgresServer
@@ -57,6 +59,8 @@ class Installation:
     objects: Objects
     operator: Operator = field(init=False)
     settings: Mapping[str, str] = field(default_factory=lambda: SETTINGS)
+    ends: list[str] = field(default_factory=list)
+    _killed: set[int] = field(default_factory=set)
 
     @classmethod
     def create(
@@ -114,7 +118,9 @@ class Installation:
 
     def kill_operator(self) -> None:
         """SIGKILL, from any thread, without waiting for the end: what a rule's hook calls."""
-        os.killpg(self.operator.process.pid, signal.SIGKILL)
+        pid = self.operator.process.pid
+        self._killed.add(pid)
+        os.killpg(pid, signal.SIGKILL)
 
     def revive_operator(self) -> None:
         """Wait for the end of an operator that was killed, and start it anew under the same pod's name.
@@ -122,7 +128,22 @@ class Installation:
         The lease's holder is that name, so that the new process leads at once, as a restarted container does.
         """
         self.operator.process.wait(10)
-        self.operator.process.start()
+        self.as_kubelet()
+
+    def as_kubelet(self) -> None:
+        """Start an operator that ended anew, and note an end that neither a test caused nor the loss of its lead."""
+        process = self.operator.process
+        if process.running:
+            return
+        code = process.wait(10)
+        if code != -signal.SIGKILL or process.pid not in self._killed:
+            self.ends += filter(None, [unexplained(code, process.tail(LAST_LINES))])
+        process.start()
+
+    def take_ends(self) -> list[str]:
+        """Return the ends noted so far, and forget them."""
+        found, self.ends = self.ends, []
+        return found
 
     def heal(self) -> None:
         """Take out every fault."""

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from tests.faults.effects import ReplyLost, Rule
@@ -14,6 +14,7 @@ from tests.faults.entries import GATHERED, Recording, api_signature, counts, pg_
 from tests.faults.purge import purge
 from tests.faults.scenarios import Case, Upgrade
 from tests.faults.world import differences, orphans, world_of
+from tests.never import never
 from tests.waiting import soon
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ Mode = Literal["kill", "reply lost"]
 CONVERGES_WITHIN: Final = 30.0
 #: Seconds without a write after which a clean run is over: longer than counts are gathered.
 QUIET: Final = 4.5
+ORPHANS: Final = "what has no living owner"
 _STRUCK_WITHIN: Final = 60.0
 _AGAIN: Final = 2
 
@@ -52,12 +54,13 @@ class Break:
 @dataclass(frozen=True)
 class Result:
     """What became of one run: ``seconds`` from the fault to the reference world; ``wrong`` says what is not as it
-    should be, a line each."""
+    should be, a line each, and ``orphans`` what of it has no owner."""
 
     broken: Break
     struck: bool
     seconds: float
     wrong: tuple[str, ...] = ()
+    orphans: tuple[str, ...] = ()
 
 
 @dataclass
@@ -116,11 +119,12 @@ class Lane:
         if broken.entry.is_gathered:
             self.settle()
         try:
-            return self._judged(case, broken, reference)
+            result = self._judged(case, broken, reference)
         finally:
             self.installation.heal()
-            self._as_kubelet()
+            self.installation.as_kubelet()
             purge(self.installation, case.name, case.tenant_id)
+        return replace(result, wrong=(*result.wrong, *self.installation.take_ends()))
 
     def disturbed_run(self, scenario: Scenario, disturb: Callable[[Installation], None], reference: World) -> list[str]:
         """Run while ``disturb`` has made something go wrong; return what is not as it should be, a line each."""
@@ -131,11 +135,14 @@ class Lane:
             wrong = self._difference(case, reference, time.monotonic())
             self.installation.heal()
             wrong = wrong or self._noise(case)
-            return [*wrong, self._end_of_log()] if wrong else []
+            wrong = [*wrong, self._end_of_log()] if wrong else []
+            if not wrong:
+                never(orphans(self.installation), ORPHANS)
         finally:
             self.installation.heal()
-            self._as_kubelet()
+            self.installation.as_kubelet()
             purge(self.installation, case.name, case.tenant_id)
+        return [*wrong, *self.installation.take_ends()]
 
     def world(self, case: Case) -> World:
         """Return the world of a case's tenant."""
@@ -161,27 +168,23 @@ class Lane:
             self.installation.revive_operator()
         wrong = self._difference(case, reference, began)
         seconds = time.monotonic() - began
-        wrong = wrong or self._noise(case) or orphans(self.installation)
-        if wrong:
+        wrong = wrong or self._noise(case)
+        left = [] if wrong else orphans(self.installation)
+        if wrong := [*wrong, *left]:
             wrong = [*wrong, f"the operator's last words: {self._end_of_log()}"]
-        return Result(broken, struck, seconds, tuple(wrong))
+        return Result(broken, struck, seconds, tuple(wrong), tuple(left))
 
     def _difference(self, case: Case, reference: World, began: float) -> list[str]:
         """Wait for the reference world; return what differs at the end of the time."""
 
         def arrived() -> bool:
-            self._as_kubelet()
+            self.installation.as_kubelet()
             return case.finished() and self.world(case) == reference
 
         if soon(arrived, CONVERGES_WITHIN - (time.monotonic() - began), 0.05):
             return []
         last = f"not converged within {CONVERGES_WITHIN:g} s"
         return [last, *differences(self.world(case), reference)]
-
-    def _as_kubelet(self) -> None:
-        """Start an operator that ended by itself anew: it does so when it cannot be sure of its lead."""
-        if not self.installation.operator.process.running:
-            self.installation.operator.process.start()
 
     def _noise(self, case: Case) -> list[str]:
         """Have the operator look once more; return what it wrote although everything was as it should be."""
@@ -209,7 +212,7 @@ class Lane:
 
     def _looks(self, case: Case) -> float | None:
         """Return how often the operator has looked since it started; None while it does not say."""
-        self._as_kubelet()
+        self.installation.as_kubelet()
         kind = "tenant" if case.lives else "server"
         try:
             known = self.installation.operator.metrics()

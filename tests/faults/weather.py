@@ -24,7 +24,8 @@ DEAF_SECONDS = 1.0
 
 @dataclass
 class Weather(Rounds):
-    """Strikes when it is told to, one storm at a time; an operator that ended by itself is started anew, as pods are."""
+    """Strikes when it is told to, one storm at a time; an operator that ended by itself is started anew, as pods are,
+    and has to have had a reason: ``stop`` raises otherwise."""
 
     installation: Installation
     told: list[str] = field(default_factory=list)
@@ -38,10 +39,14 @@ class Weather(Rounds):
 
     def go_round(self) -> None:
         """See that an operator runs."""
-        operator = self.installation.operator.process
         with self._lock:
-            if not self.ending.is_set() and not operator.running:
-                operator.start()
+            if not self.ending.is_set():
+                self.installation.as_kubelet()
+
+    def stop(self) -> None:
+        """End; raise what went wrong, such as an operator that ended and may not have."""
+        super().stop()
+        assert not (ends := self.installation.take_ends()), "\n".join(ends)
 
     def _kill_operator(self) -> None:
         self.installation.kill_operator()
