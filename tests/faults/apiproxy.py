@@ -151,9 +151,11 @@ class ApiProxy:
         self, request: web.BaseRequest, entry: ApiRequest, body: bytes, effect: Effect | None
     ) -> web.StreamResponse:
         listed = (request.path_qs, request.headers.get("Accept", ""))
-        if isinstance(effect, StaleList) and listed in self._lists:
-            return _passed_on(self._lists[listed][1])
         reply = await self._forward(request, entry, body)
+        if isinstance(effect, StaleList):
+            old = self._lists[listed][1] if listed in self._lists else reply
+            entry.effect = type(effect).__name__ if _items(old) != _items(reply) else ""
+            return _passed_on(old)
         if isinstance(effect, Duplicate):
             reply = await self._forward(request, entry, body)
         if isinstance(effect, ReplyLost):
@@ -223,12 +225,22 @@ async def _pump(stream: Stream, source: aiohttp.StreamReader, sink: web.StreamRe
             line = reading.result()
             if not line:
                 return
-            if not stream.half_open:
+            if stream.half_open:
+                stream.request.withheld += 1
+            else:
                 await sink.write(line)
     except (ConnectionResetError, aiohttp.ClientPayloadError):
         return  # the client is gone, or the server is
     finally:
         expiring.cancel()
+
+
+def _items(reply: Reply) -> Any:
+    """Return what a list holds; for what is none, such as a refusal, all of it."""
+    try:
+        return json.loads(reply.body)["items"]
+    except (ValueError, KeyError):
+        return reply.body
 
 
 def _headers(given: Mapping[str, str]) -> dict[str, str]:

@@ -18,7 +18,8 @@ UNCOUNTED = frozenset({"leases"})
 
 @dataclass
 class ApiRequest:
-    """One line of the journal. ``status`` is the server's HTTP code, None while, or if, it was never asked."""
+    """One line of the journal. ``status`` is the server's HTTP code, None while, or if, it was never asked; ``effect`` names
+    what was done to it; ``withheld`` counts the events of a watch that were not passed on."""
 
     number: int
     verb: str
@@ -30,6 +31,7 @@ class ApiRequest:
     status: int | None = None
     sent: int = 0
     effect: str = ""
+    withheld: int = 0
 
     @property
     def is_write(self) -> bool:

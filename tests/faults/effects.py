@@ -78,7 +78,7 @@ class HalfOpen:
 @dataclass(frozen=True)
 class StaleList:
     """API only, for a list: an old answer to the same list is returned, the first there was, or as old as the proxy's
-    last ``remember_lists``."""
+    last ``remember_lists``. It has struck, as the request's ``effect`` says, where other objects were in that answer."""
 
 
 Effect = Drop | Delay | ReplyLost | Held | Answered | Duplicate | Answer | Expire | HalfOpen | StaleList

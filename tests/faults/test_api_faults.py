@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -39,6 +41,10 @@ AT_EVERY_WRITE: Final[dict[str, Effect]] = {
     "500": Answer(500),
 }
 
+#: Writes after which a change is under way: no list is any more what it was before.
+UNDER_WAY: Final = 3
+#: Seconds for which watches hang.
+DEAF_SECONDS: Final = 2.0
 EVERY: Final = 1 if os.environ.get("HOA_FAULTS_CRASH") == "all" else 3
 
 
@@ -98,7 +104,36 @@ def put(installation: Installation, *rules: Rule[Any]) -> None:
         installation.api.rules.add(rule)
 
 
-def relist(installation: Installation) -> None:
+@dataclass
+class Script:
+    """What is done to the watches while a change is under way, and what it must have come to."""
+
+    ending: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _wanted: list[tuple[str, Callable[[], bool]]] = field(default_factory=list)
+
+    def meanwhile(self, act: Callable[[], None]) -> None:
+        """Do something beside the change; it looks after ``ending``."""
+        thread = threading.Thread(target=act, name="script")
+        thread.start()
+        self._threads.append(thread)
+
+    def must(self, what: str, holds: Callable[[], bool]) -> None:
+        """Note what must be so at the end, or the fault was none."""
+        self._wanted.append((what, holds))
+
+    def end(self) -> None:
+        """End it: nothing of it happens later, to another test."""
+        self.ending.set()
+        for thread in self._threads:
+            thread.join()
+
+    def missed(self) -> list[str]:
+        """Return what never struck."""
+        return [what for what, holds in self._wanted if not holds()]
+
+
+def relist(script: Script, installation: Installation) -> None:
     """End every watch, and let the first list and the first watch of each kind be refused as well."""
     once: set[str] = set()
 
@@ -107,27 +142,58 @@ def relist(installation: Installation) -> None:
         once.add(str(request))
         return new
 
-    put(installation, Rule(first, Expire(), times=None))
+    rule: Rule[ApiRequest] = Rule(first, Expire(), times=None)
+    put(installation, rule)
     assert installation.api.expire_watches() > 5
+    script.must("a list that was refused", lambda: any(request.verb == "list" for request in rule.hits))
+    script.must("a watch that was refused", lambda: any(request.verb == "watch" for request in rule.hits))
 
 
-def stale_lists(installation: Installation) -> None:
-    """Answer every list as it was before the change, and end every watch soon after it."""
-    installation.api.remember_lists()
+def stale_lists(script: Script, installation: Installation) -> None:
+    """Answer every list as it was before the change, and end every watch as soon as the change is under way."""
+    proxy = installation.api
+    mark = len(proxy.journal)
+    proxy.remember_lists()
     put(installation, Rule(api(verb="list"), StaleList(), times=None))
-    threading.Timer(1.0, installation.api.expire_watches).start()
+
+    def act() -> None:
+        while not script.ending.wait(0.05):
+            if sum(counts(request) for request in proxy.writes(mark)) >= UNDER_WAY:
+                proxy.expire_watches()
+                return
+
+    script.meanwhile(act)
+    script.must("a stale list", lambda: any(request.effect == "StaleList" for request in proxy.journal[mark:]))
 
 
-def half_open(installation: Installation) -> None:
-    """Let every watch hang, and those of Jobs that come after them; the connections end some seconds later."""
-    put(installation, Rule(api(verb="watch", resource="jobs"), HalfOpen()))
-    assert installation.api.freeze_watches() > 5
-    for seconds in (2.0, 4.0):
-        threading.Timer(seconds, installation.api.expire_watches).start()
+def half_open(script: Script, installation: Installation) -> None:
+    """Let every watch hang, and the one of Jobs that comes after it; the connections end some seconds later."""
+    proxy = installation.api
+    mark = len(proxy.journal)
+    rule = Rule(api(verb="watch", resource="jobs"), HalfOpen())
+    put(installation, rule)
+    open_now = [request for request in proxy.journal if request.verb == "watch" and request.resource == "hoatenants"]
+    assert proxy.freeze_watches() > 5
+
+    def act() -> None:
+        for _ in range(2):
+            if not script.ending.wait(DEAF_SECONDS):
+                proxy.expire_watches()
+
+    script.meanwhile(act)
+    script.must("an event of a HOATenant that was not heard", lambda: any(request.withheld for request in open_now))
+    script.must(
+        "a watch of Jobs that hung from its start", lambda: any(hit in proxy.journal[mark:] for hit in rule.hits)
+    )
 
 
 @pytest.mark.parametrize("disturb", [relist, stale_lists, half_open], ids=lambda disturb: disturb.__name__)
 def test_a_fault_under_the_watches(
-    lanes: list[Lane], references: dict[Scenario, World], disturb: Callable[[Installation], None]
+    lanes: list[Lane], references: dict[Scenario, World], disturb: Callable[[Script, Installation], None]
 ) -> None:
-    disturbed(lanes, references, disturb)
+    script = Script()
+    try:
+        disturbed(lanes, references, partial(disturb, script))
+    finally:
+        script.end()
+    assert script.missed() == []
