@@ -13,6 +13,7 @@ import pytest
 
 from tests import figures
 from tests.cluster.operating import settled
+from tests.cluster.test_operator_fleet import looks
 from tests.faults import generator
 from tests.faults.eyes import Eyes
 from tests.faults.ledger import Ledger
@@ -144,13 +145,19 @@ def _storm(weather: Weather, livers: Sequence[Liver]) -> None:
 
 
 def _then_writes_nothing(installation: Installation) -> None:
-    """Start the operator anew: it looks at every tenant, and neither the API server nor Postgres is written to."""
+    """Start the operator anew: it looks at every tenant and lives on, and neither the API server nor Postgres is written to."""
     settled(installation.platform, timeout=60)
     installation.kill_operator()
-    installation.revive_operator()
-    until(lambda: installation.operator.answers("readyz"), "the operator to be ready", 30)
+    operator = installation.operator
+    operator.process.wait(10)
     api, pg = len(installation.api.journal), len(installation.pg.journal)
+    installation.revive_operator()
+    until(lambda: operator.answers("readyz"), "the operator to be ready", 30)
+    tenants = len(installation.objects.list("HOATenant"))
+    assert tenants >= LIVES
+    until(lambda: looks(operator) >= tenants, lambda: f"{tenants} to be looked at: {looks(operator)}", 60)
     time.sleep(SILENCE_SECONDS)  # what is tested is that nothing happens in this time
+    assert operator.process.running, f"nothing was written, for nothing ran: {operator.process.tail()}"
     assert [str(request) for request in installation.api.writes(api)] == []
     assert [str(statement) for statement in installation.pg.writes(pg) if _counts(str(statement))] == []
 
