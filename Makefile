@@ -56,7 +56,7 @@ test-faults: ## the operator broken on purpose: a share of what make faults does
 	@$(TESTING) faults
 
 faults: ## as much of it as you like: make faults CRASH=all N=2000 SEED=7 BUGS=all
-	@HOA_FAULTS_CRASH=$(CRASH) HOA_FAULTS_N=$(N) HOA_FAULTS_SEED=$(SEED) HOA_FAULTS_BUGS=$(BUGS) $(TESTING) faults
+	@HOA_FAULTS_CRASH="$(CRASH)" HOA_FAULTS_N=$(N) HOA_FAULTS_SEED=$(SEED) HOA_FAULTS_BUGS=$(BUGS) $(TESTING) faults
 
 test-e2e: ## the whole, in a browser, on the local cluster (brought up and taken away unless it runs already)
 	@$(TESTING) e2e

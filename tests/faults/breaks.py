@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from tests.faults.lanes import Break, Result
 from tests.faults.pgworld import kept_sessions
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.faults.world import World
 
 T = TypeVar("T")
+UNKNOWN: Final = "no break is named"
 
 
 def all_breaks(recording: Recording) -> list[Break]:
@@ -26,7 +27,14 @@ def all_breaks(recording: Recording) -> list[Break]:
 
 
 def spread(breaks: Sequence[Break], share: str, seed: int) -> list[Break]:
-    """Return so many of them, evenly spread, and others for another seed; all for ``all``."""
+    """Return so many of them, evenly spread, and others for another seed; all for ``all``; or those whose names begin
+    with one of the words between semicolons; LookupError if there is none."""
+    if share != "all" and not share.isdigit():
+        named = tuple(words.strip() for words in share.split(";"))
+        found = [broken for broken in breaks if str(broken).startswith(named)]
+        if not found:
+            raise LookupError(f"{UNKNOWN} {share!r}; there are:\n" + "\n".join(map(str, breaks)))
+        return found
     if share == "all" or int(share) >= len(breaks):
         return list(breaks)
     count = int(share)

@@ -1,11 +1,13 @@
 """Seeded bugs: patches that put into a copy of the programs what the tests claim to catch.
 
-A patch begins with a line that says what goes wrong, and a line ``Caught by: <test>`` for each test that must fail.
+A patch begins with a line that says what goes wrong, and a line ``Caught by: <test>`` for each test that must fail, with
+its parameter in brackets if only that one must. Where a test takes a share of all breaks, ``Breaks: <share>`` says which
+are to be run, so that the one that shows the bug is surely among them: ``all``, or how their names begin. ``Shown by:
+<words>`` is what the test must say: it fails for that reason and no other.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tests.faults.breaks import UNKNOWN
 from tests.programs import REPOSITORY
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ class Bug:
     patch: Path
     what: str
     catchers: tuple[str, ...]
+    breaks: str = ""
+    shown_by: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -59,14 +64,26 @@ class Bug:
         return subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False, env=env)
 
     def hunt(self, copy: Path, env: Mapping[str, str]) -> tuple[set[str], str]:
-        """Run the catchers in a copy with the bug; return those that failed, and what pytest said."""
-        done = run(self.level, self.catchers, copy, env)
-        failed = {
-            re.split(r"[\[ ]", line.removeprefix("FAILED "))[0]
-            for line in done.stdout.splitlines()
-            if line.startswith("FAILED ")
-        }
-        return failed, (done.stdout + done.stderr)[-3000:]
+        """Run the catchers in a copy with the bug; return those that failed, if for the reasons they should, and what
+        pytest said."""
+        done = run(self.level, self.catchers, copy, {**env, **shares([self])})
+        assert UNKNOWN not in done.stdout, f"{self.name}: {done.stdout[-3000:]}"
+        shown = all(words in done.stdout for words in self.shown_by)
+        return failed(done.stdout) if shown else set(), (done.stdout + done.stderr)[-3000:]
+
+
+def failed(said: str) -> set[str]:
+    """Return the tests that failed, by pytest's own summary: each with its parameter, and without."""
+    names = {
+        line.removeprefix("FAILED ").split(" - ", 1)[0] for line in said.splitlines() if line.startswith("FAILED ")
+    }
+    return names | {name.split("[", 1)[0] for name in names}
+
+
+def shares(bugs: Iterable[Bug]) -> dict[str, str]:
+    """Return the settings of a run in which the breaks of all these bugs are run."""
+    share = ";".join(sorted({bug.breaks for bug in bugs if bug.breaks}))
+    return {"HOA_FAULTS_CRASH": share, "HOA_FAULTS_LANES": "2"} if share else {}
 
 
 def clean_copy(copy: Path) -> Path:
@@ -94,5 +111,8 @@ def known() -> list[Bug]:
 
 def _read(path: Path) -> Bug:
     head = path.read_text().split("\n--- ", 1)[0].splitlines()
-    catchers = tuple(line.removeprefix("Caught by: ") for line in head if line.startswith("Caught by: "))
-    return Bug(path, head[0], catchers)
+
+    def said(what: str) -> tuple[str, ...]:
+        return tuple(line.removeprefix(f"{what}: ") for line in head if line.startswith(f"{what}: "))
+
+    return Bug(path, head[0], said("Caught by"), "".join(said("Breaks")), said("Shown by"))

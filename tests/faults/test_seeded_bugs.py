@@ -1,7 +1,8 @@
 """The tests are tested: each seeded bug, in a copy of the programs, makes the tests fail that claim to catch it, and the
 same tests pass in a copy without any.
 
-HOA_FAULTS_BUGS=all hunts them all; without it those that need no API server, which takes seconds each.
+HOA_FAULTS_BUGS=all hunts them all; without it those that need no API server, which takes seconds each, and a few that only
+the fault harness shows, which takes a minute each.
 """
 
 from __future__ import annotations
@@ -21,12 +22,27 @@ if TYPE_CHECKING:
 
 ENOUGH = 10
 QUICK = ("unit", "contract")
+#: Of those that only the harness shows: a change that never converges, and one that leaves something without an owner.
+HARNESS = ("placement-recorded-once-asked", "secrets-left-behind")
+ALL = os.environ.get("HOA_FAULTS_BUGS") == "all"
 
 
 def hunted() -> list[Bug]:
     """Return the bugs of this run."""
     known = bugs.known()
-    return known if os.environ.get("HOA_FAULTS_BUGS") == "all" else [bug for bug in known if bug.level in QUICK]
+    return known if ALL else [bug for bug in known if bug.level in QUICK or bug.name in HARNESS]
+
+
+def without_them() -> dict[str, list[Bug]]:
+    """Return the bugs whose catchers are run without them, too, by what goes together in one run.
+
+    CI leaves out those of this level, which it runs anyway beside this test.
+    """
+    found: dict[str, list[Bug]] = {}
+    for bug in hunted():
+        if ALL or bug.level in QUICK:
+            found.setdefault(f"{bug.level}, every break" if bug.breaks == "all" else bug.level, []).append(bug)
+    return found
 
 
 def environment() -> dict[str, str]:
@@ -41,10 +57,12 @@ def caught() -> set[str]:
 
 
 @pytest.mark.figures
-@pytest.mark.parametrize("level", sorted({bug.level for bug in hunted()}))
-def test_without_a_bug_nothing_is_caught(level: str, tmp_path: Path) -> None:
-    catchers = sorted({catcher for bug in hunted() if bug.level == level for catcher in bug.catchers})
-    done = bugs.run(level, catchers, bugs.clean_copy(tmp_path / "clean"), environment())
+@pytest.mark.parametrize("held", without_them().values(), ids=without_them())
+def test_without_a_bug_nothing_is_caught(held: list[Bug], tmp_path: Path) -> None:
+    catchers = sorted({catcher for bug in held for catcher in bug.catchers})
+    done = bugs.run(
+        held[0].level, catchers, bugs.clean_copy(tmp_path / "clean"), {**environment(), **bugs.shares(held)}
+    )
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
 
 

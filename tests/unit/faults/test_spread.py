@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.faults.breaks import all_breaks, percentile, spread
 from tests.faults.entries import Entry, Recording
 
@@ -23,6 +25,16 @@ def test_a_share_is_spread_evenly_and_moves_with_the_seed() -> None:
 def test_all_is_all() -> None:
     assert spread(ALL, "all", 7) == ALL
     assert spread(ALL, "50", 7) == ALL
+
+
+def test_breaks_are_chosen_by_how_their_names_begin() -> None:
+    chosen = spread(ALL, "kill after api apply jobs 3; reply lost after api apply jobs 4", 7)
+    assert [str(broken) for broken in chosen] == [
+        "kill after api apply jobs 3 #1",
+        "reply lost after api apply jobs 4 #1",
+    ]
+    with pytest.raises(LookupError, match="no break is named 'kill after lunch'"):
+        spread(ALL, "kill after lunch", 7)
 
 
 def test_percentiles_are_values_that_occurred() -> None:
