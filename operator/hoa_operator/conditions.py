@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hoa_operator import desire, filling, hosting, migrating, names, rotating, steps
@@ -178,7 +177,7 @@ def _met(world: World, credentials: Credentials) -> str:
     wish = world.target.spec.credentials
     if wish.rotate_requested_at is None or not is_met(wish, credentials.rotated_at):
         return ""
-    asked, last = (format_time(at.astimezone(UTC)) for at in (wish.rotate_requested_at, credentials.rotated_at))
+    asked, last = (format_time(at) for at in (wish.rotate_requested_at, credentials.rotated_at))
     return (
         f"; the rotation asked for at {asked} is not later than the last one at {last} and counts as met by it: for another, "
         "set spec.credentials.rotateRequestedAt to a later time"

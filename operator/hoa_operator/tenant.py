@@ -6,7 +6,7 @@ The CRD's schema has checked almost everything; what it cannot check raises `Use
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -227,8 +227,8 @@ def parse_time(text: str) -> datetime:
 
 
 def format_time(moment: datetime) -> str:
-    """Write a time as the API server does: UTC, whole seconds."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Write a time, of whatever offset, as the API server does: UTC, whole seconds."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def _time_zone(name: str) -> str:
@@ -268,8 +268,13 @@ def _credentials(raw: Mapping[str, Any]) -> CredentialsWish:
     try:
         return CredentialsWish(
             timedelta(milliseconds=quantities.milliseconds(interval)) if interval else None,
-            parse_time(requested) if requested else None,
+            parse_time(requested).astimezone(UTC) if requested else None,
         )
+    except OverflowError as error:  # such as 0001-01-01T00:00:00+14:00, which is in no year in UTC
+        raise UserError(
+            "RotationInvalid",
+            f"spec.credentials.rotateRequestedAt: {requested} is out of range; set it to the time now",
+        ) from error
     except ValueError as error:
         raise UserError("RotationInvalid", f"spec.credentials: {error}; correct it") from error
 

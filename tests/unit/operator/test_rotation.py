@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hoa_app.identity import api_tokens, sessions
-from hoa_operator import conditions, desire, rotating, status, steps
+from hoa_operator import conditions, desire, facts, rotating, status, steps
 from hoa_operator.errors import UserError
 from hoa_operator.events import transitions
 from hoa_operator.kinds import name_of
@@ -145,6 +145,17 @@ class TestDue:
     def test_a_wish_that_is_none_is_said(self) -> None:
         with pytest.raises(UserError, match=r"spec\.credentials"):
             wishing(rotationInterval="soon")
+
+    @pytest.mark.parametrize("asked", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+    def test_a_time_that_is_in_no_year_is_said(self, asked: str) -> None:
+        with pytest.raises(UserError, match=r"RotationInvalid: spec\.credentials\.rotateRequestedAt: .*out of range"):
+            wishing(rotateRequestedAt=asked)
+
+    def test_a_time_of_another_zone_is_told_in_utc(self) -> None:
+        base = wishing(rotateRequestedAt="2026-11-24T02:00:00+14:00")
+        assert base.target.spec.credentials.rotate_requested_at == NOW
+        later = wishing(rotateRequestedAt="2026-11-24T03:00:00+14:00")
+        assert facts.read(later)["credentials"]["nextRotation"] == "2026-11-23T13:00:00Z"
 
 
 class TestClocks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -101,6 +101,14 @@ def test_identity() -> None:
 def test_times_read_back(moment: datetime) -> None:
     whole = moment.replace(microsecond=0, tzinfo=UTC)
     assert parse_time(format_time(whole)) == whole
+
+
+@pytest.mark.parametrize("hours", [-5, 0, 2, 14])
+def test_times_are_written_in_utc(hours: int) -> None:
+    moment = datetime(2026, 12, 1, 0, 30, tzinfo=timezone(timedelta(hours=hours)))
+    assert format_time(moment) == format_time(moment.astimezone(UTC))
+    assert parse_time(format_time(moment)) == moment
+    assert format_time(datetime(1, 1, 1, tzinfo=UTC)) == "0001-01-01T00:00:00Z"
 
 
 @pytest.mark.parametrize(
