@@ -81,6 +81,8 @@ async def _apply(doors: Doors, subject: Subject, step: Step) -> None:
             await _event(doors, subject, Event(kind, reason, message, once=once))
         case steps.AdoptData() | steps.RestoreDatabase():
             await _return(doors, step)
+        case steps.Suspend():
+            await _suspend(doors, step)
         case steps.ClaimDatabase() | steps.Tombstone() | steps.DropDatabase():
             await _removal(doors, step)
         case _:
@@ -152,6 +154,14 @@ async def _return(doors: Doors, step: steps.AdoptData | steps.RestoreDatabase) -
                 await door.restore_from_tombstone(proof)
             case _:
                 assert_never(step)
+
+
+async def _suspend(doors: Doors, step: steps.Suspend) -> None:
+    """Change the state first: who is there sees a page that says so, not the end of a session."""
+    await doors.sources.registry.set_state(step.identity.tenant_id, "Suspended", doors.epoch)
+    if step.server is not None:
+        async with doors.sources.fleet.door(server_named(doors.sources.cache, step.server)) as door:
+            await door.shut_out(step.identity)
 
 
 async def _adopt(doors: Doors, door: PostgresServer, step: steps.AdoptData) -> None:

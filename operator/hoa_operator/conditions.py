@@ -64,6 +64,7 @@ class StepFinding:
     message: str
 
 
+SUSPENDED: Final = Finding("False", "Suspended", "people see a page that says the tenant is suspended")
 PROGRESSING: Final = Finding("False", "Progressing", "nothing needs a person")
 
 
@@ -76,6 +77,8 @@ def read(world: World, plan: Plan) -> dict[str, Finding]:
         findings[steps.DOMAINS_READY] = Finding(*hosting.finding(world))
     findings[steps.SPEC_ACCEPTED] = Finding("True", "Accepted", _accepted(world))
     findings[steps.STALLED] = PROGRESSING
+    if world.target.tier.gone:
+        findings |= _tier_gone(world)
     if plan.stop is not None:
         name, reason, message = plan.stop
         findings[name] = Finding("False", reason, message)
@@ -97,6 +100,17 @@ def _accepted(world: World) -> str:
     if lost:
         message += f"; data of an earlier {world.name} cannot come back ({_first(lost)})"
     return message
+
+
+def _tier_gone(world: World) -> dict[str, Finding]:
+    gone = (
+        f"HOATier {world.target.tier.name} is gone, and the tenant goes on with the limits that it had there; name another in "
+        "spec.tier, or apply that HOATier again"
+    )
+    return {
+        steps.SPEC_ACCEPTED: Finding("False", "TierUnknown", gone),
+        steps.STALLED: Finding("True", "TierUnknown", gone),
+    }
 
 
 def _first(found: Sequence[str]) -> str:
@@ -125,7 +139,7 @@ def ready(world: World, findings: Mapping[str, Finding]) -> Finding:
             return Finding("False", findings[name].reason, findings[name].message)
     state = world.row.state if world.row else "Provisioning"
     if state == "Suspended":
-        return Finding("False", "Suspended", "people see a page that says the tenant is suspended")
+        return SUSPENDED
     if state not in ("Active", "ReadOnly"):
         return Finding("False", "Provisioning", "the tenant is about to be opened")
     return Finding("True", "Serving", world.settings.route.url(world.target.hosts[0]))

@@ -166,8 +166,9 @@ def _leads_to(world: World, service: str) -> bool:
 
 
 def own_capacity(world: World) -> list[Manifest]:
-    """Build Deployment, Service, PodDisruptionBudget and HPA of a tenant with Dedicated placement, else nothing."""
-    if world.target.spec.placement != "Dedicated" or world.shared_app is None:
+    """Build Deployment, Service, PodDisruptionBudget and HPA of a tenant with Dedicated placement, else nothing; nothing
+    either while nobody knows their size, for the tier is gone: what there is stays."""
+    if world.target.spec.placement != "Dedicated" or world.shared_app is None or world.target.tier.gone:
         return []
     kin, scaling = family(world), world.target.tier.autoscaling
     app = dedicated.DedicatedApp(names.dedicated(world.name), world.name, world.target.spec.slug, world.target.limits)

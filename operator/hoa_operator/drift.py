@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hoa_operator import names
 from hoa_operator.cache import LAST_WRITER
@@ -21,10 +21,10 @@ from hoa_operator.kinds import (
 )
 from hoa_operator.postgres import names as postgres_names
 from hoa_operator.rotation import other
-from hoa_operator.steps import ApplyObject, EnsureDatabase, MintCredentials, Register, SetPasswords, Tell
+from hoa_operator.steps import STALLED, ApplyObject, EnsureDatabase, MintCredentials, Register, SetPasswords, Tell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from hoa_operator.kinds import Object
     from hoa_operator.steps import Plan, Step
@@ -60,7 +60,14 @@ def _was_settled(world: World) -> bool:
     """Tell whether this very spec was carried out before, by what the status says."""
     status = world.body.get("status") or {}
     seen = status.get("observedGeneration") == world.target.identity.generation
-    return seen and status.get("phase") in _SETTLED and status.get("appVersion") == world.settings.app.version
+    # A tenant is suspended whatever else of its spec is refused: only that nothing was says that the rest was carried out.
+    refused = status.get("phase") == "Suspended" and not _progresses(status)
+    settled = status.get("phase") in _SETTLED and not refused
+    return seen and settled and status.get("appVersion") == world.settings.app.version
+
+
+def _progresses(status: Mapping[str, Any]) -> bool:
+    return any(c["type"] == STALLED and c["reason"] == "Progressing" for c in status.get("conditions") or ())
 
 
 def _repaired(world: World, step: Step, *, changing: bool) -> str | None:

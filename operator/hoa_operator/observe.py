@@ -31,7 +31,7 @@ from hoa_operator.postgres.names import APP
 from hoa_operator.steps import CREDENTIALS_READY, DATABASE_READY, ROUTE_READY, SPEC_ACCEPTED
 from hoa_operator.target import StepFailed, Surroundings, Target, attributed, check_hosts, passed_on
 from hoa_operator.teardown import Remains, is_abandoned
-from hoa_operator.tenant import parse_identity, parse_spec
+from hoa_operator.tenant import AUTO_TIER, parse_identity, parse_spec
 from hoa_operator.turns import Track, Turns, Wish
 from hoa_operator.usage import Passwords, look_inside
 from hoa_operator.world import Children, Domains, Reading, Record, RowSecrets, World, registered_login
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from hoa_operator.servers import DatabaseServer
     from hoa_operator.settings import Settings
     from hoa_operator.tenant import Identity, TenantSpec
+    from hoa_operator.tiers import Tier
     from hoa_operator.usage import UsageBook
 
 
@@ -97,9 +98,8 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
         domains = Domains(await read_secrets(sources.kube, identity.name, spec) if https else {})
     with attributed(SPEC_ACCEPTED):
         homeowners = max(spec.homeowners, _homeowners(body, record, reading))
-        held = record.row.tier if record.row else None
-        tier = tiers.resolve(spec.tier, homeowners, held, around.tiers)
-        pending = tiers.pending(spec.tier, homeowners, tier, around.tiers)
+        tier = _tier(spec, homeowners, record.row, around.tiers)
+        pending = None if tier.gone else tiers.pending(spec.tier, homeowners, tier, around.tiers)
     return World(
         settings=sources.settings,
         body=body,
@@ -140,6 +140,17 @@ async def observe_remains(sources: Sources, body: Object, now: datetime) -> Rema
         installation=sources.settings.installation,
         now=now,
     )
+
+
+def _tier(spec: TenantSpec, homeowners: int, row: RegistryRow | None, known: tuple[Tier, ...]) -> Tier:
+    """Return the tier that holds. One that is deleted under a tenant that is served goes on as the registry has it, so that it
+    keeps nothing else of the spec from being carried out."""
+    try:
+        return tiers.resolve(spec.tier, homeowners, row.tier if row else None, known)
+    except UserError:
+        if row is None or row.schema_revision is None or spec.tier not in (row.tier, AUTO_TIER):
+            raise
+        return tiers.remembered(row.tier, row.limits)
 
 
 async def _place(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from hoa_operator import conditions, drift, names, status, steps, teardown, timing
+from hoa_operator import conditions, drift, names, status, steps, suspension, teardown, timing
 from hoa_operator.apply import patch_source
 from hoa_operator.errors import Fenced, OperatorError, WorldError
 from hoa_operator.kinds import JOB, TENANT, kind_of
@@ -123,6 +123,8 @@ class TenantReconciler:
             return await self._undo(body, report)
         report = replace(report, restart=status.starts_over(before, identity))
         report = await self._converge(body, report)
+        if report.failure is not None and not isinstance(report.failure.error, Conflict):
+            report = await self._suspended(body, report)
         return await self._undo(body, report) if timing.is_late(report, self._deadline) else report
 
     # A tenant that lives
@@ -131,6 +133,7 @@ class TenantReconciler:
         world: World | None = None
         decided: Plan | None = None
         try:
+            report = replace(report, suspended=await suspension.carry_out(self._doors, body, self._clock()))
             for number in range(_ROUNDS):
                 body = self._sources.cache.get(TENANT, report.identity.name) or body
                 world = await observe_tenant(self._sources, body, self._clock())
@@ -163,6 +166,14 @@ class TenantReconciler:
         fight = f"the same steps are needed again and again: {left}; something else may be changing these objects, see"
         endless = WorldError("NotConverging", f"{fight} kubectl get -o yaml --show-managed-fields")
         return replace(report, world=world, plan=decided, failure=Failure(endless, steps.STALLED))
+
+    async def _suspended(self, body: Object, report: Report) -> Report:
+        """See to it that a tenant that shall be suspended is, although something else was refused or failed; what keeps it
+        from that is said before what was refused, for it is tried again."""
+        try:
+            return replace(report, suspended=await suspension.carry_out(self._doors, body, self._clock(), again=True))
+        except StepFailed as failed:
+            return replace(report, suspended=False, failure=failed.failure)
 
     def _give_up_place(self, report: Report, world: World | None) -> None:
         """Count a tenant that failed before its place was recorded nowhere."""

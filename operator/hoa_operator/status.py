@@ -43,7 +43,8 @@ class Retry:
 
 @dataclass(frozen=True)
 class Report:
-    """What one reconcile found out. `world` is None when it could not be read at all."""
+    """What one reconcile found out. `world` is None when it could not be read at all; `suspended` says that the spec wants the
+    tenant suspended and that this was carried out, whatever failed besides."""
 
     identity: Identity
     before: Mapping[str, Any]
@@ -54,6 +55,7 @@ class Report:
     retry: Retry | None = None
     restart: bool = False
     policy: str = "Managed"
+    suspended: bool = False
 
 
 def build(report: Report) -> Status:
@@ -82,6 +84,8 @@ def build(report: Report) -> Status:
     findings[steps.READY] = _ready(report, findings)
     if _is_settled(report) and world is not None:
         status |= facts.in_force(world)
+    elif report.suspended:
+        status["state"] = "Suspended"
     status["conditions"] = _conditions(report, findings)
     status["phase"] = phase(report, findings, served=_served(report))
     return {key: value for key, value in status.items() if value is not None}
@@ -239,6 +243,8 @@ def _ready(report: Report, findings: Mapping[str, Finding]) -> Finding:
             if finding is not None and finding.status == bad:
                 return found.Finding("False", finding.reason, finding.message)
         return found.Finding("False", "Provisioning", "the tenant is being set up")
+    if report.suspended:
+        return found.SUSPENDED
     if report.world is None:
         return found.previous(report.before, steps.READY, report.failure)
     return found.ready(report.world, findings)

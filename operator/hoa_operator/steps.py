@@ -321,6 +321,19 @@ class StopServing:
 
 
 @dataclass(frozen=True)
+class Suspend:
+    """Have the app say that the tenant is suspended, let it in no more, and end its sessions; `server` None has no database."""
+
+    server: str | None
+    identity: DatabaseIdentity
+    condition: ClassVar[str] = DATABASE_READY
+
+    def describe(self) -> str:
+        """Return what it does, for people."""
+        return "suspend the tenant"
+
+
+@dataclass(frozen=True)
 class Forget:
     """Remove the registry row of a tenant whose data is gone."""
 
@@ -352,6 +365,7 @@ Step = (
     | Tell
     | Retire
     | StopServing
+    | Suspend
     | Forget
 )
 

@@ -62,13 +62,30 @@ class Limits:
 
 @dataclass(frozen=True)
 class Tier:
-    """One HOATier. The range of homeowners includes both ends; `homeowners_max` None has no end."""
+    """One HOATier. The range of homeowners includes both ends; `homeowners_max` None has no end. One that is `gone` is known by
+    what the registry has of it: limits without cpu and memory, no autoscaling."""
 
     name: str
     homeowners_min: int
     homeowners_max: int | None
     limits: Limits
     autoscaling: Autoscaling
+    gone: bool = False
+
+
+def remembered(name: str, limits: Mapping[str, Any]) -> Tier:
+    """Return a tier that is gone, by the limits that the registry has of a tenant in it."""
+    known = Limits(
+        requests_per_second=limits["requestsPerSecond"],
+        concurrent_requests=limits["concurrentRequests"],
+        database_connections=limits["databaseConnections"],
+        statement_timeout_ms=limits["statementTimeoutMs"],
+        storage_bytes=limits["storageBytes"],
+        cpu_millicores=0,
+        memory_bytes=0,
+        homeowners_max=limits.get("homeownersMax"),
+    )
+    return Tier(name, 0, known.homeowners_max, known, Autoscaling(0, 0, 0), gone=True)
 
 
 def parse_tier(body: Mapping[str, Any]) -> Tier:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cluster.operating import app_available, bring_up, condition, is_ready, settled
+from tests.cluster.operating import app_available, bring_up, condition, eventually, is_ready, settled
 from tests.cluster.platform import tenant
+from tests.cluster.test_operator_changes import app_role, registered
 from tests.cluster.test_operator_frozen import hosts
 
 if TYPE_CHECKING:
@@ -125,3 +126,35 @@ def test_events_tell_what_happened(running: Platform) -> None:
     ]
     assert {"DatabaseProvisioned", "SchemaMigrated", "Ready"} <= set(reasons)
     assert len(reasons) == len(set(reasons))
+
+
+def test_a_suspension_waits_for_nothing_that_is_refused(running: Platform) -> None:
+    kubectl = running.kubectl
+    bring_up(running)
+    kubectl.apply(tenant("seabreeze", tier="jumbo", state="Suspended"))
+    body = kubectl.wait_for("hoatenant", "seabreeze", lambda found: found["status"]["phase"] == "Suspended")
+    assert (body["status"]["state"], condition(body, "Ready")["reason"]) == ("Suspended", "Suspended")
+    assert condition(body, "SpecAccepted")["reason"] == "TierUnknown"
+    assert registered(running, "state") == "Suspended"
+    assert app_role(running)[0] is False
+    extensions = {"extensions": ["no_such_thing"]}
+    kubectl.apply(tenant("seabreeze"))
+    kubectl.wait_for("hoatenant", "seabreeze", is_ready)
+    kubectl.apply(tenant("seabreeze", state="Suspended", database=extensions))
+    body = kubectl.wait_for("hoatenant", "seabreeze", refused("DatabaseReady", "ExtensionUnavailable"))
+    assert (body["status"]["state"], body["status"]["phase"]) == ("Suspended", "Suspended")
+    assert registered(running, "state") == "Suspended"
+    assert app_role(running)[0] is False
+
+
+def test_a_tier_deleted_under_its_tenant_holds_up_nothing_else(running: Platform) -> None:
+    kubectl = running.kubectl
+    bring_up(running, tier="large")
+    kept = kubectl.get("hoatier", "large")
+    kubectl.delete("hoatier", "large")
+    kubectl.apply(tenant("seabreeze", tier="large", displayName="Seabreeze and Sons"))
+    body = kubectl.wait_for("hoatenant", "seabreeze", refused("SpecAccepted", "TierUnknown"))
+    assert (body["status"]["phase"], is_ready(body)) == ("Degraded", True)
+    eventually(lambda: registered(running, "display_name") == "Seabreeze and Sons")
+    kubectl.apply({**kept, "metadata": {"name": "large"}})
+    kubectl.wait_for("hoatenant", "seabreeze", lambda found: found["status"]["phase"] == "Ready")

@@ -112,3 +112,29 @@ async def test_read_only_holds_at_once(server: RealServer, door: PostgresServer)
     await door.ensure(spec)
     with server.login(app_of(spec), spec.app_password, spec.database) as session:
         assert session.execute("SHOW transaction_read_only").fetchone() == {"transaction_read_only": "off"}
+
+
+async def test_shutting_out_needs_nothing_else_to_be_right(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    with pytest.raises(UserError, match="no_such_thing"):
+        await door.ensure(replace(spec, suspended=False, extensions=("no_such_thing",)))
+    with server.login(app_of(spec), spec.app_password, spec.database) as session:
+        await door.shut_out(spec.identity)
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("SELECT 1")
+    assert "not permitted to log in" in (server.sees(app_of(spec), spec.app_password, spec.database) or "")
+    assert server.sees(migrator_of(spec), spec.migrator_password, spec.database) is None
+    assert differences(replace(spec, suspended=True), await door.observe(spec.tenant_id)) == (), "and changes no more"
+    await door.shut_out(spec.identity)
+    await door.ensure(spec)
+    assert server.sees(app_of(spec), spec.app_password, spec.database) is None
+
+
+async def test_nobody_elses_login_is_shut_out(server: RealServer, door: PostgresServer) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    with pytest.raises(UserError) as caught:
+        await door.shut_out(replace(spec.identity, uid=new_spec().identity.uid))
+    assert caught.value.reason == "OwnershipNotProven"
+    assert server.sees(app_of(spec), spec.app_password, spec.database) is None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hoa_operator.postgres.connections import Connection, Connections
-    from hoa_operator.postgres.model import Created, DatabaseSpec, ObservedDatabase, ObservedRole
+    from hoa_operator.postgres.model import Created, DatabaseIdentity, DatabaseSpec, ObservedDatabase, ObservedRole
 
 _LASTS: Final = "should it last, see docs/operations/lost-server.md"
 
@@ -270,6 +270,22 @@ async def ensure_settings(connection: Connection, spec: DatabaseSpec) -> None:
         newly_read_only = spec.read_only and desired.READ_ONLY not in role.settings
         if desired.must_end(spec, kind, role) or (role.sessions and newly_read_only):
             await terminate(connection, names.role_name(spec.tenant_id, kind))
+
+
+async def shut_out(connection: Connection, identity: DatabaseIdentity) -> None:
+    """Take LOGIN from the tenant's app logins and end their sessions; raises before that if one is another's."""
+    observed = await observe(connection, identity.tenant_id)
+    logins = {kind: role for kind in names.APP_LOGINS if (role := observed.role(kind)).exists}
+    for kind, role in logins.items():
+        if role.identity != identity:
+            name = names.role_name(identity.tenant_id, kind)
+            raise not_ours(f"role {name}", "it exists and its comment does not carry this tenant's identity")
+    for kind, role in logins.items():
+        name = names.role_name(identity.tenant_id, kind)
+        await join(connection, name)
+        if role.can_login:
+            await connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(ident(name)))
+        await terminate(connection, name)
 
 
 def _setting_statements(spec: DatabaseSpec, observed: ObservedDatabase) -> Iterator[sql.Composed]:

@@ -130,6 +130,11 @@ class PostgresServer:
         async with self._connections.locked("tenant", spec.tenant_id.hex) as connection:
             await provision.ensure_settings(connection, spec)
 
+    async def shut_out(self, identity: DatabaseIdentity) -> None:
+        """Let the app in no more and end its sessions, whatever else of the tenant is not what it shall be."""
+        async with self._connections.locked("tenant", identity.tenant_id.hex) as connection:
+            await provision.shut_out(connection, identity)
+
     async def set_passwords(self, spec: DatabaseSpec) -> tuple[str, ...]:
         """Make the spec's passwords the ones that log in; returns the roles that changed."""
         async with self._connections.locked("tenant", spec.tenant_id.hex) as connection:
