@@ -20,6 +20,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
+from hoa_app import first_owner
 from hoa_app.grants import Grantees, grant
 from hoa_app.migrations.serving import known_revisions, note
 
@@ -272,40 +273,7 @@ def _install_defaults(connection: psycopg.Connection[Any], tenant: TenantJob) ->
         "INSERT INTO settings (key, value) VALUES ('time_zone', to_jsonb(%s::text)) ON CONFLICT DO NOTHING",
         (tenant.time_zone,),
     )
-    return _invite_admin(connection, tenant) if tenant.admin_email else None
-
-
-def _invite_admin(connection: psycopg.Connection[Any], tenant: TenantJob) -> str:
-    """Invite the first owner once. A corrected address, or an invitation that ran out, makes a new one."""
-    if connection.execute("SELECT 1 FROM users WHERE role = 'owner' LIMIT 1").fetchone():
-        return "Exists"
-    still_open = connection.execute(
-        "SELECT id FROM invitations WHERE lower(email) = lower(%s) AND role = 'owner' AND accepted_at IS NULL"
-        " AND revoked_at IS NULL AND expires_at > now()",
-        (tenant.admin_email,),
-    ).fetchone()
-    if still_open:
-        connection.execute(
-            "UPDATE outbox SET state = 'queued', attempts = 0, next_attempt_at = now(), finished_at = NULL"
-            " WHERE state = 'dead' AND dedupe_key = 'welcome-mail:' || %s",
-            (str(still_open[0]),),
-        )
-        return "Exists"
-    connection.execute(
-        "UPDATE invitations SET revoked_at = now() WHERE accepted_at IS NULL AND revoked_at IS NULL"
-        " AND (lower(email) = lower(%s) OR (role = 'owner' AND invited_by IS NULL))",
-        (tenant.admin_email,),
-    )
-    connection.execute(
-        "WITH invited AS (INSERT INTO invitations (email, name, role) VALUES (%s, %s, 'owner') RETURNING id, email),"
-        " queued AS (INSERT INTO outbox (kind, payload, dedupe_key) SELECT 'mail.invitation',"
-        "   jsonb_build_object('invitation_id', id), 'welcome-mail:' || id FROM invited)"
-        " INSERT INTO audit_log (actor_label, action, subject_type, subject_id, detail)"
-        " SELECT 'system', 'invitations.created', 'invitation', id::text, jsonb_build_object('email', email,"
-        "   'role', 'owner') FROM invited",
-        (tenant.admin_email, tenant.admin_name),
-    )
-    return "Created"
+    return first_owner.invite(connection, tenant.admin_email, tenant.admin_name) if tenant.admin_email else None
 
 
 def main(argv: list[str], environ: Mapping[str, str]) -> int:

@@ -280,22 +280,49 @@ def _served_meanwhile(world: World) -> bool:
 
 
 def _welcome(world: World) -> Finding:
+    """Tell of the admin's invitation no more than is known: which address a mail went to, only the migration's result says."""
     if world.usage is None and world.reading.trouble is not None:
         return Finding("Unknown", world.reading.trouble.reason, world.reading.trouble.message)
-    said = world.usage.welcome_mail if world.usage else "None"
-    email = world.target.spec.admin.email
+    email, result = world.target.spec.admin.email, desire.marks(world).invitation
+    if migrating.is_for_another_admin(world):
+        return Finding("False", "NotQueued", f"the invitation to {email} is written when the migration has run")
+    if result in _NOTHING_SENT:
+        return _nothing_sent(email, str(result))
+    return _mail(world.usage.welcome_mail if world.usage else "None", email if result else "")
+
+
+def _mail(said: str, email: str) -> Finding:
+    """Return how the last mail stands; without an address where nobody knows to whom it went."""
+    to = f" to {email}" if email else ""
     if said == "Sent":
-        return Finding("True", "Sent", f"the invitation went to {email}")
+        return Finding("True", "Sent", f"the invitation went{to or ' out'}")
     if said == "Failed":
         return Finding(
             "False",
             "MailRefused",
-            f"the invitation to {email} was refused; check spec.admin.email and the mail server, "
+            f"the invitation{to} was refused; check spec.admin.email and the mail server, "
             "docs/operations/HOAJobsGivenUp.md says how",
         )
     if said == "Queued":
-        return Finding("False", "Queued", f"the invitation to {email} waits in the outbox")
+        return Finding("False", "Queued", f"the invitation{to} waits in the outbox")
     return Finding("False", "NotQueued", "the invitation is written when the migration has run")
+
+
+#: Results of a migration that had no need, or no way, to invite the admin (contract section 4).
+_NOTHING_SENT: Final = frozenset({"IsOwner", "Invited", "HasAccount"})
+
+
+def _nothing_sent(email: str, result: str) -> Finding:
+    if result == "IsOwner":
+        return Finding("True", "IsOwner", f"{email} signs in as owner already; no invitation was needed")
+    if result == "Invited":
+        return Finding("True", "Invited", f"{email} is invited as owner already, by another one in the portal")
+    return Finding(
+        "False",
+        "HasAccount",
+        f"{email} has an account that is no owner's or is closed, so that no invitation was sent; have an owner change it on the "
+        "portal's Team page, or name another address in spec.admin.email",
+    )
 
 
 _READERS: Final[Mapping[str, Callable[[World], Finding]]] = {

@@ -48,6 +48,12 @@ def is_newer(world: World) -> bool:
     return world.revision is not None and world.revision > world.settings.app.schema_revision
 
 
+def is_for_another_admin(world: World) -> bool:
+    """Tell whether the last success is known to have been for another admin, or for other roles."""
+    known = desire.marks(world).migrated
+    return known is not None and known not in (desire.purpose(world), desire.purpose(world, world.revision))
+
+
 def is_done(world: World) -> bool:
     """Tell whether a Job succeeded whose result was not taken in yet."""
     return is_needed(world) and any(_answers(world, job) for job in jobs(world)[-1:])
@@ -145,6 +151,8 @@ def _record(world: World, last: JobState) -> Plan:
     if world.row is not None and world.row.schema_revision != reported:
         steps.append(Register(replace(world.row, schema_revision=reported)))
     if world.credentials is not None:
-        secret = desire.migrator_secret(world, world.credentials, Marks(desire.purpose(world)))
+        invitation = last.result.invitation if last.result else None
+        marks = Marks(desire.purpose(world), invitation=invitation)
+        secret = desire.migrator_secret(world, world.credentials, marks)
         steps.append(ApplyObject(secret, SCHEMA_CURRENT))
     return Plan(tuple(steps))

@@ -36,6 +36,7 @@ class Result:
     reason: str
     message: str
     revision: str | None
+    invitation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,9 @@ def parse_result(text: str) -> Result | None:
     """Read a termination message; None when it is not what the contract says."""
     try:
         said = json.loads(text)
-        return Result(said["result"] == "ok", str(said["reason"]), str(said["message"])[:2000], said.get("revision"))
+        invitation = str(said.get("invitation") or "")[:40] or None
+        message = str(said["message"])[:2000]
+        return Result(said["result"] == "ok", str(said["reason"]), message, said.get("revision"), invitation)
     except (ValueError, KeyError, TypeError):
         return None
 

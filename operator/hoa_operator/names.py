@@ -41,6 +41,8 @@ ANNOTATION_ATTEMPT: Final = f"{GROUP}/attempt"
 ANNOTATION_MIGRATED: Final = f"{GROUP}/migrated"
 #: On the migrator Secret: the attempt that was begun since, which may have changed the database whatever became of it.
 ANNOTATION_BEGUN: Final = f"{GROUP}/migration-begun"
+#: On the migrator's Secret: what the last success said of the admin's invitation.
+ANNOTATION_INVITATION: Final = f"{GROUP}/invitation"
 #: On the Secret of the sealing keys: a person's request, when they were last rotated, and how far a rotation is.
 ANNOTATION_ROTATE_REQUESTED: Final = f"{GROUP}/rotate-requested-at"
 ANNOTATION_ROTATED_AT: Final = f"{GROUP}/rotated-at"

@@ -25,7 +25,7 @@ from hoa_operator.kinds import (
     labels_of,
     name_of,
 )
-from hoa_operator.manifests.secrets import read_credentials, read_password
+from hoa_operator.manifests.secrets import Marks, read_credentials, read_password
 from hoa_operator.places import Places
 from hoa_operator.postgres.names import APP
 from hoa_operator.steps import CREDENTIALS_READY, DATABASE_READY, ROUTE_READY, SPEC_ACCEPTED
@@ -291,7 +291,8 @@ async def _look_inside(
     if secrets is None or migrator is None:
         return Reading()
     passwords = Passwords(secrets.app_password, migrator, secrets.login)
-    return await sources.usage.read(row.tenant_id, lambda: look_inside(door, row.tenant_id, passwords))
+    migrated = Marks.read(live).migrated
+    return await sources.usage.read(row.tenant_id, lambda: look_inside(door, row.tenant_id, passwords), migrated)
 
 
 def _homeowners(body: Object, record: Record, reading: Reading) -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from hoa_operator.postgres import PostgresServer
+    from hoa_operator.postgres.model import Usage
 
 _FIRST: Final = 2.0
 _SLOWEST: Final = 60.0
@@ -45,6 +46,7 @@ async def look_inside(door: PostgresServer, tenant_id: UUID, passwords: Password
 @dataclass
 class _Entry:
     reading: Reading
+    of: str | None
     read_at: float
     pending_since: float
 
@@ -57,19 +59,22 @@ class UsageBook:
         self._interval = interval
         self._entries: dict[UUID, _Entry] = {}
 
-    async def read(self, tenant_id: UUID, ask: Callable[[], Awaitable[Reading]]) -> Reading:
-        """Return the last reading, or a new one when it is time; figures that cannot be read stay the last ones."""
+    async def read(self, tenant_id: UUID, ask: Callable[[], Awaitable[Reading]], of: str | None = None) -> Reading:
+        """Return the last reading, or a new one when it is time; figures that cannot be read stay the last ones.
+
+        `of` names the migration they are figures after: another one may have sent a mail.
+        """
         entry = self._entries.get(tenant_id)
-        if entry is not None and self._clock() < entry.read_at + self._pause(entry):
+        if entry is not None and entry.of == of and self._clock() < entry.read_at + self._pause(entry):
             return entry.reading
         reading = await ask()
         if reading.usage is None and (reading.refused or reading.trouble) and entry is not None:
-            reading = replace(reading, usage=entry.reading.usage)
+            reading = replace(reading, usage=_after(entry, of))
         if reading.refused:
             return reading  # not remembered: once the password is set again, it is tried again
         now = self._clock()
         since = entry.pending_since if entry is not None and _pending(entry.reading) else now
-        self._entries[tenant_id] = _Entry(reading, now, since)
+        self._entries[tenant_id] = _Entry(reading, of, now, since)
         return reading
 
     def next_look(self, tenant_id: UUID) -> float | None:
@@ -87,6 +92,12 @@ class UsageBook:
         if not _pending(entry.reading):
             return self._interval
         return min(_SLOWEST, max(_FIRST, (self._clock() - entry.pending_since) / 4))
+
+
+def _after(entry: _Entry, of: str | None) -> Usage | None:
+    """Return the last figures; after another migration nobody can tell any more that the mail is out."""
+    known = entry.reading.usage
+    return replace(known, welcome_mail="Queued") if known is not None and entry.of != of else known
 
 
 def _pending(reading: Reading) -> bool:

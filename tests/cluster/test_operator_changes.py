@@ -151,12 +151,43 @@ def _backend(platform: Platform) -> str:
     return str(spec["rules"][0]["http"]["paths"][0]["backend"]["service"]["name"])
 
 
-def test_a_new_admin_is_invited(live: Platform) -> None:
+def inside(platform: Platform, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    """Do something in seabreeze's database, past its policies."""
+    tenant_id = platform.kubectl.get("hoatenant", "seabreeze")["status"]["tenantID"].replace("-", "")
+    with psycopg.connect(platform.postgres.dsn(f"hoa_connect_tenant_{tenant_id}")) as connection:
+        cursor = connection.execute(statement, values)
+        return cursor.fetchall() if cursor.description else []
+
+
+def test_a_new_admin_is_invited_beside_the_first_owner(live: Platform) -> None:
+    inside(
+        live,
+        "WITH taken AS (UPDATE invitations SET accepted_at = now() RETURNING tenant_id, email, name)"
+        " INSERT INTO users (tenant_id, email, name, role) SELECT tenant_id, email, name, 'owner' FROM taken",
+    )
+    inside(live, "UPDATE outbox SET state = 'done' WHERE dedupe_key LIKE 'welcome-mail:%'")
     settled(live)
     live.kubectl.apply(tenant("seabreeze", admin={"name": "New", "email": "new@seabreeze.example"}))
     live.kubectl.wait_for("job", "tenant-seabreeze-migrate-0002-2", lambda body: bool(body["status"].get("succeeded")))
+    body = live.kubectl.wait_for("hoatenant", "seabreeze", lambda found: _mail(found)["reason"] == "Queued")
+    assert _mail(body)["message"] == "the invitation to new@seabreeze.example waits in the outbox"
+    opened = "SELECT email, role FROM invitations WHERE accepted_at IS NULL AND revoked_at IS NULL"
+    assert inside(live, opened) == [("new@seabreeze.example", "owner")]
     settled(live)
     assert is_ready(live.kubectl.get("hoatenant", "seabreeze"))
+    inside(
+        live,
+        "INSERT INTO users (tenant_id, email, name, role) SELECT tenant_id, 'h@x.example', 'H', 'homeowner'"
+        " FROM tenant_identity",
+    )
+    live.kubectl.apply(tenant("seabreeze", admin={"name": "H", "email": "h@x.example"}))
+    body = live.kubectl.wait_for("hoatenant", "seabreeze", lambda found: _mail(found)["reason"] == "HasAccount")
+    assert _mail(body)["status"] == "False"
+    assert inside(live, opened) == [], "who is not named any more is not let in"
+
+
+def _mail(body: Json) -> Json:
+    return condition(body, "WelcomeMailSent")
 
 
 def test_the_template_is_made_and_the_server_counts_its_tenants(live: Platform) -> None:

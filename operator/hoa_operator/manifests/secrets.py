@@ -109,22 +109,32 @@ def read_password(data: Mapping[str, str]) -> str | None:
 
 @dataclass(frozen=True)
 class Marks:
-    """What the migrator's Secret remembers: what the last successful migration was for, and the attempt begun since."""
+    """What the migrator's Secret remembers: what the last successful migration was for, the attempt begun since, and what that
+    success said of the admin's invitation."""
 
     migrated: str | None = None
     begun: int | None = None
+    invitation: str | None = None
 
     @classmethod
     def read(cls, secret: Object | None) -> Marks:
         """Read them off a live Secret; somebody else's words are no attempt."""
         found = annotations_of(secret) if secret else {}
         begun = found.get(names.ANNOTATION_BEGUN, "")
-        return cls(found.get(names.ANNOTATION_MIGRATED), int(begun) if begun.isdecimal() else None)
+        return cls(
+            found.get(names.ANNOTATION_MIGRATED),
+            int(begun) if begun.isdecimal() else None,
+            found.get(names.ANNOTATION_INVITATION),
+        )
 
     def annotations(self) -> dict[str, str]:
         """Return them as the Secret carries them."""
-        migrated = {names.ANNOTATION_MIGRATED: self.migrated} if self.migrated else {}
-        return migrated | ({names.ANNOTATION_BEGUN: str(self.begun)} if self.begun else {})
+        known = {
+            names.ANNOTATION_MIGRATED: self.migrated,
+            names.ANNOTATION_BEGUN: str(self.begun) if self.begun else None,
+            names.ANNOTATION_INVITATION: self.invitation,
+        }
+        return {name: value for name, value in known.items() if value}
 
 
 def connection_secret(family: Family, name: str, connection: Connection, marks: Marks | None = None) -> Manifest:
