@@ -34,7 +34,11 @@ log = structlog.get_logger()
 SERVED_STATES: Final = frozenset({"Active", "ReadOnly", "Suspended"})
 
 
-_SELECT: Final = f"SELECT {', '.join(registry_rows.COLUMNS)}, updated_at FROM tenants "  # noqa: S608 - our own column names
+_LOGIN_SINCE: Final = "coalesce(login_changed_at, updated_at)"
+_SELECT: Final = (
+    f"SELECT {', '.join(registry_rows.COLUMNS)}, updated_at, {_LOGIN_SINCE} AS login_since,"  # noqa: S608 - our own column names
+    f" clock_timestamp() - {_LOGIN_SINCE} AS login_age FROM tenants "
+)
 #: What a session cannot be had for when the login, the server or the database's name is not what it was.
 _ELSEWHERE: Final = frozenset(
     ["AdminLoginRefused", "DatabaseMissing", "ServerNameUnknown", "ServerSilent", "ServerUnreachable", "TlsFailed"]

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RegistryRow:
-    """One row of `tenants`; the columns and their shapes are the contract's. `updated_at` is the database's to write."""
+    """One row of `tenants`; the columns and their shapes are the contract's.
+
+    What is not compared is the database's to write: `login_since` is when the row began to name its app login, by the clock of
+    the registry's server, and `login_age` how long that was ago when the row was read, by the same clock.
+    """
 
     tenant_id: UUID
     uid: UUID
@@ -34,6 +38,8 @@ class RegistryRow:
     sealed_signing_keys: bytes | None = field(default=None, repr=False)
     schema_revision: str | None = None
     updated_at: datetime | None = field(default=None, compare=False)
+    login_since: datetime | None = field(default=None, compare=False)
+    login_age: timedelta | None = field(default=None, compare=False)
 
     @property
     def owner(self) -> str:

@@ -13,7 +13,7 @@ from hoa_operator.registry_model import RegistryRow
 if TYPE_CHECKING:
     from hoa_operator.postgres.connections import Connection
 
-COLUMNS: Final = tuple(f.name for f in fields(RegistryRow) if f.name != "updated_at")
+COLUMNS: Final = tuple(f.name for f in fields(RegistryRow) if f.compare)
 _UPSERT: Final = f"""
 INSERT INTO tenants ({", ".join(COLUMNS)}) VALUES ({", ".join(f"%({c})s" for c in COLUMNS)})
 ON CONFLICT (tenant_id) DO UPDATE SET {", ".join(f"{c} = excluded.{c}" for c in COLUMNS if c != "tenant_id")}

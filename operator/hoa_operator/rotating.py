@@ -57,19 +57,27 @@ def _both_let_in(world: World) -> bool:
 
 
 def overlap_ends(world: World) -> datetime | None:
-    """Return when the login before the last rotation is closed, if nobody uses it any more."""
+    """Return when the login before the last rotation is closed, if nobody uses it any more, by the registry's clock."""
     return replace(world.app_logins, other_used=False).overlap_ends(world.settings.timing.credentials_overlap)
+
+
+def _overlap_left(world: World) -> float | None:
+    """Return the seconds until then."""
+    left = replace(world.app_logins, other_used=False).overlap_left(world.settings.timing.credentials_overlap)
+    return left.total_seconds() if left is not None else None
 
 
 def next_look(world: World, credentials: Credentials) -> float | None:
     """Return the seconds until something is to be done: close the login before, or rotate."""
-    ends = overlap_ends(world)
-    if ends is not None and ends <= world.now and world.is_overlapping:
+    left = _overlap_left(world)
+    if left is not None and left <= 0 and world.is_overlapping:
         return _STILL_USED
-    moment = ends or next_rotation(world, credentials)
-    if moment is None or (moment <= world.now and hindrance(world) is not None):
+    if left is None:
+        moment = next_rotation(world, credentials)
+        left = (moment - world.now).total_seconds() if moment is not None else None
+    if left is None or (left <= 0 and hindrance(world) is not None):
         return None
-    return max(0.0, (moment - world.now).total_seconds()) + _SLACK
+    return max(0.0, left) + _SLACK
 
 
 def _jobs(world: World) -> list[migration.JobState]:

@@ -29,29 +29,39 @@ PATIENCE: Final = 5
 @dataclass(frozen=True)
 class AppLogins:
     """How the app's two logins stand: `current` is what the Secret names, `registered` what the registry does, since
-    `since` at the earliest; `other_open` tells whether the one that is not current may still log in, `other_used` whether it
-    has sessions: of pods that have not followed yet."""
+    `since` at the earliest, which was `age` ago, both by the registry's clock, so that no other clock counts; `other_open` tells
+    whether the one that is not current may still log in, `other_used` whether it has sessions: of pods that have not followed
+    yet."""
 
     current: str
     registered: str | None
     since: datetime | None
+    age: timedelta | None
     other_open: bool
     suspended: bool
     other_used: bool = False
 
     def overlap_ends(self, overlap: float) -> datetime | None:
-        """Return when the other login is closed at the latest; None when it is not open or not to be closed yet."""
-        if self.registered != self.current or not self.other_open or self.since is None:
+        """Return when the other login is closed at the latest, for people; None when it is not open or not to be closed yet."""
+        if self.overlap_left(overlap) is None or self.since is None:
             return None
-        patience = PATIENCE if self.other_used else 1
-        return self.since + timedelta(seconds=overlap) * patience
+        return self.since + self._patience(overlap)
 
-    def overlapping(self, now: datetime, overlap: float) -> bool:
+    def overlap_left(self, overlap: float) -> timedelta | None:
+        """Return how long the other login is left open at most, nothing or less once that is over; else None as above."""
+        if self.registered != self.current or not self.other_open or self.age is None:
+            return None
+        return self._patience(overlap) - self.age
+
+    def overlapping(self, overlap: float) -> bool:
         """Tell whether the other login stays open. Once closed it is not opened again but by a rotation."""
         if self.registered is not None and self.registered != self.current:
             return True
-        ends = self.overlap_ends(overlap)
-        return ends is not None and now < ends and not self.suspended
+        left = self.overlap_left(overlap)
+        return left is not None and left > timedelta(0) and not self.suspended
+
+    def _patience(self, overlap: float) -> timedelta:
+        return timedelta(seconds=overlap) * (PATIENCE if self.other_used else 1)
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,8 @@ class World:
         return AppLogins(
             current=current,
             registered=registered,
-            since=row.updated_at if row else None,
+            since=row.login_since if row else None,
+            age=row.login_age if row else None,
             other_open=self.database.role(other(current)).can_login,
             other_used=self.database.role(other(current)).sessions > 0,
             suspended=self.target.spec.state == "Suspended",
@@ -170,7 +171,7 @@ class World:
     @property
     def is_overlapping(self) -> bool:
         """Tell whether the login before the last rotation may still be used."""
-        return self.app_logins.overlapping(self.now, self.settings.timing.credentials_overlap)
+        return self.app_logins.overlapping(self.settings.timing.credentials_overlap)
 
     def database_spec(self, credentials: Credentials | None) -> DatabaseSpec:
         """Return what the database shall be; without credentials, passwords stay as they are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -32,7 +32,7 @@ def test_rows_show_no_secret() -> None:
 async def test_start_creates_what_is_missing_and_repeats(rig: Rig, registry: Registry) -> None:
     server = rig.server
     assert server.sees(rig.reader, rig.reader_password, rig.dbname) is None
-    assert server.one("SELECT version_num FROM alembic_version", dbname=rig.dbname) == "0003"
+    assert server.one("SELECT version_num FROM alembic_version", dbname=rig.dbname) == "0004"
     assert not server.one("SELECT has_database_privilege('pg_monitor', %s, 'CONNECT')", rig.dbname)
     mark = server.log_size
     again = rig.registry("two")
@@ -146,6 +146,33 @@ async def test_an_unchanged_row_is_not_written(rig: Rig, registry: Registry, epo
         assert await registry.upsert(row, epoch) is False
         assert list(listener.notifies(timeout=0.2)) == []
     assert (await registry.rows())[0].updated_at == stamp
+
+
+async def test_only_another_login_begins_an_overlap(rig: Rig, registry: Registry, epoch: int) -> None:
+    row = new_row()
+    await registry.upsert(row, epoch)
+    rotated = replace(row, database={**row.database, "username": "u_b"})
+    await registry.upsert(rotated, epoch)
+    first = await registry.observe(row.uid)
+    await registry.upsert(replace(rotated, display_name="Another", sealed_password=b"another"), epoch)
+    await registry.set_state(row.tenant_id, "Suspended", epoch)
+    after = await registry.observe(row.uid)
+    assert first is not None
+    assert after is not None
+    assert None not in (first.login_since, first.login_age, after.login_age, first.updated_at, after.updated_at)
+    assert after.updated_at > first.updated_at  # type: ignore[operator]
+    assert after.login_since == first.login_since
+    assert after.login_age > first.login_age  # type: ignore[operator]
+    rig.server.run("UPDATE tenants SET login_changed_at = now() - interval '1 hour'", dbname=rig.dbname)
+    aged = await registry.observe(row.uid)
+    assert aged is not None
+    assert timedelta(hours=1) <= (aged.login_age or timedelta()) < timedelta(hours=1, minutes=5)
+    rig.server.run(  # as a build of before does
+        "UPDATE tenants SET database = jsonb_set(database, '{username}', '\"u\"')", dbname=rig.dbname
+    )
+    back = await registry.observe(row.uid)
+    assert back is not None
+    assert (back.login_age or timedelta(hours=1)) < timedelta(minutes=5)
 
 
 async def test_the_reader_hears_every_change(rig: Rig, registry: Registry, epoch: int) -> None:

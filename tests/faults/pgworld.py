@@ -158,7 +158,7 @@ def _row(row: Json) -> Json:
     for key in ("sealed_password", "sealed_signing_keys"):
         found[key] = found[key] is not None
     found["database"] = {key: value for key, value in row["database"].items() if key not in ("host", "port")}
-    del found["updated_at"]
+    del found["updated_at"], found["login_changed_at"]
     return found
 
 

@@ -62,7 +62,8 @@ def done(seconds_ago: float, *, other_open: bool = True) -> World:
     base = half_done()
     assert base.row is not None
     database = {**base.row.database, "username": f"hoa_connect_tenant_{base.target.tenant_id.hex}_app_b"}
-    row = replace(base.row, database=database, updated_at=NOW - timedelta(seconds=seconds_ago))
+    age = timedelta(seconds=seconds_ago)
+    row = replace(base.row, database=database, login_since=NOW - age, login_age=age)
     record = replace(base.record, row=row, secrets=secrets_of(NEW))
     fresh = replace(base, record=record)
     spec = replace(fresh.database_spec(NEW), overlapping=other_open)
@@ -297,14 +298,21 @@ class TestOverlap:
         assert not base.is_overlapping
         assert plan(base).steps == ()
 
+    @pytest.mark.parametrize("ahead", [timedelta(minutes=4), -timedelta(minutes=4)])
+    def test_no_clock_counts_but_the_registrys(self, ahead: timedelta) -> None:
+        base = replace(done(30), now=NOW + ahead)
+        assert base.is_overlapping
+        assert plan(base).wait == pytest.approx(90, abs=1)
+        assert kinds(replace(done(121), now=NOW + ahead))[0] is steps.EnsureDatabase
+
     @given(st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.integers(-1000, 1000))
     def test_the_registered_login_is_never_closed_unless_suspended(
         self, swapped: bool, other_open: bool, suspended: bool, used: bool, seconds: int
     ) -> None:
-        since = NOW - timedelta(seconds=seconds)
+        age = timedelta(seconds=seconds)
         registered = other("app") if swapped else "app"
-        logins = AppLogins("app", registered, since, other_open, suspended, used)
-        assert registered == logins.current or logins.overlapping(NOW, 120)
+        logins = AppLogins("app", registered, NOW - age, age, other_open, suspended, used)
+        assert registered == logins.current or logins.overlapping(120)
 
 
 class TestRebuilding:
