@@ -177,7 +177,7 @@ def _killed(ended: Mapping[str, Any]) -> tuple[str, str] | None:
 def parse_result(text: str) -> Result | None:
     """Read a termination message; None when it is not what the contract says."""
     try:
-        said = json.loads(text)
+        said = dict(json.loads(text))
         invitation = str(said.get("invitation") or "")[:40] or None
         message = str(said["message"])[:2000]
         return Result(said["result"] == "ok", str(said["reason"]), message, said.get("revision"), invitation)

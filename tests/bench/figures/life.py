@@ -45,6 +45,7 @@ REQUIRED = (
         for what in ("breaks run", "of them not well", "converged, p50", "converged, p99")
     ),
     "crash everywhere: transitions x faults run and passed",
+    *(f"crash everywhere: converged, all transitions, {share}" for share in ("p50", "p99")),
     "frozen leaders woken late that harmed nothing",
     "random lives under faults that did not end as a fresh run",
     "random lives: orphans, things made twice, drops unproved, conditions blind",

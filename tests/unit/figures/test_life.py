@@ -20,20 +20,39 @@ if TYPE_CHECKING:
 def recorded() -> Iterator[str]:
     """Return a pattern of the name of each figure that a test records."""
     for level in life.LEVELS:
-        for path in sorted((REPOSITORY / "tests" / level).rglob("test_*.py")):
+        for path in sorted((REPOSITORY / "tests" / level).rglob("*.py")):
             if "figures" in path.read_text():
                 yield from _in(ast.parse(path.read_text()))
 
 
-def _in(tree: ast.AST) -> Iterator[str]:
+def _in(tree: ast.Module) -> Iterator[str]:
+    words = dict(filter(None, map(_constant, tree.body)))
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("record", "figures.record"):
-            yield _pattern(node.args[0])
+            yield _pattern(node.args[0], words)
 
 
-def _pattern(name: ast.expr) -> str:
-    parts = name.values if isinstance(name, ast.JoinedStr) else [name]
-    return "".join(re.escape(str(part.value)) if isinstance(part, ast.Constant) else ".+" for part in parts)
+def _constant(node: ast.stmt) -> tuple[str, str] | None:
+    """Return name and value of a text that a module gives a name."""
+    match node:
+        case ast.Assign(targets=[ast.Name(name)], value=ast.Constant(str(value))):
+            return name, value
+        case ast.AnnAssign(target=ast.Name(name), value=ast.Constant(str(value))):
+            return name, value
+    return None
+
+
+def _pattern(name: ast.expr, words: dict[str, str]) -> str:
+    match name:
+        case ast.JoinedStr(parts):
+            return "".join(_pattern(part, words) for part in parts)
+        case ast.FormattedValue(inner):
+            return _pattern(inner, words)
+        case ast.Constant(value):
+            return re.escape(str(value))
+        case ast.Name(word) if word in words:
+            return re.escape(words[word])
+    return ".+"
 
 
 PATTERNS = tuple(dict.fromkeys(recorded()))
