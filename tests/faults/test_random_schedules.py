@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import psycopg
 import pytest
@@ -15,6 +15,7 @@ from tests import figures
 from tests.cluster.operating import settled
 from tests.cluster.test_operator_fleet import looks
 from tests.faults import generator
+from tests.faults.actions import Action
 from tests.faults.eyes import Eyes
 from tests.faults.ledger import Ledger
 from tests.faults.lives import Liver
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from tests.cluster.jobs import JobRunner
     from tests.faults.installation import Installation
 
-LIVES = int(os.environ.get("HOA_FAULTS_N") or 16)
+LIVES = int(os.environ.get("HOA_FAULTS_N") or 200)
 #: Other lives each day, none of them twice: a day has room for a thousand.
 SEED = int(os.environ.get("HOA_FAULTS_SEED") or time.time() // 86400 * 1000)
 #: More of them share two processors with two servers no better, and only wait for each other.
@@ -41,6 +42,8 @@ SETTINGS = {
     "HOA_CONCURRENCY": "24",
     "HOA_CREDENTIALS_OVERLAP_SECONDS": "1",
 }
+#: So many lives have everything in them that can happen.
+MANY = 100
 #: The share of all faults that must have struck: one waits for a twelfth write, and not every life has so many left.
 MOSTLY = 0.5
 #: Longer than a restarted operator takes to look at every tenant, and one resync.
@@ -67,6 +70,8 @@ def _has_template(body: dict[str, object]) -> bool:
 def test_lives_under_faults_end_as_if_nothing_had_happened(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     installation = scene.installation
     livers = [Liver(scene, generator.life(seed)) for seed in range(SEED, SEED + LIVES)]
+    if LIVES >= MANY:
+        assert {type(action) for liver in livers for action in liver.life.actions} == set(get_args(Action))
     weather = Weather(installation).start()
     well: list[str] = []
     began = time.monotonic()
