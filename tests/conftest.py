@@ -29,16 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Where several processes share a level's tests, those of one file stay together, and those of one kind of server."""
-    for item in items:
-        kind = (
-            item.callspec.params.get("server")
-            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
-            else None
-        )
-        item.add_marker(pytest.mark.xdist_group(str(kind or item.path.name)))
+    kind = (
+        item.callspec.params.get("server") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    )
+    item.add_marker(pytest.mark.xdist_group(str(kind or item.path.name)))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
