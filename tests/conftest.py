@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 #: Where a run notes the tests that failed, a line each, when it is asked to.
 FAILED = "HOA_TESTS_FAILED"
@@ -29,18 +32,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Where several processes share a level's tests, those of one file stay together, and those of one kind of server."""
-    kind = (
-        item.callspec.params.get("server") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
-    )
-    item.add_marker(pytest.mark.xdist_group(str(kind or item.path.name)))
+class ByServer(LoadScopeScheduling):  # type: ignore[misc] - xdist has no types
+    """Where two processes share a level's tests: those of a file stay together, and those of one kind of server, which are
+    made once for all."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        kind = re.search(r"\[(?:.*-)?(superuser|limited)(?:-.*)?\]$", nodeid)
+        return kind[1] if kind else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServer:
+    """Distribute tests so, whatever is asked for."""
+    return ByServer(config, log)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Note what failed; the group behind a name is of that run only."""
+    """Note what failed."""
     path = os.environ.get(FAILED)
     if report.failed and path and not os.environ.get("PYTEST_XDIST_WORKER"):
         with Path(path).open("a") as lines:
-            lines.write(report.nodeid.rpartition("@")[0] or report.nodeid)
-            lines.write("\n")
+            lines.write(f"{report.nodeid}\n")

@@ -81,7 +81,7 @@ def _pytest(level: Level, paths: Paths, env: Mapping[str, str]) -> str:
     defect. What the first try said stays in the output, and the summary counts the unsteady tests of each level. What
     must not happen even once is not tried again: that it does not happen every time is no comfort.
     """
-    spread = ["-n", str(level.processes), "--dist", "loadgroup"] if level.processes > 1 else []
+    spread = ["-n", str(level.processes)] if level.processes > 1 else []
     ended = _run_pytest(paths, env, f"tests/{level.name}", *spread)
     last = ended.last
     if ended.never:
