@@ -32,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-class ByServer(LoadScopeScheduling):  # type: ignore[misc] - xdist has no types
+class ByServer(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Where two processes share a level's tests: those of a file stay together, and those of one kind of server, which are
     made once for all."""
 
