@@ -32,14 +32,15 @@ def test_the_table_shows_what_people_look_for(kubectl: Kubectl) -> None:
             "url": "https://acme.hoaconnect.example",
             "schemaRevision": "0002",
             "database": {"server": "default"},
+            "storage": {"used": "12Mi"},
             "conditions": [ready],
         },
     )
     head, row = (line.split() for line in kubectl("get", "hoat", "-o", "wide").splitlines())
     usual = ["NAME", "TIER", "HOMEOWNERS", "READY", "PHASE", "URL", "SCHEMA", "AGE"]
-    assert head == [*usual, "SERVER", "PLACEMENT", "REASON"]
+    assert head == [*usual, "SERVER", "PLACEMENT", "STORAGE", "REASON"]
     assert row[:7] == ["acme", "small", "80", "True", "Ready", "https://acme.hoaconnect.example", "0002"]
-    assert row[8:] == ["default", "Shared", "Serving"]
+    assert row[8:] == ["default", "Shared", "12Mi", "Serving"]
     assert kubectl("get", "hoat").splitlines()[0].split() == usual
     assert kubectl("get", "hoa", "-o", "name").split() == ["hoatenant.hoaconnect.com/acme"]
 

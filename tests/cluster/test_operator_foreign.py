@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -38,7 +39,7 @@ def is_well(body: dict[str, Any]) -> bool:
 
 def take_over(operator: Operator, cluster: str) -> subprocess.CompletedProcess[str]:
     """Run the command as `kubectl exec` does in the operator's pod."""
-    argv = [*operator.process.command, "take-over", cluster]
+    argv = [sys.executable, "-m", "hoa_operator", "take-over", cluster]
     return subprocess.run(argv, env=operator.process.env, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -67,7 +68,11 @@ def test_another_clusters_registry_is_left_alone_and_said_until_a_person_moves_i
     assert refused.answers("livez")
 
     orphans = subprocess.run(
-        [*refused.process.command, "orphans"], env=refused.process.env, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "hoa_operator", "orphans"],
+        env=refused.process.env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert orphans.returncode == 4
     assert f"could not look: the registry: {REFUSED}" in orphans.stderr

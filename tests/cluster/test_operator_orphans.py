@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def orphans(operator: Operator, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command as `kubectl exec` does in the operator's pod."""
-    argv = [*operator.process.command, "orphans", *arguments]
+    argv = [sys.executable, "-m", "hoa_operator", "orphans", *arguments]
     return subprocess.run(argv, env=operator.process.env, capture_output=True, text=True, check=False, timeout=60)
 
 

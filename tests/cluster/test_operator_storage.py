@@ -9,6 +9,7 @@ import pytest
 
 from tests.cluster.operating import app_available, bring_up, condition, is_ready, settled
 from tests.cluster.platform import tenant
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.cluster.platform import Platform
@@ -80,10 +81,11 @@ def test_a_storage_fills_up_and_is_relieved(live: Platform) -> None:
     becomes(live, "Full")
     keep_photos(live, 0)
     becomes(live, "WithinLimit")
-    assert told(live) == [
+    news = [
         ("Warning", "StorageNearLimit"),
         ("Warning", "StorageFull"),
         ("Normal", "StorageRelieved"),
         ("Warning", "StorageFull"),
         ("Normal", "StorageRelieved"),
     ]
+    until(lambda: told(live) == news, lambda: f"{news}: {told(live)}", 20)  # Events follow the status
