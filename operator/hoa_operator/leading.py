@@ -18,7 +18,7 @@ from hoa_operator.adminsecrets import AdminSecrets
 from hoa_operator.apply import Doors
 from hoa_operator.capacity import CapacityReconciler
 from hoa_operator.dispatch import CAPACITY, RETAINED, SERVER_KEY, TENANT_KEY, Call, Key
-from hoa_operator.errors import Fenced
+from hoa_operator.errors import Fenced, WorldError
 from hoa_operator.kinds import JOB, SECRET, SERVER, TENANT, name_of
 from hoa_operator.kube import Conflict
 from hoa_operator.observe import track
@@ -115,12 +115,13 @@ class Leader:
             watching.flag.set()
             audit.cancel()
             stopped.cancel()
-        if watching.task.done() and not stop.is_set():
-            watching.task.result()
-            raise RuntimeError("the watches ended by themselves")
-        if audit.done() and not audit.cancelled() and not stop.is_set():
-            audit.result()
+        # Before kopf says why it ends by itself it cancels what else it finds in its loop, such as `stopped`.
         await asyncio.wait({watching.task}, timeout=10.0)
+        if stop.is_set():
+            return
+        if audit.done() and not audit.cancelled():
+            audit.result()
+        raise _watches_ended(watching.task)
 
     def observed(self, kind: Kind, item: Object, *, deleted: bool) -> None:
         """Take in an event of a watch."""
@@ -218,6 +219,18 @@ def is_settled(tenant: Object) -> bool:
 class _Watching:
     task: asyncio.Task[Any]
     flag: asyncio.Event
+
+
+def _watches_ended(task: asyncio.Task[None]) -> WorldError:
+    """Say that kopf gave up, which it does where the API server refuses a list, and why, if it says so."""
+    error = task.exception() if task.done() and not task.cancelled() else None
+    ended = WorldError(
+        "WatchesEnded",
+        f"the watches ended by themselves ({error or 'without an error'}); this operator ends, to be started anew; should it "
+        "last, check that the API server is well and the operator reaches it",
+    )
+    ended.__cause__ = error
+    return ended
 
 
 async def _watch(leader: Leader, settings: Settings, environ: Mapping[str, str]) -> _Watching:

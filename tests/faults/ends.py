@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 #: Lines of the log in which the reason must stand: what is at work when the lead is lost may have its word after it.
 LAST_LINES: Final = 40
 _LEAD_LOST: Final = "lead lost"
+ENDED: Final = "the operator ended by itself with"
 
 
 def unexplained(code: int, log: str) -> str:
@@ -23,7 +24,7 @@ def unexplained(code: int, log: str) -> str:
         why = "and not with the 1 of an operator that lost its lead"
     else:
         return ""
-    return f"the operator ended by itself with {code}, {why}:\n{log}"
+    return f"{ENDED} {code}, {why}:\n{log}"
 
 
 def _events(log: str) -> Iterator[dict[str, Any]]:

@@ -17,6 +17,7 @@ import pytest
 from tests.faults.apirequest import api
 from tests.faults.breaks import side_by_side
 from tests.faults.effects import Answer, Delay, Drop, Duplicate, Expire, HalfOpen, ReplyLost, Rule, StaleList
+from tests.faults.ends import ENDED
 from tests.faults.entries import counts
 from tests.faults.scenarios import Create, Update
 
@@ -60,7 +61,12 @@ def references(lanes: list[Lane]) -> dict[Scenario, World]:
     return found
 
 
-def disturbed(lanes: list[Lane], references: dict[Scenario, World], disturb: Callable[[Installation], None]) -> None:
+def disturbed(
+    lanes: list[Lane],
+    references: dict[Scenario, World],
+    disturb: Callable[[Installation], None],
+    script: Script | None = None,
+) -> None:
     """Create one tenant and update another while it is disturbed; hold both to the undisturbed end."""
 
     def run(scenario: Scenario) -> Callable[[Lane], list[str]]:
@@ -69,6 +75,9 @@ def disturbed(lanes: list[Lane], references: dict[Scenario, World], disturb: Cal
         ]
 
     wrong = [line for lines in side_by_side(lanes, [run(Create), run(Update)]) for line in lines]
+    if script is not None and script.may_end:
+        ends = [line for line in wrong if ENDED in line and script.may_end in line and "\nTraceback" not in line]
+        wrong = [line for line in wrong if line not in ends]
     assert not wrong, "\n".join(wrong)
 
 
@@ -109,6 +118,8 @@ class Script:
     """What is done to the watches while a change is under way, and what it must have come to."""
 
     ending: threading.Event = field(default_factory=threading.Event)
+    #: What an operator that ends by itself says then, if it may.
+    may_end: str = ""
     _threads: list[threading.Thread] = field(default_factory=list)
     _wanted: list[tuple[str, Callable[[], bool]]] = field(default_factory=list)
 
@@ -133,20 +144,29 @@ class Script:
         return [what for what, holds in self._wanted if not holds()]
 
 
-def relist(script: Script, installation: Installation) -> None:
-    """End every watch, and let the first list and the first watch of each kind be refused as well."""
+def relist(script: Script, installation: Installation, *verbs: str) -> None:
+    """End every watch, and let the first watch of each kind that comes after it be refused as well."""
     once: set[str] = set()
 
     def first(request: ApiRequest) -> bool:
-        new = request.verb in ("list", "watch") and str(request) not in once
+        new = request.verb in (verbs or ("watch",)) and str(request) not in once
         once.add(str(request))
         return new
 
     rule: Rule[ApiRequest] = Rule(first, Expire(), times=None)
     put(installation, rule)
     assert installation.api.expire_watches() > 5
-    script.must("a list that was refused", lambda: any(request.verb == "list" for request in rule.hits))
-    script.must("a watch that was refused", lambda: any(request.verb == "watch" for request in rule.hits))
+    for verb in verbs or ("watch",):
+        script.must(f"a {verb} that was refused", lambda: any(request.verb == verb for request in rule.hits))  # noqa: B023
+
+
+def refused_lists(script: Script, installation: Installation) -> None:
+    """As before, and the first list of each kind is refused: kopf gives up then, and the operator is started anew.
+
+    An API server refuses only the further pages of a list like this, of which there are none with so few objects.
+    """
+    relist(script, installation, "list", "watch")
+    script.may_end = '"reason": "WatchesEnded"'
 
 
 def stale_lists(script: Script, installation: Installation) -> None:
@@ -187,13 +207,15 @@ def half_open(script: Script, installation: Installation) -> None:
     )
 
 
-@pytest.mark.parametrize("disturb", [relist, stale_lists, half_open], ids=lambda disturb: disturb.__name__)
+@pytest.mark.parametrize(
+    "disturb", [relist, refused_lists, stale_lists, half_open], ids=lambda disturb: disturb.__name__
+)
 def test_a_fault_under_the_watches(
     lanes: list[Lane], references: dict[Scenario, World], disturb: Callable[[Script, Installation], None]
 ) -> None:
     script = Script()
     try:
-        disturbed(lanes, references, partial(disturb, script))
+        disturbed(lanes, references, partial(disturb, script), script)
     finally:
         script.end()
     assert script.missed() == []

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 ENOUGH = 10
 QUICK = ("unit", "contract")
-#: Of those that only the harness shows: a change that never converges, and one that leaves something without an owner.
-HARNESS = ("placement-recorded-once-asked", "secrets-left-behind")
+#: Of those that only the harness shows: looks that write for ever, and a deletion that leaves something without an owner.
+HARNESS = ("said-again-after-a-lost-reply", "secrets-left-behind")
 ALL = os.environ.get("HOA_FAULTS_BUGS") == "all"
 
 
