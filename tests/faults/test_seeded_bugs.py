@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 ENOUGH = 10
 QUICK = ("unit", "contract")
-#: Of those that only the harness shows: looks that write for ever, and a deletion that leaves something without an owner.
-HARNESS = ("said-again-after-a-lost-reply", "secrets-left-behind")
+#: Of those that only the harness shows: looks that write for ever, a deletion that leaves something without an owner, and one
+#: that is cut off in its middle.
+HARNESS = ("said-again-after-a-lost-reply", "secrets-left-behind", "drop-cut-off-counts-as-done")
 ALL = os.environ.get("HOA_FAULTS_BUGS") == "all"
 
 
