@@ -76,7 +76,7 @@ class Leader:
             CAPACITY.kind: CapacityReconciler(doors, metrics.repaired),
             RETAINED.kind: RetainedReconciler(doors, reporter),
             ORPHANS.kind: OrphanReconciler(doors),
-            SEALING.kind: SealingKeysReconciler(doors, reporter),
+            SEALING.kind: SealingKeysReconciler(doors, reporter, metrics.unopened.set),
         }
         concurrency = self._settings.timing.concurrency
         limits = Limits(total=concurrency, per_lane=max(2, concurrency * 3 // 4))

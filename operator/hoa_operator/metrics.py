@@ -55,6 +55,11 @@ class Metrics:
             ["owner"],
             registry=self.registry,
         )
+        self.unopened = Gauge(
+            "hoa_operator_sealed_rows_unreadable",
+            "Rows of the registry that no sealing key opens, as far as a rotation of the keys has found; it waits for them.",
+            registry=self.registry,
+        )
         self.leader = Gauge("hoa_operator_leader", "Whether this instance leads.", registry=self.registry)
 
     def request(self, verb: str, kind: str) -> None:

@@ -16,17 +16,22 @@ from hoa_operator.apply import tell
 from hoa_operator.dispatch import Key
 from hoa_operator.errors import Fenced, OperatorError, UserError
 from hoa_operator.events import Event
-from hoa_operator.kinds import SECRET
+from hoa_operator.kinds import SECRET, is_owned_by
 from hoa_operator.kube import Conflict
+from hoa_operator.manifests.secrets import read_credentials
+from hoa_operator.observe import server_named
 from hoa_operator.reconcile import Outcome
 from hoa_operator.sealing import Resealer, generate_sealing_key
+from hoa_operator.world import registered_login
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from hoa_operator.apply import Doors
     from hoa_operator.keyring import Keys
     from hoa_operator.kinds import Object
+    from hoa_operator.manifests.secrets import Credentials
+    from hoa_operator.registry_model import RegistryRow
 
 log = structlog.get_logger()
 
@@ -45,12 +50,21 @@ _MADE_AGAIN: Final = Event(
 
 
 class SealingKeysReconciler:
-    """Takes the Secret of the sealing keys one step further at each look."""
+    """Takes the Secret of the sealing keys one step further at each look. `unopened` hears how many rows hold a rotation up,
+    for no key opens them."""
 
-    def __init__(self, doors: Doors, reporter: str, clock: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self,
+        doors: Doors,
+        reporter: str,
+        unopened: Callable[[int], None],
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
         self._doors = doors
         self._settings = doors.sources.settings.sealing
         self._reporter = reporter
+        self._unopened = unopened
+        self._lost: list[str] = []
         self._clock = clock or (lambda: datetime.now(UTC))
 
     async def __call__(self, _: str) -> Outcome:
@@ -78,7 +92,9 @@ class SealingKeysReconciler:
         if keyring.is_due(held, self._settings.pace, now):
             await self._write(secret, keyring.stage(held, generate_sealing_key(), now))
             return Outcome(wait=keyring.SOON)
-        sealed_anew = held.step == keyring.PROMOTED and await self._seal_anew(held)
+        sealed_anew = held.step == keyring.PROMOTED and await self._seal_anew(secret, held)
+        if held.step != keyring.PROMOTED:
+            self._unopened(0)
         decision = keyring.decide(held, self._settings.pace, now, sealed_anew=sealed_anew)
         if decision.become is not None:
             await self._write(secret, decision.become)
@@ -103,23 +119,63 @@ class SealingKeysReconciler:
         log.warning("the Secret of the sealing keys was gone", message=_MADE_AGAIN.message)
         await self._say(secret, _MADE_AGAIN)
 
-    async def _seal_anew(self, held: Keys) -> bool:
-        """Seal every row with the first key; tell whether all are. What seals here is as far as this pod has seen."""
+    async def _seal_anew(self, secret: Object, held: Keys) -> bool:
+        """Seal every row with the first key; tell whether all are. What seals here is as far as this pod has seen.
+
+        A row that no key opens any more is sealed over what the tenant's credentials Secret holds, if that lets its app in.
+        """
         sources = self._doors.sources
         if not sources.sealer.seals_with(held.keys[0]):
             return False
-        resealer, done = Resealer(held.keys), True
+        resealer, done, lost = Resealer(held.keys), True, list[str]()
         for row in await sources.registry.rows():
             if row.sealed_password is None or row.sealed_signing_keys is None:
                 continue
             tokens = (row.sealed_password, row.sealed_signing_keys)
-            fresh = tuple(resealer.renewed(token) for token in tokens)
-            if None in fresh:
-                log.warning("a row is sealed with a key that is gone; its tenant says so", tenant=row.owner)
-                done = False
+            fresh = _renewed(resealer, tokens) or await self._from_secret(row, resealer)
+            if fresh is None:
+                lost.append(row.owner)
             elif fresh != tokens:
-                done = await sources.registry.reseal(row, fresh, self._doors.epoch) and done  # type: ignore[arg-type]
-        return done
+                done = await sources.registry.reseal(row, fresh, self._doors.epoch) and done
+        await self._hold_up(secret, lost)
+        return done and not lost
+
+    async def _hold_up(self, secret: Object, lost: list[str]) -> None:
+        """Say which tenants' rows the rotation waits for, when that changes."""
+        self._unopened(len(lost))
+        if lost and lost != self._lost:
+            log.warning("rows are sealed with a key that is gone", tenants=lost)
+            await self._say(secret, _waits_for(lost))
+        self._lost = lost
+
+    async def _from_secret(self, row: RegistryRow, resealer: Resealer) -> tuple[bytes, bytes] | None:
+        sources = self._doors.sources
+        secret = sources.cache.get(SECRET, names.credentials_secret(row.name))
+        if secret is None or not is_owned_by(secret, str(row.uid)):
+            return None
+        known = read_credentials(secret.get("data") or {})
+        if known is None or known.login != registered_login(row):
+            return None
+        try:
+            if not await self._lets_in(row, known):
+                return None
+        except Fenced:
+            raise
+        except OperatorError as error:
+            log.info(
+                "a Secret's password cannot be tried", tenant=row.owner, reason=error.reason, message=error.message
+            )
+            return None
+        log.warning("a row is sealed anew from the credentials Secret", tenant=row.owner)
+        return resealer.seal(known.app_password.encode()), resealer.seal(known.signing_keys.encode())
+
+    async def _lets_in(self, row: RegistryRow, known: Credentials) -> bool:
+        sources = self._doors.sources
+        placement = await sources.registry.placement(row.tenant_id)
+        if placement is None:
+            return False
+        async with sources.fleet.door(server_named(sources.cache, placement.server_name)) as door:
+            return await door.verify_login(row.tenant_id, known.login, known.app_password)
 
     async def _correct(self, secret: Object, held: Keys, right: Keys) -> None:
         metadata = {"resourceVersion": secret["metadata"]["resourceVersion"], "annotations": right.annotations()}
@@ -146,6 +202,21 @@ class SealingKeysReconciler:
     async def _say(self, secret: Object, event: Event) -> None:
         about = {**secret, "apiVersion": SECRET.api_version, "kind": SECRET.kind}
         await tell(self._doors, events.manifest(about, event, self._reporter, self._clock()))
+
+
+def _renewed(resealer: Resealer, tokens: tuple[bytes, bytes]) -> tuple[bytes, bytes] | None:
+    password, keys = (resealer.renewed(token) for token in tokens)
+    return None if password is None or keys is None else (password, keys)
+
+
+def _waits_for(lost: Sequence[str]) -> Event:
+    named = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
+    return Event(
+        "Warning",
+        "SealedRowsUnreadable",
+        f"the rotation waits: no key of this Secret opens what the registry holds of HOATenant {named}; put the key that sealed it "
+        "back behind the others, from your copy, or see docs/operations/HOASealedRowsUnreadable.md",
+    )
 
 
 def _encoded(text: str) -> str:

@@ -135,7 +135,7 @@ async def test_a_request_that_a_wrong_clock_hid_is_told(monkeypatch: pytest.Monk
     monkeypatch.setattr(sealingkeys, "tell", tell)
     sealing = SimpleNamespace(secret="keys", pace=PACE)
     doors = SimpleNamespace(kube=secrets, sources=SimpleNamespace(settings=SimpleNamespace(sealing=sealing)))
-    look = SealingKeysReconciler(cast("Doors", doors), "operator-1", lambda: NOW)
+    look = SealingKeysReconciler(cast("Doors", doors), "operator-1", lambda _: None, lambda: NOW)
     assert (await look("")).wait == keyring.SOON
     assert (await look("")) == Outcome()
     assert secrets.annotations[names.ANNOTATION_ROTATED_AT] == NOW.isoformat()

@@ -74,7 +74,7 @@ def mount(tmp_path: Path) -> Path:
 def looking_after(server: Server, mount: Path, secret: str = NAME) -> SealingKeysReconciler:
     sources: Any = SimpleNamespace(settings=settings(HOA_SEALING_SECRET=secret), sealer=Sealer(mount))
     kube: Any = server
-    return SealingKeysReconciler(Doors(sources, kube, 1, lambda _: None), "operator-0", lambda: NOW)
+    return SealingKeysReconciler(Doors(sources, kube, 1, lambda _: None), "operator-0", lambda _: None, lambda: NOW)
 
 
 async def test_a_deleted_secret_comes_back_with_all_keys_that_are_mounted(mount: Path) -> None:
