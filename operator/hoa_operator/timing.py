@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from hoa_operator.steps import is_onboarded
+from hoa_operator.steps import CREATE_TENANT_RECORD, PROVISION_DATABASE, RUN_MIGRATIONS, is_onboarded
 from hoa_operator.tenant import parse_time
 
 if TYPE_CHECKING:
@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from hoa_operator.status import Report
 
 
+#: What goes on one after the other until a tenant can be served; what follows is done beside it, or after.
+_TIMED: Final = (CREATE_TENANT_RECORD, PROVISION_DATABASE, RUN_MIGRATIONS)
+
+
 def elapsed(before: Mapping[str, Any], now: datetime) -> float:
     """Return the seconds that the steps of provisioning took so far: none begins before the operator looks at the tenant, and
     none goes on while it waits for a person, or the migration for its turn."""
-    entries = [entry for entry in before.get("onboarding") or () if "startedAt" in entry]
+    entries = [entry for entry in before.get("onboarding") or () if entry["step"] in _TIMED and "startedAt" in entry]
     return sum((_ended(entry, now) - parse_time(entry["startedAt"])).total_seconds() for entry in entries)
 
 

@@ -20,7 +20,18 @@ from hoa_operator.steps import Plan
 from hoa_operator.target import Failure
 from hoa_operator.tenant import parse_identity
 from hoa_operator.world import Reading, World
-from tests.unit.operator.samples import NOW, provisioned, served, settings, shared_app, tenant_body, usage, world
+from tests.unit.operator.samples import (
+    NOW,
+    children,
+    live,
+    provisioned,
+    served,
+    settings,
+    shared_app,
+    tenant_body,
+    usage,
+    world,
+)
 
 Json = dict[str, Any]
 
@@ -89,6 +100,18 @@ def test_waiting_for_a_turn_is_said_and_does_not_count() -> None:
     goes = build(report(provisioned(), waits, now=hours))
     assert goes["onboarding"][2]["startedAt"] == "2026-11-23T17:00:00Z"
     assert timing.elapsed(goes, hours + timedelta(seconds=7)) == 7
+
+
+def test_what_is_done_beside_the_migration_does_not_count() -> None:
+    """The route is ready before the migration has its turn, so that the steps after it have begun."""
+    base = provisioned()
+    kept = [item for kind in base.children.by_kind.values() for item in kind]
+    routed = replace(base, turn=False, children=children(*kept, *map(live, desire.routes(base))))
+    waits = build(report(routed))
+    assert [e["step"] for e in waits["onboarding"] if "startedAt" in e and "finishedAt" not in e] == [
+        "InitializeDefaults"
+    ]
+    assert timing.elapsed(waits, NOW + timedelta(hours=5)) == 0
 
 
 def test_making_the_database_counts() -> None:
