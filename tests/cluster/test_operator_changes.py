@@ -155,7 +155,7 @@ def inside(platform: Platform, statement: str, *values: object) -> list[tuple[An
     """Do something in seabreeze's database, past its policies."""
     tenant_id = platform.kubectl.get("hoatenant", "seabreeze")["status"]["tenantID"].replace("-", "")
     with psycopg.connect(platform.postgres.dsn(f"hoa_connect_tenant_{tenant_id}")) as connection:
-        cursor = connection.execute(statement, values)
+        cursor = connection.execute(statement, values or None)
         return cursor.fetchall() if cursor.description else []
 
 
