@@ -23,8 +23,13 @@ def sessions(rig: Rig, identity: str) -> set[int]:
 
 def as_before_clusters(rig: Rig) -> None:
     """Leave the registry as the build before wrote it."""
-    rig.server.run("ALTER TABLE operator_epoch DROP COLUMN cluster", dbname=rig.dbname)
-    rig.server.run("UPDATE alembic_version SET version_num = '0002'", dbname=rig.dbname)
+    rig.server.run(
+        "DROP FUNCTION tenants_login CASCADE",
+        "ALTER TABLE tenants DROP COLUMN login_changed_at",
+        "ALTER TABLE operator_epoch DROP COLUMN cluster",
+        "UPDATE alembic_version SET version_num = '0002'",
+        dbname=rig.dbname,
+    )
 
 
 async def test_another_cluster_is_refused_in_words_and_the_first_one_goes_on(
