@@ -35,6 +35,8 @@ Mode = Literal["kill", "reply lost"]
 CONVERGES_WITHIN: Final = 30.0
 #: Seconds without a write after which a clean run is over: longer than counts are gathered.
 QUIET: Final = 4.5
+#: Seconds within which Kubernetes takes away what belonged to a tenant that is gone; nothing else of it goes by itself.
+COLLECTED_WITHIN: Final = 10.0
 ORPHANS: Final = "what has no living owner"
 _STRUCK_WITHIN: Final = 60.0
 _AGAIN: Final = 2
@@ -137,7 +139,7 @@ class Lane:
             wrong = wrong or self._noise(case)
             wrong = [*wrong, self._end_of_log()] if wrong else []
             if not wrong:
-                never(orphans(self.installation), ORPHANS)
+                never(self._orphans(), ORPHANS)
         finally:
             self.installation.heal()
             self.installation.as_kubelet()
@@ -169,7 +171,7 @@ class Lane:
         wrong = self._difference(case, reference, began)
         seconds = time.monotonic() - began
         wrong = wrong or self._noise(case)
-        left = [] if wrong else orphans(self.installation)
+        left = [] if wrong else self._orphans()
         if wrong := [*wrong, *left]:
             wrong = [*wrong, f"the operator's last words: {self._end_of_log()}"]
         return Result(broken, struck, seconds, tuple(wrong), tuple(left))
@@ -185,6 +187,11 @@ class Lane:
             return []
         last = f"not converged within {CONVERGES_WITHIN:g} s"
         return [last, *differences(self.world(case), reference)]
+
+    def _orphans(self) -> list[str]:
+        """Return what has no living owner, and does not go either: the garbage collector may be late with a run before."""
+        soon(lambda: not orphans(self.installation), COLLECTED_WITHIN, 0.2)
+        return orphans(self.installation)
 
     def _noise(self, case: Case) -> list[str]:
         """Have the operator look once more; return what it wrote although everything was as it should be."""
