@@ -161,7 +161,7 @@ def test_a_tier_deleted_under_its_tenant_is_said_and_breaks_nothing(live: Platfo
     before, medium = row(live), kubectl.get("hoatier", "medium")
     kubectl.delete("hoatier", "medium")
     body = kubectl.wait_for("hoatenant", "seabreeze", refused("SpecAccepted", "TierUnknown"))
-    assert "use Auto or one of: small, large, enterprise" in condition(body, "SpecAccepted")["message"]
+    assert "or apply that HOATier again" in condition(body, "SpecAccepted")["message"]
     assert condition(body, "Ready")["status"] == "True"
     settled(live)
     assert row(live) == before
