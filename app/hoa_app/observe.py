@@ -87,8 +87,8 @@ class Observe:
         before = {**scope, "state": dict(scope["state"])}
         try:
             await self._app(scope, receive, send)
-        except psycopg.errors.AdminShutdown:
-            if begun() or scope["method"] not in READS:
+        except psycopg.OperationalError as error:
+            if begun() or scope["method"] not in READS or not _session_was_ended(error):
                 raise
             log.info("asked again: the database session was ended", request_id=before["state"]["request_id"])
             scope.clear()
@@ -143,6 +143,12 @@ class Observe:
             ip=state["client_ip"],
             user=str(actor.user_id) if actor else None,
         )
+
+
+def _session_was_ended(error: psycopg.OperationalError) -> bool:
+    """Tell whether an open session was ended under a statement; the server's word on it may come too late to be read."""
+    unsaid = type(error) is psycopg.OperationalError and error.sqlstate is None
+    return unsaid or isinstance(error, psycopg.errors.AdminShutdown)
 
 
 def without_secret(path: str) -> str:

@@ -47,7 +47,7 @@ def keep_photos(platform: Platform, size: int) -> None:
 def told(platform: Platform) -> list[tuple[str, str]]:
     """Return the Events on storage, oldest first."""
     items = platform.kubectl.list("events", "--field-selector", "involvedObject.name=seabreeze")
-    items.sort(key=lambda item: item["metadata"]["creationTimestamp"])
+    items.sort(key=lambda item: int(item["metadata"]["resourceVersion"]))
     return [(item["type"], item["reason"]) for item in items if item["reason"].startswith("Storage")]
 
 
