@@ -27,6 +27,8 @@ World = dict[str, Any]
 
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d(:?\d\d)?)")
 _DIGESTS: Final = ("applied", "inputs", "purpose", "migrated")
+#: What the last Job found, which depends on whether one ran before it.
+_HISTORY: Final = ("invitation",)
 _SERVERS: Final = frozenset(
     {
         "creationTimestamp",
@@ -126,7 +128,9 @@ def _child(kind: str, body: Json) -> Json:
     metadata = {key: value for key, value in body["metadata"].items() if key not in _SERVERS}
     annotations = metadata.get("annotations") or {}
     metadata["annotations"] = {
-        key: "<digest>" if key.rpartition("/")[2] in _DIGESTS else value for key, value in sorted(annotations.items())
+        key: "<digest>" if key.rpartition("/")[2] in _DIGESTS else value
+        for key, value in sorted(annotations.items())
+        if key.rpartition("/")[2] not in _HISTORY
     }
     if kind == "Secret":
         return {"metadata": metadata, "keys": sorted(body.get("data") or {})}
