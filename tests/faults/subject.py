@@ -71,9 +71,8 @@ class Subject:
             self.settle()
             found = self.world()
             status = found["tenant"]["status"]
-            unsure = [
-                said for said in status["conditions"].values() if said.startswith("Unknown") or "Unreadable" in said
-            ]
+            passing = ("Unknown", "Unreadable", "DedicatedNotAvailable")
+            unsure = [said for said in status["conditions"].values() if any(word in said for word in passing)]
             return None if unsure or "retry" in status else found
 
         return until(look, f"{self.name} to be at peace", PATIENCE, 0.3)
