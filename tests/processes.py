@@ -7,9 +7,10 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -64,13 +65,13 @@ class Process:
 
     def wait_until(self, answers: Callable[[], bool], timeout: float = 60.0) -> None:
         """Wait until ``answers`` is true; a process that ends first fails at once, with the end of its log."""
-        deadline = time.monotonic() + timeout
-        while not answers():
-            if not self.running:
-                raise AssertionError(f"{self.name} ended while starting\n{self.tail()}")
-            if time.monotonic() > deadline:
-                raise AssertionError(f"{self.name} did not answer within {timeout:.0f} s\n{self.tail()}")
-            time.sleep(0.05)
+
+        def look() -> bool:
+            answered = answers()
+            assert answered or self.running, f"{self.name} ended while starting\n{self.tail()}"
+            return answered
+
+        until(look, lambda: f"an answer of {self.name}\n{self.tail()}", timeout, 0.05)
 
     def wait(self, timeout: float = 30.0) -> int:
         """Wait for its end and return the exit code."""

@@ -190,11 +190,14 @@ def without_rotations(world: Json) -> Json:
 
 def patiently(look: Callable[[], T]) -> T:
     """Ask Postgres again while a fault of the test has it away."""
-    deadline = time.monotonic() + 60
-    while True:
+    away: psycopg.OperationalError | None = None
+
+    def asked() -> tuple[T] | None:
+        nonlocal away
         try:
-            return look()
-        except psycopg.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+            return (look(),)
+        except psycopg.OperationalError as error:
+            away = error
+            return None
+
+    return until(asked, lambda: f"Postgres to be back: {away}", 60, 0.2)[0]

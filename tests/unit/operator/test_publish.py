@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
-import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hoa_operator.publish import difference
 
 ROTATED = {"login": "app", "rotatedAt": "2026-11-01T00:00:00Z"}
+SCALARS = st.integers(0, 3) | st.sampled_from(["", "word"])
+LISTS = st.lists(SCALARS | st.just({"a": None}), max_size=2)
+STATUSES = st.recursive(
+    st.dictionaries(st.sampled_from("abcd"), SCALARS | LISTS, max_size=4),
+    lambda inner: st.dictionaries(st.sampled_from("abcd"), SCALARS | LISTS | inner, max_size=4),
+    max_leaves=8,
+)
 
 
 def merged(target: Any, patch: Any) -> Any:
@@ -31,15 +38,8 @@ def test_what_an_object_within_no_longer_says_goes() -> None:
     assert difference(before, after) == {"credentials": {"nextRotation": None}}
 
 
-@pytest.mark.parametrize("seed", range(200))
-def test_the_patch_makes_the_one_into_the_other(seed: int) -> None:
-    chance = random.Random(seed)
-    before, after = thing(chance, 3), thing(chance, 3)
-    assert merged(before, difference(before, after)) == after
-    assert difference(after, after) == {}
-
-
-def thing(chance: random.Random, depth: int) -> dict[str, Any]:
-    """An object as a status may be: words, numbers, lists and objects."""
-    values = ["word", 7, [1, {"a": None}], *([thing(chance, depth - 1), thing(chance, depth - 1)] if depth else [])]
-    return {key: chance.choice(values) for key in "abcd" if chance.random() < 0.7}
+@given(STATUSES, STATUSES)
+def test_the_patch_makes_one_status_into_the_other(before: dict[str, Any], after: dict[str, Any]) -> None:
+    patch = difference(before, after)
+    assert merged(before, patch) == after
+    assert (patch == {}) == (before == after)
