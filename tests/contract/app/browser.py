@@ -7,7 +7,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 
@@ -123,3 +123,21 @@ async def eventually(what: Callable[[], bool], seconds: float = 15.0) -> None:
     while not what():
         assert time.monotonic() < deadline, "it did not come true in time"
         await asyncio.sleep(0.01)
+
+
+async def ask_for_reset(site: Site, tenant: MadeTenant, email: str) -> str:
+    """Say that a password is forgotten; return the page that answers, without the address."""
+    answer = await site.browser(tenant).post("/forgot-password", {"email": email})
+    assert answer.status_code == 200
+    return answer.text.replace(email, "")
+
+
+def minted_reset(tenant: MadeTenant, email: str) -> str:
+    """Make the link's token as the worker does when the mail leaves."""
+    token = uuid4().hex
+    with tenant.as_admin() as connection:
+        connection.execute(
+            "UPDATE password_resets SET token_hash = %s WHERE user_id = (SELECT id FROM users WHERE email = %s)",
+            (hash_secret(token), email),
+        )
+    return token

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -11,7 +12,7 @@ import pytest_asyncio
 from hoa_app.features import FEATURES
 from hoa_app.main import create_app
 from hoa_app.settings import Settings
-from tests.contract.app.browser import Site
+from tests.contract.app.browser import Site, add_user
 from tests.contract.app.platform import MadeTenant, Platform
 
 if TYPE_CHECKING:
@@ -56,3 +57,9 @@ async def site(platform: Platform, seabreeze: MadeTenant, pinnacle: MadeTenant) 
     """The app serving both tenants for the whole run; tests that change how it is set up make their own."""
     async with serving(platform) as made:
         yield made
+
+
+@pytest.fixture
+def someone(seabreeze: MadeTenant) -> str:
+    """A manager of the first tenant whom no other test knows."""
+    return add_user(seabreeze, "manager", f"{uuid4().hex}@seabreeze.example")

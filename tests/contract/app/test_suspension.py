@@ -9,7 +9,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from hoa_app.feature import Feature
-from tests.contract.app.test_worker import eventually, mailbox, place, settings, slug, working
+from tests.contract.app.workers import eventually, mailbox, place, settings, slug, working
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hoa_app.db.session import Tx
     from hoa_app.jobs.context import JobContext
     from tests.contract.app.platform import MadeTenant, Platform
-    from tests.contract.app.test_worker import Mailbox
+    from tests.contract.app.workers import Mailbox
 
 __all__ = ["mailbox", "place"]
 

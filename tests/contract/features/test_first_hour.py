@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from tests.contract.app.browser import PASSWORD, invite
 from tests.contract.app.conftest import serving
-from tests.contract.app.test_worker import eventually
+from tests.contract.app.workers import eventually
 from tests.contract.features.office import Office, Visitor, hidden, shown
 from tests.contract.features.pages import faults
 

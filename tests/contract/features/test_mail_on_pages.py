@@ -11,7 +11,7 @@ from hoa_app.features import FEATURES
 from hoa_app.jobs.breaker import Breaker
 from hoa_app.settings import Settings
 from tests.contract.app.conftest import serving
-from tests.contract.app.test_worker import Mailbox, eventually, working
+from tests.contract.app.workers import Mailbox, eventually, working
 from tests.contract.features.office import Office, shown
 from tests.contract.features.pages import faults
 

@@ -10,7 +10,7 @@ from hoa_app.features import FEATURES
 from hoa_app.features.requests.mail import KIND
 from hoa_app.settings import Settings
 from tests.contract.app.conftest import serving
-from tests.contract.app.test_worker import Mailbox, eventually, working
+from tests.contract.app.workers import Mailbox, eventually, working
 from tests.contract.features.office import PNG, Office, hidden
 
 if TYPE_CHECKING:

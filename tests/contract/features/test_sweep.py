@@ -15,7 +15,7 @@ from hoa_app.features import FEATURES
 from hoa_app.features.requests import sweep
 from hoa_app.settings import Settings
 from tests.contract.app.conftest import serving
-from tests.contract.app.test_worker import eventually, working
+from tests.contract.app.workers import eventually, working
 from tests.contract.features.office import PNG, Office, id_of
 
 if TYPE_CHECKING:

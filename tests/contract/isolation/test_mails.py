@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from structlog.testing import capture_logs
 
 from hoa_app.features import FEATURES
-from tests.contract.app.test_worker import Mailbox, eventually, settings, working
+from tests.contract.app.workers import Mailbox, eventually, settings, working
 from tests.contract.isolation.canaries import MARK
 from tests.never import never
 

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from hoa_operator import desire, names
-from hoa_operator.kinds import CHILDREN, Object, kind_of
+from hoa_operator.kinds import CHILDREN, Object, kind_of, name_of
 from hoa_operator.manifests.secrets import Credentials, Marks
 from hoa_operator.plan import plan
 from hoa_operator.postgres import desired
@@ -269,3 +269,11 @@ def applied(step: object) -> Json:
 
 def kinds(steps: tuple[object, ...]) -> list[type]:
     return [type(step) for step in steps]
+
+
+def with_objects(base: World, *objects: Json, **changes: Any) -> World:
+    """Return the world with these live objects, in the place of those of their kinds and names."""
+    new = {(kind_of(item), name_of(item)) for item in objects}
+    kept = [item for kind in base.children.by_kind.values() for item in kind]
+    others = [item for item in kept if (kind_of(item), name_of(item)) not in new]
+    return replace(base, children=children(*others, *objects), **changes)

@@ -23,7 +23,6 @@ from tests.unit.operator.samples import (
     NOW,
     Json,
     applied,
-    children,
     kinds,
     live,
     provisioned,
@@ -31,16 +30,12 @@ from tests.unit.operator.samples import (
     settings,
     tenant_body,
     usage,
+    with_objects,
 )
 
 
 def job(base: World, status: Json | None = None) -> Json:
     return live(desire.migration_job(base, 1), **(status or {}))
-
-
-def with_job(base: World, *objects: Json) -> World:
-    kept = [item for kind in base.children.by_kind.values() for item in kind]
-    return replace(base, children=children(*kept, *objects))
 
 
 def finished(kind: str, reason: str = "", seconds_ago: int = 0) -> Json:
@@ -50,7 +45,7 @@ def finished(kind: str, reason: str = "", seconds_ago: int = 0) -> Json:
 
 def routed() -> World:
     base = provisioned()
-    return with_job(base, *(live(route) for route in desire.routes(base)))
+    return with_objects(base, *(live(route) for route in desire.routes(base)))
 
 
 def pod_of(job_name: str, code: int, message: str = "") -> Json:
@@ -70,12 +65,12 @@ def pod_of(job_name: str, code: int, message: str = "") -> Json:
 
 def test_a_running_job_is_waited_for() -> None:
     base = routed()
-    assert plan(with_job(base, job(base))).steps == ()
+    assert plan(with_objects(base, job(base))).steps == ()
 
 
 def test_success_is_taken_in_the_row_first_then_the_mark() -> None:
     base = routed()
-    steps = plan(with_job(base, job(base, finished("Complete")))).steps
+    steps = plan(with_objects(base, job(base, finished("Complete")))).steps
     assert kinds(steps) == [Register, ApplyObject]
     assert isinstance(steps[0], Register)
     assert (steps[0].row.schema_revision, steps[0].row.state) == ("0002", "Provisioning")
@@ -93,9 +88,9 @@ def test_the_tenant_is_opened_last() -> None:
 
 def test_a_failed_job_is_tried_again_after_a_pause() -> None:
     base = routed()
-    soon = plan(with_job(base, job(base, finished("Failed", "BackoffLimitExceeded", 1))))
+    soon = plan(with_objects(base, job(base, finished("Failed", "BackoffLimitExceeded", 1))))
     assert (soon.steps, soon.wait) == ((), 14.0)
-    later = plan(with_job(base, job(base, finished("Failed", "BackoffLimitExceeded", 60))))
+    later = plan(with_objects(base, job(base, finished("Failed", "BackoffLimitExceeded", 60))))
     assert [name_of(applied(step)) for step in later.steps] == ["tenant-seabreeze-migrate-0002-2"]
 
 
@@ -103,7 +98,7 @@ def test_a_final_failure_stops_until_something_changes() -> None:
     base = routed()
     failed = job(base, finished("Failed", "PodFailurePolicy", 9999))
     said = '{"result": "error", "reason": "WrongHead", "message": "the image ends at 0001", "revision": null}'
-    stopped = plan(with_job(base, failed, pod_of("tenant-seabreeze-migrate-0002", 2, said)))
+    stopped = plan(with_objects(base, failed, pod_of("tenant-seabreeze-migrate-0002", 2, said)))
     assert stopped.steps == ()
     assert stopped.stop is not None
     assert stopped.stop[1] == "WrongHead"
@@ -129,7 +124,7 @@ def test_a_final_failure_holds_when_its_job_is_cleaned_away() -> None:
 def test_another_image_replaces_a_job_that_hangs() -> None:
     base = routed()
     newer = replace(base, settings=settings(HOA_APP_IMAGE="hoa-connect/app:1.0.1"))
-    (step,) = [s for s in plan(with_job(newer, job(base))).steps if isinstance(s, DeleteObject)]
+    (step,) = [s for s in plan(with_objects(newer, job(base))).steps if isinstance(s, DeleteObject)]
     assert (step.kind, step.name) == (JOB, "tenant-seabreeze-migrate-0002")
 
 
@@ -161,18 +156,18 @@ def at_revision(base: World, revision: str) -> World:
 @pytest.mark.parametrize("deployed", ["0002", "0004"])
 def test_a_job_of_another_version_is_ended_before_anything_else_is_done_to_the_schema(deployed: str) -> None:
     running = job(at_revision(served(), "0003"))
-    world = with_job(at_revision(served(), deployed), running)
+    world = with_objects(at_revision(served(), deployed), running)
     assert plan(world).steps == (
         DeleteObject(JOB, "tenant-seabreeze-migrate-0003", running["metadata"]["uid"], "SchemaCurrent"),
     )
     ending = {**running, "metadata": {**running["metadata"], "deletionTimestamp": "2026-07-01T12:00:00Z"}}
-    waits = plan(with_job(at_revision(served(), deployed), ending))
+    waits = plan(with_objects(at_revision(served(), deployed), ending))
     assert (waits.steps, waits.wait) == ((), 1.0)
 
 
 def test_an_ended_job_of_another_version_is_left_to_its_time_to_live() -> None:
     done = job(at_revision(served(), "0003"), finished("Complete"))
-    assert plan(with_job(served(), done)).steps == ()
+    assert plan(with_objects(served(), done)).steps == ()
 
 
 def test_a_later_schema_that_the_database_tells_of_is_put_on_record() -> None:
@@ -189,7 +184,7 @@ def test_a_later_schema_that_the_database_tells_of_is_put_on_record() -> None:
 def test_a_served_tenant_whose_migration_cannot_succeed_is_told_where_it_stays() -> None:
     base = at_revision(served(), "0003")
     failed = job(base, finished("Failed", "PodFailurePolicy"))
-    world = with_job(base, failed, pod_of("tenant-seabreeze-migrate-0003", 2))
+    world = with_objects(base, failed, pod_of("tenant-seabreeze-migrate-0003", 2))
     stop = plan(world).stop
     assert stop is not None
     assert stop[2].endswith("Until then the database stays at revision 0002")
@@ -205,9 +200,7 @@ def test_another_admin_is_invited_by_another_run() -> None:
 def begun(base: World, attempt: int) -> World:
     """Return the world in which another migration was begun after the last that succeeded."""
     marks = replace(desire.marks(base), begun=attempt)
-    secret = live(desire.migrator_secret(base, CREDENTIALS, marks))
-    kept = [item for kind in base.children.by_kind.values() for item in kind if name_of(item) != name_of(secret)]
-    return replace(base, children=children(secret, *kept))
+    return with_objects(base, live(desire.migrator_secret(base, CREDENTIALS, marks)))
 
 
 def of_another_admin(attempt: int, status: Json | None = None) -> Json:
@@ -219,17 +212,17 @@ def test_an_admin_who_is_the_old_one_again_is_invited_again() -> None:
     """What was begun for the other one may have been done, whether its Job still runs, has ended, or is gone."""
     base = served()
     first, complete = job(base, finished("Complete")), finished("Complete")
-    (step,) = plan(begun(with_job(base, first, of_another_admin(2)), 2)).steps
+    (step,) = plan(begun(with_objects(base, first, of_another_admin(2)), 2)).steps
     assert isinstance(step, DeleteObject)
     assert step.name == "tenant-seabreeze-migrate-0002-2"
-    ended = begun(with_job(base, first, of_another_admin(2, complete)), 2)
+    ended = begun(with_objects(base, first, of_another_admin(2, complete)), 2)
     assert [name_of(applied(step)) for step in plan(ended).steps] == [
         "tenant-seabreeze-migrator",
         "tenant-seabreeze-migrate-0002-3",
     ]
-    gone = begun(with_job(base, first), 2)
+    gone = begun(with_objects(base, first), 2)
     assert [name_of(applied(step)) for step in plan(gone).steps] == ["tenant-seabreeze-migrate-0002-2"]
     again = live(desire.migration_job(base, 2), **complete)
-    (step,) = plan(begun(with_job(base, first, again), 2)).steps
+    (step,) = plan(begun(with_objects(base, first, again), 2)).steps
     assert Marks.read(applied(step)) == Marks(desire.purpose(base))
     assert plan(base).steps == ()

@@ -10,23 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hoa_app.identity import api_tokens, sessions
 from hoa_operator import conditions, desire, facts, rotating, status, steps
 from hoa_operator.errors import UserError
 from hoa_operator.events import transitions
 from hoa_operator.kinds import name_of
-from hoa_operator.manifests.secrets import Credentials, Marks, credentials_patch, read_credentials
 from hoa_operator.observe import _secrets
 from hoa_operator.plan import plan
-from hoa_operator.postgres import desired, names
-from hoa_operator.postgres.model import DatabaseSpec, ObservedDatabase, ObservedRole
+from hoa_operator.postgres.model import ObservedRole
 from hoa_operator.rotation import AppLogins, Fresh, due_at, other, rotated, tidied
-from hoa_operator.signing import LIFETIME, MOST, SigningKey, decode_signing_keys, encode_signing_keys, still_needed
+from hoa_operator.signing import SigningKey, encode_signing_keys
 from hoa_operator.status import Report
 from hoa_operator.target import StepFailed
 from hoa_operator.tenant import CredentialsWish, format_time
 from hoa_operator.world import Reading, World
 from tests.faults.words import lacks_words
+from tests.unit.operator.rotating import DAY, NEW, ROTATED_AT, all_of, done, half_done, kinds, wishing
 from tests.unit.operator.samples import (
     CREDENTIALS,
     NOW,
@@ -37,65 +35,8 @@ from tests.unit.operator.samples import (
     served,
     settings,
     tenant_body,
+    with_objects,
 )
-
-DAY = timedelta(days=1)
-ROTATED_AT = CREDENTIALS.rotated_at
-NEW = rotated(CREDENTIALS, Fresh("new-app", "new-migrator", SigningKey("two", bytes(32), NOW - DAY / 24)))
-
-
-def wishing(**credentials: str) -> World:
-    """Return a served tenant with a wish about its credentials."""
-    return served(tenant_body(credentials=credentials))
-
-
-def half_done(**changes: object) -> World:
-    """Return a served tenant just after the one write of the Secret."""
-    base = served()
-    secret = live(desire.credentials_secret(base, NEW))
-    kept = [item for item in all_of(base) if name_of(item) != name_of(secret)]
-    return replace(base, children=children(secret, *kept), **changes)  # type: ignore[arg-type]
-
-
-def done(seconds_ago: float, *, other_open: bool = True) -> World:
-    """Return the tenant `seconds_ago` after the registry named the new login."""
-    base = half_done()
-    assert base.row is not None
-    database = {**base.row.database, "username": f"hoa_connect_tenant_{base.target.tenant_id.hex}_app_b"}
-    age = timedelta(seconds=seconds_ago)
-    row = replace(base.row, database=database, login_since=NOW - age, login_age=age)
-    record = replace(base.record, row=row, secrets=secrets_of(NEW))
-    fresh = replace(base, record=record)
-    spec = replace(fresh.database_spec(NEW), overlapping=other_open)
-    migrator = live(desire.migrator_secret(fresh, NEW, Marks(desire.purpose(fresh))))
-    objects = [migrator if name_of(item) == name_of(migrator) else item for item in all_of(fresh)]
-    return replace(fresh, database=observed(fresh, spec), children=children(*objects))
-
-
-def observed(base: World, spec: DatabaseSpec) -> ObservedDatabase:
-    """Return the database of `base` as `spec` wants it."""
-    roles = {
-        kind: ObservedRole(
-            exists=True,
-            identity=spec.identity,
-            can_login=desired.can_login(spec, kind),
-            connection_limit=desired.connection_limit(spec, kind),
-            inherits=desired.inherits(kind),
-            member_of=tuple(desired.memberships(spec, kind)),
-            can_connect=True,
-            settings=desired.settings(spec, kind),
-        )
-        for kind in names.ROLE_KINDS
-    }
-    return replace(base.database, roles=MappingProxyType(roles))
-
-
-def all_of(base: World) -> list[Json]:
-    return [dict(item) for items in base.children.by_kind.values() for item in items]
-
-
-def kinds(base: World) -> list[type]:
-    return [type(step) for step in plan(base).steps]
 
 
 class TestDue:
@@ -213,7 +154,7 @@ class TestWaiting:
         failed = [{"type": "Failed", "status": "True", "lastTransitionTime": format_time(NOW), "reason": "PodFailed"}]
         base = replace(wishing(rotateRequestedAt=format_time(NOW)), settings=settings(HOA_APP_SCHEMA_REVISION="0003"))
         job = live(desire.migration_job(base, 1), conditions=failed)
-        base = replace(base, children=children(job, *all_of(base)))
+        base = with_objects(base, job)
         assert conditions.read(base, plan(base))[steps.SCHEMA_CURRENT].reason == "MigrationFailed"
         assert kinds(base) == [steps.RotateCredentials]
 
@@ -234,7 +175,7 @@ class TestWaiting:
     def test_a_job_that_runs_keeps_its_password(self) -> None:
         base = wishing(rotateRequestedAt=format_time(NOW))
         job = live(desire.migration_job(base, 1))
-        base = replace(base, children=children(job, *all_of(base)))
+        base = with_objects(base, job)
         assert plan(base).steps == ()
         said = conditions.read(base, plan(base))[steps.CREDENTIALS_READY]
         assert "migrator's password" in said.message
@@ -350,76 +291,6 @@ class Keyless:
 
     def unseal(self, _sealed: bytes) -> bytes:
         raise UserError("UnsealFailed", "no sealing key opens a stored secret")
-
-
-class TestSecret:
-    """What one write changes."""
-
-    def test_a_rotation_changes_all_and_keeps_the_old_key(self) -> None:
-        assert (NEW.login, NEW.app_password, NEW.migrator_password) == ("app_b", "new-app", "new-migrator")
-        assert [key.kid for key in NEW.keys] == ["two", *(key.kid for key in CREDENTIALS.keys)]
-        back = rotated(NEW, Fresh("a", "m", SigningKey("three", bytes(32), NOW)))
-        assert back.login == "app"
-
-    @pytest.mark.parametrize("credentials", [CREDENTIALS, NEW])
-    def test_it_reads_back(self, credentials: Credentials) -> None:
-        data = {key: value for key, value in credentials_patch(credentials).items() if value is not None}
-        assert read_credentials(data) == credentials
-
-    def test_back_on_the_first_login_the_key_is_removed(self) -> None:
-        assert credentials_patch(CREDENTIALS)["app-login"] is None
-
-    @pytest.mark.parametrize("broken", [{"app-login": "b3duZXI="}, {"signing-keys": "W10="}, {"signing-keys": "e30="}])
-    def test_what_makes_no_sense_counts_as_deleted(self, broken: dict[str, str]) -> None:
-        data = {key: value for key, value in credentials_patch(NEW).items() if value is not None}
-        assert read_credentials({**data, **broken}) is None
-
-
-class TestKeys:
-    """Old keys stay while anything signed with them may be good, and no longer."""
-
-    def keys(self, *days_ago: float) -> tuple[SigningKey, ...]:
-        return tuple(SigningKey(f"k{days}", bytes(32), NOW - DAY * days) for days in days_ago)
-
-    def test_a_key_outlives_its_replacement_by_the_longest_token(self) -> None:
-        days = LIFETIME.days
-        assert still_needed(self.keys(0, 1000), NOW) == self.keys(0, 1000)
-        assert still_needed(self.keys(days - 1, 1000), NOW) == self.keys(days - 1, 1000)
-        assert still_needed(self.keys(days + 1, 1000), NOW) == self.keys(days + 1)
-        assert still_needed(self.keys(5000), NOW) == self.keys(5000)
-
-    def test_the_app_makes_no_token_that_lives_longer(self) -> None:
-        longest = max(timedelta(days=api_tokens.MAX_DAYS), sessions.ABSOLUTE, sessions.API_SESSION)
-        assert longest < LIFETIME
-
-    def test_there_are_never_too_many_for_a_secret(self) -> None:
-        many = tuple(SigningKey("0" * 16, bytes(32), NOW - DAY / 100 * n) for n in range(MOST + 10))
-        kept = still_needed(many, NOW)
-        assert len(kept) == MOST
-        assert len(encode_signing_keys(kept)) < 2**17
-
-    def test_they_are_dropped_without_a_rotation(self) -> None:
-        keys = encode_signing_keys(self.keys(LIFETIME.days + 1, LIFETIME.days + 2)).decode()
-        old = replace(CREDENTIALS, signing_keys=keys)
-        fewer = tidied(old, NOW)
-        assert fewer is not None
-        assert len(fewer.keys) == 1
-        assert tidied(fewer, NOW) is None
-        base = served()
-        secret = live(desire.credentials_secret(base, old))
-        others = [item for item in all_of(base) if name_of(item) != name_of(secret)]
-        base = replace(base, record=replace(base.record, secrets=secrets_of(old)), children=children(secret, *others))
-        assert plan(base).steps == (steps.WriteCredentials(fewer, "20"),)
-
-    @pytest.mark.parametrize(
-        "text", ["", "{}", "[]", '[{"kid":"a","k":"AA","createdAt":"2026-01-01T00:00:00"}]', "[1]"]
-    )
-    def test_what_is_no_list_of_keys_is_refused(self, text: str) -> None:
-        with pytest.raises(ValueError, match=r"sign|JSON|Expecting"):
-            decode_signing_keys(text)
-
-    def test_they_read_back(self) -> None:
-        assert decode_signing_keys(encode_signing_keys(self.keys(0, 1)).decode()) == self.keys(0, 1)
 
 
 def report(base: World, before: Json) -> Json:

@@ -20,7 +20,6 @@ from hoa_operator.tenant import parse_identity
 from hoa_operator.world import Reading, World
 from tests.unit.operator.samples import (
     NOW,
-    children,
     live,
     provisioned,
     served,
@@ -28,6 +27,7 @@ from tests.unit.operator.samples import (
     shared_app,
     tenant_body,
     usage,
+    with_objects,
     world,
 )
 
@@ -103,8 +103,7 @@ def test_waiting_for_a_turn_is_said_and_does_not_count() -> None:
 def test_what_is_done_beside_the_migration_does_not_count() -> None:
     """The route is ready before the migration has its turn, so that the steps after it have begun."""
     base = provisioned()
-    kept = [item for kind in base.children.by_kind.values() for item in kind]
-    routed = replace(base, turn=False, children=children(*kept, *map(live, desire.routes(base))))
+    routed = with_objects(base, *map(live, desire.routes(base)), turn=False)
     waits = build(report(routed))
     assert [e["step"] for e in waits["onboarding"] if "startedAt" in e and "finishedAt" not in e] == [
         "InitializeDefaults"
