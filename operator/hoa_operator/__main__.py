@@ -15,7 +15,7 @@ import structlog
 
 from hoa_operator import foreign, kube, leftovers_command, probes
 from hoa_operator.cache import Cache
-from hoa_operator.errors import Fenced, ForeignRegistry, OperatorError, Outdated
+from hoa_operator.errors import Explained, Fenced, ForeignRegistry, OperatorError, Outdated
 from hoa_operator.farewell import Farewell
 from hoa_operator.fleet import Fleet, Opening
 from hoa_operator.kube import Kube
@@ -277,7 +277,7 @@ def main() -> int:
     try:
         run = _COMMANDS[verb][1](settings, os.environ, asked) if verb else serve(settings, os.environ)
         return asyncio.run(run)
-    except OperatorError as error:
+    except Explained as error:
         log.error("ended", reason=error.reason, message=error.message)
         return 1
 

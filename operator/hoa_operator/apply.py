@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 import structlog
 
 from hoa_operator import events, names, steps
-from hoa_operator.errors import Fenced, HostLeaving, HostTaken, OperatorError, UserError, WorldError
+from hoa_operator.errors import HostLeaving, HostTaken, OperatorError, UserError, WorldError
 from hoa_operator.events import Event
 from hoa_operator.kinds import SECRET, TENANT, Object, is_owned_by, kind_of, labels_of, name_of
 from hoa_operator.kube import Conflict
@@ -231,8 +231,6 @@ async def tell(doors: Doors, event: Manifest) -> None:
     """Post an Event; that it could not be told is no reason to fail."""
     try:
         await doors.kube.create(event)
-    except Fenced:
-        raise
     except OperatorError as error:
         log.info("event not posted", reason=error.reason, message=error.message)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hoa_operator import quantities
 from hoa_operator.apply import apply_object
 from hoa_operator.drift import was_applied
-from hoa_operator.errors import Fenced, OperatorError, UserError
+from hoa_operator.errors import OperatorError, UserError
 from hoa_operator.kinds import DEPLOYMENT, HPA, TENANT, TIER, Object
 from hoa_operator.kube import Conflict
 from hoa_operator.manifests.autoscalers import autoscaler
@@ -83,7 +83,7 @@ class CapacityReconciler:
             return Outcome()
         try:
             await apply_object(self._doors, wanted)
-        except (Fenced, Conflict):
+        except Conflict:
             raise
         except OperatorError as error:
             return Outcome(wait=_RETRY, failed=error.reason)

@@ -8,13 +8,17 @@ secret.
 from __future__ import annotations
 
 
-class OperatorError(Exception):
+class Explained(Exception):
     """Anything the operator can explain; `reason` is CamelCase, `message` says what is wrong, where, and what to do."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(f"{reason}: {message}")
         self.reason = reason
         self.message = message
+
+
+class OperatorError(Explained):
+    """What went wrong with the work at hand."""
 
 
 class UserError(OperatorError):
@@ -29,8 +33,11 @@ class WorldError(OperatorError):
         self.retry_after = retry_after
 
 
-class Fenced(OperatorError):
-    """Another instance leads now: stop at once, undo nothing, and let the process end."""
+class Fenced(Explained):
+    """Another instance leads now: stop at once, undo nothing, and let the process end.
+
+    No error of any work, so that nobody who minds those holds it up on its way out or writes it down.
+    """
 
     def __init__(self, message: str = "another operator instance has taken the lead") -> None:
         super().__init__("Fenced", message)

@@ -13,7 +13,7 @@ import structlog
 
 from hoa_operator import kube as doors
 from hoa_operator import status
-from hoa_operator.errors import Fenced, ForeignRegistry, OperatorError, UserError
+from hoa_operator.errors import ForeignRegistry, OperatorError, UserError
 from hoa_operator.kinds import NAMESPACE, TENANT, name_of
 from hoa_operator.kube import Kube
 from hoa_operator.metrics import Metrics
@@ -73,8 +73,6 @@ async def tell(kube: Kube, error: ForeignRegistry, now: datetime) -> None:
             if patch:
                 meta = {"resourceVersion": body["metadata"]["resourceVersion"]}
                 await kube.patch(TENANT, name_of(body), {"metadata": meta, "status": patch}, "status")
-    except Fenced:
-        raise
     except OperatorError as trouble:
         log.warning("tenants not told of the foreign registry", reason=trouble.reason, message=trouble.message)
 

@@ -129,6 +129,8 @@ class Leader:
         if kind is SECRET and not is_ours(item, self._settings.release):
             self._foreign(item, deleted=deleted)
             return
+        if deleted and kind is TENANT:
+            self._metrics.forget(name_of(item))
         change = self._cache.forget(kind, item) if deleted else self._cache.observe(kind, item)
         self._changed_if(change)
 

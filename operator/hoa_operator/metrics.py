@@ -72,6 +72,10 @@ class Metrics:
         """Count a look that put something back; `owner` names the HOATenant, or the shared app's Deployment."""
         self._repairs.labels(owner).inc()
 
+    def forget(self, owner: str) -> None:
+        """Let go of the counts of an owner that is gone."""
+        self._repairs.remove(owner)
+
     def watch_state(self, cache: Cache, queue: WorkQueue[Any], health: WatchHealth, clock: Callable[[], float]) -> None:
         """Collect the state of cache, queue and watches from now on."""
         self.registry.register(_State(cache, queue, health, clock))

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from hoa_operator.kinds import Object
 
-#: Seconds before a further Job after one that failed for a passing reason: doubled each time up to the cap.
 #: Where a person finds what a Job said.
 LOGS: Final = "see kubectl logs of the Job's pods"
+#: Seconds before a further Job after one that failed for a passing reason: doubled each time up to the cap.
 RETRY_FIRST: Final = 15.0
 RETRY_CAP: Final = 600.0
 _CANNOT_START: Final = frozenset(

@@ -14,7 +14,7 @@ import structlog
 from hoa_operator import teardown
 from hoa_operator.apply import Subject, apply
 from hoa_operator.dispatch import Key
-from hoa_operator.errors import Fenced, OperatorError
+from hoa_operator.errors import OperatorError
 from hoa_operator.kinds import TENANT
 from hoa_operator.manifests.meta import tenant_family
 from hoa_operator.observe import observe_remains
@@ -55,8 +55,6 @@ class OrphanReconciler:
         try:
             rows = [row for row in await self._sources.registry.rows() if self._is_living(row)]
             lost = await self._lost(rows)
-        except Fenced:
-            raise
         except OperatorError as error:
             return Outcome(failed=error.reason)
         now = self._clock()

@@ -16,7 +16,7 @@ from hoa_operator.errors import UserError, WorldError
 from hoa_operator.heritage import being_dropped, described
 from hoa_operator.kinds import INGRESS, SECRET, is_owned_by, kind_of, name_of
 from hoa_operator.manifests.meta import is_current
-from hoa_operator.manifests.secrets import Marks
+from hoa_operator.manifests.secrets import NO_MARKS
 from hoa_operator.postgres import names as postgres_names
 from hoa_operator.postgres.desired import differences
 from hoa_operator.registry_model import Heir, Placement, RegistryRow
@@ -66,7 +66,7 @@ def _plan(world: World) -> Plan:
     if world.row is None and world.record.kept is not None:
         return Plan((*steps, *_adoption(world, world.record.kept)))
     if world.row is None:
-        return Plan((*steps, *_beginning(world), *_again(world), Register(_row(world))))
+        return Plan((*steps, *_beginning(world), *_registered_anew(world), Register(_row(world))))
     check_data_is_there(world)
     credentials = world.credentials
     if credentials is None:
@@ -124,7 +124,7 @@ def _beginning(world: World) -> list[Step]:
     return steps
 
 
-def _again(world: World) -> list[Step]:
+def _registered_anew(world: World) -> list[Step]:
     """Where the registry, restored from a copy or made anew, does not know a tenant that was in service, take its row from
     what is left of it; never begin anew beside its data."""
     if not is_onboarded(world.body.get("status") or {}):
@@ -296,7 +296,7 @@ def passwords_in_force(world: World, credentials: Credentials) -> bool:
     if known is None or live is None or world.reading.refused:
         return False
     registered = replace(known, newest_key=True) == _secrets(credentials)
-    wanted = desire.migrator_secret(world, credentials, Marks())
+    wanted = desire.migrator_secret(world, credentials, NO_MARKS)
     return registered and known.newest_key and (live.get("data") or {}) == wanted["data"]
 
 

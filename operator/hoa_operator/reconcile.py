@@ -14,7 +14,7 @@ import structlog
 
 from hoa_operator import conditions, drift, names, status, steps, suspension, teardown, timing
 from hoa_operator.apply import patch_source
-from hoa_operator.errors import Fenced, OperatorError, WorldError
+from hoa_operator.errors import OperatorError, WorldError
 from hoa_operator.kinds import JOB, TENANT, kind_of
 from hoa_operator.kube import Conflict
 from hoa_operator.observe import observe_tenant
@@ -89,8 +89,6 @@ class TenantReconciler:
         except Conflict as stale:
             log.debug("looked at something old", tenant=name, message=stale.message)
             return Outcome(wait=_CONFLICT_PAUSE * (0.5 + self._random.random()))
-        except Fenced:
-            raise
         except OperatorError as error:
             log.warning("status not written", tenant=name, reason=error.reason, message=error.message)
             return Outcome(wait=self._delay(name, error), failed=error.reason)
@@ -156,8 +154,6 @@ class TenantReconciler:
                 if failed.failure.condition == steps.SPEC_ACCEPTED
                 else replace(report, world=world, plan=decided)
             )
-        except Fenced:
-            raise
         except OperatorError as error:
             self._give_up_place(report, world)
             failure = Failure(error, steps.DATABASE_READY)
@@ -191,8 +187,6 @@ class TenantReconciler:
             return replace(report, world=world, plan=plan(world))
         except StepFailed as failed:
             return replace(report, failure=failed.failure)
-        except Fenced:
-            raise
         except OperatorError as error:
             return replace(report, failure=Failure(error, steps.DATABASE_READY))
 

@@ -10,7 +10,7 @@ import structlog
 
 from hoa_operator import steps, teardown
 from hoa_operator.apply import Subject, apply
-from hoa_operator.errors import Fenced, OperatorError
+from hoa_operator.errors import OperatorError
 from hoa_operator.kinds import TENANT
 from hoa_operator.manifests.meta import tenant_family
 from hoa_operator.observe import observe_remains
@@ -89,8 +89,6 @@ class Remover:
                     break
         except StepFailed as failed:
             return replace(report, failure=failed.failure)
-        except Fenced:
-            raise
         except OperatorError as error:
             return replace(report, failure=Failure(error, steps.DATABASE_READY))
         return report

@@ -15,7 +15,7 @@ import structlog
 
 from hoa_operator import events, heritage
 from hoa_operator.apply import tell
-from hoa_operator.errors import Fenced, OperatorError
+from hoa_operator.errors import OperatorError
 from hoa_operator.events import Event
 from hoa_operator.kinds import SERVER, name_of
 from hoa_operator.kube import Conflict
@@ -93,7 +93,7 @@ class RetainedReconciler:
             for body in self._sources.cache.all(SERVER):
                 status = listed(body.get("status") or {}, kept.get(name_of(body), []))
                 await publish(self._doors, body, status, self._clock(), self._reporter)
-        except (Fenced, Conflict):
+        except Conflict:
             raise
         except OperatorError as error:
             return Outcome(wait=_RETRY, failed=error.reason)
@@ -124,8 +124,6 @@ class RetainedReconciler:
         """Drop one database if nobody claims it; return why it was not, if that is a problem."""
         try:
             await self._drop(row, placement)
-        except Fenced:
-            raise
         except OperatorError as error:
             problem = (
                 f"{error.reason}: {error.message.rstrip('.')}; it is not dropped yet, and tried again. See {_RUNBOOK}"

@@ -14,7 +14,7 @@ import structlog
 from hoa_operator import events, keyring, names
 from hoa_operator.apply import tell
 from hoa_operator.dispatch import Key
-from hoa_operator.errors import Fenced, OperatorError, UserError
+from hoa_operator.errors import OperatorError, UserError
 from hoa_operator.events import Event
 from hoa_operator.kinds import SECRET, is_owned_by
 from hoa_operator.kube import Conflict
@@ -73,7 +73,7 @@ class SealingKeysReconciler:
             return Outcome()
         try:
             return await self._look()
-        except (Fenced, Conflict):
+        except Conflict:
             raise
         except OperatorError as error:
             log.warning("sealing keys not looked after", reason=error.reason, message=error.message)
@@ -159,8 +159,6 @@ class SealingKeysReconciler:
         try:
             if not await self._lets_in(row, known):
                 return None
-        except Fenced:
-            raise
         except OperatorError as error:
             log.info(
                 "a Secret's password cannot be tried", tenant=row.owner, reason=error.reason, message=error.message

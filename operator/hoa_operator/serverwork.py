@@ -13,7 +13,7 @@ import structlog
 from hoa_operator import migration, names
 from hoa_operator.apply import apply_object, delete_object
 from hoa_operator.conditions import Finding
-from hoa_operator.errors import Fenced, OperatorError, UserError, WorldError
+from hoa_operator.errors import OperatorError, UserError, WorldError
 from hoa_operator.kinds import JOB, POD, SECRET, SERVER, is_owned_by, kind_of, name_of
 from hoa_operator.kube import Conflict
 from hoa_operator.manifests import jobs
@@ -102,8 +102,6 @@ class ServerReconciler:
                     "True", "Answering", f"Postgres {facts.version} at {server.host}:{server.port}"
                 )
                 await self._template(_Case(server, self._family(server), door), found, findings)
-        except Fenced:
-            raise
         except OperatorError as error:
             name = TEMPLATE_READY if READY in findings else READY
             findings[name] = Finding("False", error.reason, error.message)

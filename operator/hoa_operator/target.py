@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from hoa_operator.errors import Fenced, OperatorError, UserError
+from hoa_operator.errors import OperatorError, UserError
 from hoa_operator.tenant import asked_hosts
 
 if TYPE_CHECKING:
@@ -96,10 +96,8 @@ class StepFailed(Exception):
 
 @contextmanager
 def attributed(condition: str) -> Iterator[None]:
-    """Have errors of the block show in `condition`; `Fenced` goes through, because nobody may write it down."""
+    """Have errors of the block show in `condition`; `Fenced` is none, for nobody may write it down."""
     try:
         yield
-    except Fenced:
-        raise
     except OperatorError as error:
         raise StepFailed(Failure(error, condition)) from error

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from hoa_operator.errors import Fenced, OperatorError
+from hoa_operator.errors import OperatorError
 from hoa_operator.postgres import APP, PASSWORD_REFUSED
 from hoa_operator.world import Reading
 
@@ -36,8 +36,6 @@ async def look_inside(door: PostgresServer, tenant_id: UUID, passwords: Password
         if not await door.verify_login(tenant_id, passwords.login, passwords.app):
             return Reading(refused=True)
         return Reading(await door.usage(tenant_id, passwords.migrator))
-    except Fenced:
-        raise
     except OperatorError as error:
         refused = error.reason == PASSWORD_REFUSED
         return Reading(refused=refused, trouble=None if refused else error)

@@ -128,13 +128,21 @@ class Lane:
             purge(self.installation, case.name, case.tenant_id)
         return replace(result, wrong=(*result.wrong, *self.installation.take_ends()))
 
-    def disturbed_run(self, scenario: Scenario, disturb: Callable[[Installation], None], reference: World) -> list[str]:
-        """Run while ``disturb`` has made something go wrong; return what is not as it should be, a line each."""
+    def disturbed_run(
+        self,
+        scenario: Scenario,
+        disturb: Callable[[Installation], None],
+        reference: World,
+        struck: Callable[[], bool] = lambda: True,
+    ) -> list[str]:
+        """Run while ``disturb`` has made something go wrong, until that has ``struck``; return what is not as it should
+        be, a line each. A change may be quicker than the fault under it."""
         case = self.begin(scenario)
         try:
             disturb(self.installation)
             case.change()
             wrong = self._difference(case, reference, time.monotonic())
+            soon(struck, _STRUCK_WITHIN)
             self.installation.heal()
             wrong = wrong or self._noise(case)
             wrong = [*wrong, self._end_of_log()] if wrong else []

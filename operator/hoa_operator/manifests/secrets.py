@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hoa_operator import names
 from hoa_operator.kinds import SECRET, annotations_of
@@ -137,7 +137,10 @@ class Marks:
         return {name: value for name, value in known.items() if value}
 
 
-def connection_secret(family: Family, name: str, connection: Connection, marks: Marks | None = None) -> Manifest:
+NO_MARKS: Final = Marks()
+
+
+def connection_secret(family: Family, name: str, connection: Connection, marks: Marks = NO_MARKS) -> Manifest:
     """Build the Secret for a Job's `envFrom`."""
     return _secret(
         family,
@@ -151,7 +154,7 @@ def connection_secret(family: Family, name: str, connection: Connection, marks: 
             "PGPASSWORD": connection.password,
             "PGSSLMODE": connection.sslmode,
         },
-        (marks.annotations() if marks else None) or None,
+        marks.annotations() or None,
     )
 
 

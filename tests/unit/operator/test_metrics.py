@@ -41,6 +41,16 @@ def test_what_is_put_back_is_counted_by_whose_it_is() -> None:
     assert 'hoa_operator_repairs_total{owner="hoa-connect-app"} 1.0' in lines
 
 
+def test_of_an_owner_that_is_gone_nothing_is_told() -> None:
+    metrics = Metrics()
+    metrics.repaired("seabreeze")
+    metrics.repaired("harbor")
+    for owner in ("seabreeze", "never-repaired"):
+        metrics.forget(owner)
+    told = [line for line in generate_latest(metrics.registry).decode().splitlines() if "repairs_total{" in line]
+    assert told == ['hoa_operator_repairs_total{owner="harbor"} 1.0']
+
+
 def condition(kind: str, status: str, reason: str) -> dict[str, str]:
     return {"type": kind, "status": status, "reason": reason}
 
