@@ -6,20 +6,22 @@ an hour, and while more than half of all rows have lost their HOATenant nothing 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from hoa_operator import teardown
+from hoa_operator import steps, teardown
 from hoa_operator.apply import Subject, apply
 from hoa_operator.dispatch import Key
-from hoa_operator.errors import OperatorError
+from hoa_operator.errors import OperatorError, WorldError
 from hoa_operator.kinds import TENANT
 from hoa_operator.manifests.meta import tenant_family
 from hoa_operator.observe import observe_remains
 from hoa_operator.reconcile import Outcome
-from hoa_operator.target import StepFailed
+from hoa_operator.removal import DRAIN
+from hoa_operator.target import Failure, StepFailed
 from hoa_operator.tenant import Disposal, format_time
 
 if TYPE_CHECKING:
@@ -68,11 +70,17 @@ class OrphanReconciler:
         log.warning(
             "HOATenants were removed by force; their data is closed and retained", tenants=names, after=str(GRACE)
         )
-        failed = None
+        failures: list[str] = []
+        draining = False
         for row in lost:
             if now - self._since[row.uid] >= GRACE:
-                failed = await self._retain(row) or failed
-        return Outcome(failed=failed)
+                try:
+                    draining |= not await self._retain(row)
+                except StepFailed as left:
+                    trouble = left.failure.error
+                    log.warning("tenant without HOATenant not retained", tenant=row.owner, message=trouble.message)
+                    failures.append(trouble.reason)
+        return Outcome(wait=DRAIN.total_seconds() if draining else None, failed=failures[-1] if failures else None)
 
     def _is_living(self, row: RegistryRow) -> bool:
         return row.state != "Deleted" and row.namespace == self._sources.settings.namespace
@@ -86,25 +94,24 @@ class OrphanReconciler:
         alive = {item["metadata"]["uid"] for item in items}
         return [row for row in rows if str(row.uid) not in alive]
 
-    async def _retain(self, row: RegistryRow) -> str | None:
-        """Do what deleting the HOATenant would have done, but never drop anything; return what it failed for."""
+    async def _retain(self, row: RegistryRow) -> bool:
+        """Do what deleting the HOATenant would have done, but never drop anything; False while its requests have time to
+        end. Whoever is in the database after that time is no request. Raises StepFailed."""
         settings, body = self._sources.settings, self._body(row)
-        try:
-            for _ in range(_ROUNDS):
-                remains = await observe_remains(self._sources, body, self._clock())
-                decided = teardown.plan_deletion(remains, Disposal())
-                if not decided.steps:
+        for _ in range(_ROUNDS):
+            remains = await observe_remains(self._sources, body, self._clock())
+            decided = teardown.plan_deletion(replace(remains, drained=row.state == "Deleting"), Disposal())
+            if not decided.steps:
+                if decided.waits_for is None:
                     log.warning("tenant without HOATenant retained", tenant=row.owner, tenant_id=str(row.tenant_id))
-                    return None
-                who = (row.name, str(row.uid), str(row.tenant_id))
-                family = tenant_family(settings.namespace, settings.release, settings.app.version, who)
-                for step in decided.steps:
-                    log.info("step", tenant=row.owner, step=step.describe())
-                    await apply(self._doors, Subject(remains.identity, family, self._clock()), step)
-        except StepFailed as failed:
-            log.warning("tenant without HOATenant not retained", tenant=row.owner, message=failed.failure.error.message)
-            return failed.failure.error.reason
-        return "NotConverging"
+                return decided.waits_for is None
+            who = (row.name, str(row.uid), str(row.tenant_id))
+            family = tenant_family(settings.namespace, settings.release, settings.app.version, who)
+            for step in decided.steps:
+                log.info("step", tenant=row.owner, step=step.describe())
+                await apply(self._doors, Subject(remains.identity, family, self._clock()), step)
+        endless = WorldError("NotConverging", "the same is to be removed again and again")
+        raise StepFailed(Failure(endless, steps.READY))
 
     def _body(self, row: RegistryRow) -> Mapping[str, Any]:
         """Return the HOATenant as it must have been last."""

@@ -117,13 +117,25 @@ class TenantReconciler:
             return await self._look(body, report)
         if identity.deleting:
             return await self._delete(body, report)
-        if status.is_rolled_back(before, identity):
+        undone = status.is_rolled_back(before, identity)
+        if undone and not await self._holds_data(identity):
             return await self._undo(body, report)
-        report = replace(report, restart=status.starts_over(before, identity))
+        report = replace(report, restart=undone or status.starts_over(before, identity))
         report = await self._converge(body, report)
         if report.failure is not None and not isinstance(report.failure.error, Conflict):
             report = await self._suspended(body, report)
-        return await self._undo(body, report) if timing.is_late(report, self._deadline) else report
+        return await self._undo(body, report) if await self._is_to_be_undone(report) else report
+
+    async def _is_to_be_undone(self, report: Report) -> bool:
+        if not timing.is_late(report, self._deadline):
+            return False
+        try:
+            return not await self._holds_data(report.identity)
+        except OperatorError:
+            return False  # while nobody can say what there is, nothing is undone
+
+    async def _holds_data(self, identity: Identity) -> bool:
+        return teardown.holds_data(await self._sources.registry.observe(identity.uid), identity.uid)
 
     # A tenant that lives
 

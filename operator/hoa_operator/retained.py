@@ -107,17 +107,15 @@ class RetainedReconciler:
         return min((wait + 1.0 for wait in waits if wait > 0), default=None)
 
     async def _drop_due(self, tombstones: Iterable[tuple[RegistryRow, Placement | None]]) -> dict[UUID, str]:
-        """Drop what is due; return by tenant id what was not dropped, and why. A server that failed is left for later."""
+        """Drop what is due; return by tenant id what was not dropped, and why. One that is held up holds up nobody else;
+        a server that is away is asked once (`Fleet`)."""
         problems: dict[UUID, str] = {}
-        down: dict[str, str] = {}
         for row, placement in tombstones:
             if placement is None or placement.drop_after is None or placement.drop_after > self._clock():
                 continue
-            problem = down.get(placement.server_name) or await self._try(row, placement)
+            problem = await self._try(row, placement)
             if problem is not None:
                 problems[row.tenant_id] = problem
-                if not problem.startswith("OwnershipNotProven"):
-                    down[placement.server_name] = problem
         return problems
 
     async def _try(self, row: RegistryRow, placement: Placement) -> str | None:

@@ -35,6 +35,7 @@ from hoa_operator.tenant import Disposal
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
     from hoa_operator.kinds import Object
     from hoa_operator.postgres.model import ObservedDatabase
@@ -72,10 +73,15 @@ def plan_deletion(remains: Remains, disposal: Disposal) -> Plan:
     return Plan((RemoveFinalizer(),)) if remains.identity.has_finalizer else Plan()
 
 
+def holds_data(row: RegistryRow | None, uid: UUID) -> bool:
+    """Tell whether people's data is in what the row names: it was in service once, or was taken over from an earlier
+    HOATenant (whoever made a database has its own uid for the tenant's id), whatever became of its revision since."""
+    return row is not None and (row.schema_revision is not None or row.tenant_id != uid)
+
+
 def plan_rollback(remains: Remains) -> Plan:
     """Return the next steps of undoing a provisioning that never served anybody."""
-    row = remains.record.row
-    if row is not None and row.schema_revision is not None:
+    if holds_data(remains.record.row, remains.identity.uid):
         raise WorldError("RollbackRefused", "the database has been in use; nothing of it is removed")
     return _removal(replace(remains, drained=True), Disposal(timedelta(0)))
 

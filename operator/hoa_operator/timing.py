@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from hoa_operator.steps import CREATE_TENANT_RECORD, PROVISION_DATABASE, RUN_MIGRATIONS, is_onboarded
+from hoa_operator.teardown import holds_data
 from hoa_operator.tenant import parse_time
 
 if TYPE_CHECKING:
@@ -36,15 +37,18 @@ def remaining(report: Report, deadline: float) -> float:
 
 def is_late(report: Report, deadline: float) -> bool:
     """Tell whether a tenant that was never served passed its deadline, and no person has to act first. Whatever the registry
-    says: a tenant that was in service once has data, and is never undone."""
-    if is_onboarded(report.before) or report.restart:
+    says: a tenant that was in service once has data, and is never undone; so does one whose data was an earlier one's."""
+    if report.restart or not _has_deadline(report):
         return False
     if report.failure is not None and report.failure.for_people:
         return False
-    if report.world is None:
-        return report.failure is not None and remaining(report, deadline) <= 0
-    begun = report.world.revision is None and report.world.row is not None
+    begun = report.failure is not None if report.world is None else report.world.row is not None
     return begun and remaining(report, deadline) <= 0
+
+
+def _has_deadline(report: Report) -> bool:
+    row = report.world.row if report.world is not None else None
+    return not is_onboarded(report.before) and not holds_data(row, report.identity.uid)
 
 
 def next_look(report: Report, deadline: float, mail: float | None) -> float | None:
@@ -59,6 +63,6 @@ def next_look(report: Report, deadline: float, mail: float | None) -> float | No
         waits.append(world.domains.budget.wait)
     if world.revision is not None:
         waits += [mail] if mail is not None else []
-    elif decided is None or not decided.queued:
+    elif _has_deadline(report) and (decided is None or not decided.queued):
         waits.append(max(0.0, remaining(report, deadline)) + 0.1)
     return min(waits, default=None)

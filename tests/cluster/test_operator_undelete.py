@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from tests.cluster.jobs import Fault
 from tests.cluster.operating import app_available, bring_up, condition, eventually, is_ready
 from tests.cluster.platform import tenant
 from tests.cluster.test_operator_deletion import REGISTRY, databases, roles, rows
@@ -13,6 +14,7 @@ from tests.cluster.test_operator_kills import mark, still_marked
 from tests.cluster.test_operator_refusals import refused
 
 if TYPE_CHECKING:
+    from tests.cluster.jobs import JobRunner
     from tests.cluster.platform import Platform
 
 WEEK = {"deletionPolicy": "Delete"}
@@ -137,3 +139,53 @@ def test_a_tenant_whose_hoatenant_was_lost_is_taken_over_at_once(own_platform: P
     with psycopg.connect(own_platform.postgres.dsn(REGISTRY)) as connection:
         (found,) = connection.execute("SELECT uid::text, state FROM tenants").fetchall()
     assert found == (back["metadata"]["uid"], "Active")
+
+
+def test_data_that_was_taken_over_is_not_dropped_for_a_deadline(own_platform: Platform, job_runner: JobRunner) -> None:
+    """The registry does not know that it was ever in service, as when it was restored from a copy of the first day."""
+    kubectl = own_platform.kubectl
+    app_available(kubectl)
+    own_platform.operator(HOA_JOB_DEADLINE_SECONDS="6", HOA_PROVISIONING_DEADLINE_SECONDS="6").start()
+    name = bring_up(own_platform)["status"]["database"]["name"]
+    mark(own_platform, name)
+    kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    with psycopg.connect(own_platform.postgres.dsn(REGISTRY), autocommit=True) as connection:
+        connection.execute("UPDATE tenants SET schema_revision = NULL")
+    fault = job_runner.inject(Fault(job="tenant-", namespace=own_platform.namespace, image_pull_error=True))
+    kubectl.apply(tenant("seabreeze", adoptionPolicy="IfUnclaimed"))
+    # It begins 15 s after the first has ended, long past the provisioning's deadline.
+    eventually(lambda: any(job["metadata"]["name"].endswith("-2") for job in kubectl.list("job")), 90)
+    held = kubectl.get("hoatenant", "seabreeze")
+    assert held["status"]["phase"] != "Failed"
+    assert databases(own_platform) == {name}
+    job_runner.faults.remove(fault)
+    job_runner.heal()
+    kubectl.wait_for("hoatenant", "seabreeze", is_ready, 90)
+    still_marked(own_platform, name)
+
+
+def test_a_tenant_in_service_is_not_undone_because_its_status_says_so(own_platform: Platform) -> None:
+    """As after an outage that began before its first status was written, and lasted past its deadline."""
+    kubectl = own_platform.kubectl
+    app_available(kubectl)
+    operator = own_platform.operator().start()
+    body = bring_up(own_platform)
+    name = body["status"]["database"]["name"]
+    mark(own_platform, name)
+    operator.stop()
+    late = {
+        **condition(body, "Stalled"),
+        "status": "True",
+        "reason": "ProvisioningDeadlineExceeded",
+        "observedGeneration": body["metadata"]["generation"],
+    }
+    others = [each for each in body["status"]["conditions"] if each["type"] != "Stalled"]
+    status = {"phase": "Failed", "onboarding": None, "conditions": [*others, late]}
+    kubectl.patch_status("hoatenant", "seabreeze", status)
+    operator.start()
+    back = kubectl.wait_for(
+        "hoatenant", "seabreeze", lambda found: condition(found, "Stalled")["status"] == "False" and is_ready(found), 60
+    )
+    assert back["status"]["phase"] == "Ready"
+    assert databases(own_platform) == {name}
+    still_marked(own_platform, name)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from hoa_operator.orphans import GRACE, OrphanReconciler
 from hoa_operator.registry_model import Placement
+from hoa_operator.removal import DRAIN
 from tests.contract.fix_registry import new_row
+from tests.contract.servers import app_of
 
 if TYPE_CHECKING:
     from tests.contract.fix_town import Town
@@ -37,6 +40,24 @@ async def test_a_tenant_removed_by_force_is_closed_after_an_hour_and_kept(town: 
     assert not observed.role("app").can_login
     assert await town.registry.by_slug(gone.slug) is None, "the slug is free again"
     assert (await orphans("")).failed is None
+
+
+async def test_whoever_stays_in_its_database_does_not_keep_it_open(town: Town, server: RealServer) -> None:
+    await town.tenant(exists=True)
+    gone, spec = await town.tenant(exists=False)
+    orphans = orphans_of(town)
+    await orphans("")
+    town.now += GRACE
+    with server.login(app_of(spec), spec.app_password, f"hoa_connect_tenant_{gone.tenant_id.hex}") as stays:
+        stays.execute("SELECT 1")
+        outcome = await orphans("")
+        assert (await town.state(gone), outcome.failed) == ("Deleting", None)
+        assert outcome.wait == DRAIN.total_seconds(), "requests that began before have their time to end"
+        await orphans("")
+        with pytest.raises(psycopg.OperationalError):
+            stays.execute("SELECT 1")
+    assert await town.state(gone) == "Deleted"
+    assert (await town.door.observe(gone.tenant_id)).tombstone
 
 
 async def test_another_hoatenant_of_that_name_is_not_the_one(town: Town) -> None:

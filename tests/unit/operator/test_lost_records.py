@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 
@@ -61,6 +62,21 @@ def test_it_is_never_late() -> None:
     assert not timing.is_late(registered_anew, DEADLINE)
     never_served = build(Report(base.target.identity, {}, NOW, world=base, plan=plan(base)))
     assert timing.is_late(replace(registered_anew, before=never_served), DEADLINE)
+
+
+def test_data_that_was_taken_over_has_no_deadline() -> None:
+    """Even where the registry does not know of any revision: it was restored from a copy, or made anew."""
+    base = provisioned()
+    assert base.row is not None
+    inherited = replace(base.row, tenant_id=UUID(int=7))
+    taken_over = replace(base, record=replace(base.record, row=inherited))
+    before = build(Report(base.target.identity, {}, NOW, world=base, plan=plan(base)))
+    own = Report(base.target.identity, before, NOW + MONTH, world=base, plan=plan(base))
+    assert timing.is_late(own, DEADLINE)
+    others = replace(own, world=taken_over)
+    assert not timing.is_late(others, DEADLINE)
+    assert timing.next_look(own, DEADLINE, None) is not None
+    assert timing.next_look(others, DEADLINE, None) is None, "nothing is due"
 
 
 def test_the_deadline_stands_still_while_a_person_is_waited_for() -> None:

@@ -253,6 +253,13 @@ def test_a_rollback_never_touches_a_database_that_was_in_use() -> None:
     assert caught.value.reason == "RollbackRefused"
 
 
+def test_a_rollback_never_touches_what_an_earlier_tenant_made() -> None:
+    row = replace(remains().record.row, schema_revision=None, tenant_id=UUID(int=7))  # type: ignore[type-var]
+    with pytest.raises(WorldError) as caught:
+        plan_rollback(remains(record=Record(row, placement(), None)))
+    assert caught.value.reason == "RollbackRefused"
+
+
 def test_a_rollback_removes_everything_and_keeps_the_finalizer() -> None:
     row = replace(remains().record.row, schema_revision=None)  # type: ignore[type-var]
     steps = plan_rollback(without_children(record=Record(row, placement(), None))).steps
