@@ -87,6 +87,11 @@ class Metrics:
         self.outbox_done = Counter(
             "hoa_outbox_rows", "Outbox rows by outcome", ["tenant_id", "kind", "outcome"], registry=registry
         )
+        self.worker_swept = Gauge(
+            "hoa_worker_swept_timestamp_seconds",
+            "Unix time of the last sweep over all outboxes; 0 where no worker runs",
+            registry=registry,
+        )
         self.outbox_queued = Gauge(
             "hoa_outbox_queued", "Rows waiting at the last sweep", ["tenant_id"], registry=registry
         )

@@ -84,6 +84,7 @@ class Worker:
     def sweep(self) -> None:
         """Look at every tenant, whatever was or was not notified."""
         self._swept_at = time.monotonic()
+        self._rows.services.metrics.worker_swept.set_to_current_time()
         current = {tenant.id for tenant in self._registry.tenants() if self._works_for(tenant)}
         for gone in self._known - current:
             self._forget(gone)

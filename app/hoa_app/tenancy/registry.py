@@ -136,8 +136,8 @@ class Registry:
         }
         self._unread -= rows.keys() | gone
         for tenant_id, row in changed.items():
-            self._rows[tenant_id] = row
             self._put(tenant_id, self._parse(row))
+            self._rows[tenant_id] = row  # known only now: a row whose reading broke is read again
         for tenant_id in gone:
             self._rows.pop(tenant_id, None)
             self._put(tenant_id, None)

@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import sys
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,9 @@ async def test_two_workers_send_each_mail_once(place: Platform, mailbox: Mailbox
         for opened in (one, two)
     ]
     assert sum(share or 0 for share in shares) == 31
+    swept = one.services.metrics.registry.get_sample_value("hoa_worker_swept_timestamp_seconds")
+    assert swept is not None
+    assert time.time() - 30 < swept <= time.time()
     with psycopg.connect(place.access.dsn(tenant.prefix)) as connection:
         usage = connection.execute("SELECT emails_sent, welcome_mail FROM hoa_usage").fetchone()
     assert usage == (31, "Sent")

@@ -92,6 +92,17 @@ def test_the_same_row_is_read_again_until_its_key_is_there(registry: Registry, k
     assert registry._unread == set()
 
 
+def test_a_row_whose_reading_broke_is_read_again(registry: Registry, keys_file: Path) -> None:
+    found = row(keys_file.read_bytes())
+    keys = keys_file.read_bytes()
+    keys_file.unlink()
+    with pytest.raises(OSError, match="No such file"):
+        take(registry, found)
+    keys_file.write_bytes(keys)
+    take(registry, found)
+    assert registry.get(TENANT) is not None
+
+
 def test_another_login_cannot_do_with_the_password_before(registry: Registry, keys_file: Path) -> None:
     take(registry, row(keys_file.read_bytes()))
     database = {"host": "db", "port": 5432, "dbname": "d", "username": "d_app_b", "sslmode": "require"}
