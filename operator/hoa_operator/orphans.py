@@ -110,7 +110,8 @@ class OrphanReconciler:
             for step in decided.steps:
                 log.info("step", tenant=row.owner, step=step.describe())
                 await apply(self._doors, Subject(remains.identity, family, self._clock()), step)
-        endless = WorldError("NotConverging", "the same is to be removed again and again")
+        fight = f"what is left of HOATenant {row.owner} is to be removed again and again; something else may be making it anew, see"
+        endless = WorldError("NotConverging", f"{fight} kubectl get -o yaml --show-managed-fields")
         raise StepFailed(Failure(endless, steps.READY))
 
     def _body(self, row: RegistryRow) -> Mapping[str, Any]:

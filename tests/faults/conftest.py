@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.faults.clean import CleanRuns
 from tests.faults.installation import Installation, Machinery
 from tests.faults.lanes import Lane
 from tests.faults.loops import LoopThread
@@ -58,6 +59,12 @@ def lanes(
     yield made
     for lane in made:
         lane.installation.destroy()
+
+
+@pytest.fixture(scope="session")
+def clean(lanes: list[Lane]) -> CleanRuns:
+    """What undisturbed runs write and end in."""
+    return CleanRuns(lanes)
 
 
 @pytest.fixture

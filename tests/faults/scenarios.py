@@ -24,6 +24,9 @@ CHANGED: Final = {
 }
 
 
+ISSUED: Final = {"issuerRef": {"name": "letsencrypt", "kind": "ClusterIssuer"}}
+
+
 class Case(ABC):
     """One tenant in one scenario: ``prepare`` brings it to the start, ``change`` makes the change, ``finished`` says
     cheaply whether the operator says that it is done."""
@@ -94,11 +97,11 @@ class Create(Case):
 
 
 class Update(Case):
-    """Tier, limits, domains, branding and display name change at once."""
+    """Tier, limits, domains with and without a certificate of their own, branding and display name change at once."""
 
     def change(self) -> None:
         """Apply it otherwise."""
-        domains = [{"host": f"portal.{self.name}.example"}, {"host": f"www.{self.name}.example"}]
+        domains = [{"host": f"portal.{self.name}.example"}, {"host": f"www.{self.name}.example", "tls": ISSUED}]
         self.apply(**CHANGED, domains=domains)
 
 
@@ -214,6 +217,18 @@ class Rotate(Case):
         return is_ready(body) and named.endswith(login) and condition(body, "CredentialsReady")["reason"] == "InForce"
 
 
+class RotateBack(Rotate):
+    """They are rotated once more, so that the first login is in force again."""
+
+    login = "_app"
+
+    def prepare(self) -> None:
+        """Bring it up and rotate them."""
+        super().prepare()
+        super().change()
+        self.wait(lambda: self.is_rotated_to(Rotate.login))
+
+
 class Drop(Case):
     """It is deleted, its data with it at once."""
 
@@ -320,6 +335,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     Dedicate,
     Share,
     Rotate,
+    RotateBack,
     Drop,
     Retain,
     Lapse,

@@ -23,9 +23,10 @@ NEVER: Final = 2 * CONVERGES_WITHIN
 @dataclass
 class Tally:
     """`asked` is how many breaks each change is to be run with: one, until that is known, so that a change which never
-    came to its breaks is missed by the figure."""
+    came to its breaks is missed by the figure. `known` is how many there are."""
 
     asked: dict[str, int] = field(default_factory=dict)
+    known: dict[str, int] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
 
     def expect(self, changes: Iterable[str]) -> None:
@@ -33,9 +34,9 @@ class Tally:
         self.asked = {**dict.fromkeys(changes, 1), **self.asked}
         self._record()
 
-    def ask(self, change: str, breaks: int) -> None:
-        """Note how many breaks of a change are about to be run."""
-        self.asked[change] = breaks
+    def ask(self, change: str, breaks: int, known: int) -> None:
+        """Note how many breaks of a change are about to be run, of how many that there are."""
+        self.asked[change], self.known[change] = breaks, known
         self._record()
 
     def take(self, results: Sequence[Result]) -> None:
@@ -47,7 +48,8 @@ class Tally:
         """Record the figures so far; the last ones are the whole run's."""
         well = sum(not result.wrong for result in self.results)
         missed = sum(not result.struck for result in self.results)
-        note = f"{len(self.asked)} changes, {len(self.results)} breaks run, {missed} of them never came to pass"
+        there_are = sum(self.known.values())
+        note = f"{len(self.asked)} changes, {len(self.results)} of {there_are} breaks run, {missed} of them never came to pass"
         record(PASSED, well, sum(self.asked.values()), note=note, at_least=True)
         seconds = taken(self.results)
         for name, share in (("p50", 0.5), ("p99", 0.99)):

@@ -1,13 +1,15 @@
-"""Each thing that can go wrong between operator and API server, at the writes of a create and of an update, or at the
-watches under them: it ends as an undisturbed run does, nothing is made twice, and then nothing is written.
+"""Each thing that can go wrong between operator and API server, at the writes of a change or at the watches under it: it
+ends as an undisturbed run does, nothing is made twice, and then nothing is written.
 
-In CI each fault strikes every third write, and each of them is some fault's third; ``CRASH=all`` strikes every one.
+In CI each fault strikes every third write of a create, of an update and of one other change, which is another one each
+day; ``CRASH=all`` strikes every write of every change.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -19,17 +21,17 @@ from tests.faults.breaks import side_by_side
 from tests.faults.effects import Answer, Delay, Drop, Duplicate, Expire, HalfOpen, ReplyLost, Rule, StaleList
 from tests.faults.ends import ENDED
 from tests.faults.entries import counts
-from tests.faults.scenarios import Create, Update
+from tests.faults.scenarios import SCENARIOS, Create, Update
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tests.faults.apirequest import ApiRequest
+    from tests.faults.clean import CleanRuns
     from tests.faults.effects import Effect
     from tests.faults.installation import Installation
     from tests.faults.lanes import Lane
     from tests.faults.scenarios import Scenario
-    from tests.faults.world import World
 
 AT_EVERY_WRITE: Final[dict[str, Effect]] = {
     "dropped": Drop(),
@@ -47,27 +49,20 @@ UNDER_WAY: Final = 3
 #: Seconds for which watches hang.
 DEAF_SECONDS: Final = 2.0
 EVERY: Final = 1 if os.environ.get("HOA_FAULTS_CRASH") == "all" else 3
-
-
-@pytest.fixture(scope="module")
-def references(lanes: list[Lane]) -> dict[Scenario, World]:
-    """The world that an undisturbed run ends in, per scenario."""
-    found: dict[Scenario, World] = {}
-
-    def run(scenario: Scenario) -> Callable[[Lane], None]:
-        return lambda lane: found.__setitem__(scenario, lane.clean_run(scenario)[1])
-
-    side_by_side(lanes, [run(scenario) for scenario in (Create, Update)])
-    return found
+SEED: Final = int(os.environ.get("HOA_FAULTS_SEED") or time.time() // 86400)
+#: The changes that one fault meets each day, and all with ``CRASH=all``.
+OTHERS: Final = [each for each in SCENARIOS if each not in (Create, Update) and not each.staged]
 
 
 def disturbed(
     lanes: list[Lane],
-    references: dict[Scenario, World],
+    clean: CleanRuns,
     disturb: Callable[[Installation], None],
     script: Script | None = None,
+    scenarios: Sequence[Scenario] = (Create, Update),
 ) -> None:
-    """Create one tenant and update another while it is disturbed; hold both to the undisturbed end."""
+    """Make each change of a tenant while it is disturbed, side by side; hold all of them to their undisturbed ends."""
+    references = clean.of(scenarios)
 
     def struck() -> bool:
         return script is None or not script.missed()
@@ -75,10 +70,10 @@ def disturbed(
     def run(scenario: Scenario) -> Callable[[Lane], list[str]]:
         return lambda lane: [
             f"{scenario.__name__}: {line}"
-            for line in lane.disturbed_run(scenario, disturb, references[scenario], struck)
+            for line in lane.disturbed_run(scenario, disturb, references[scenario][1], struck)
         ]
 
-    wrong = [line for lines in side_by_side(lanes, [run(Create), run(Update)]) for line in lines]
+    wrong = [line for lines in side_by_side(lanes, [run(scenario) for scenario in scenarios]) for line in lines]
     if script is not None and script.may_end:
         ends = [line for line in wrong if ENDED in line and script.may_end in line and "\nTraceback" not in line]
         wrong = [line for line in wrong if line not in ends]
@@ -99,16 +94,17 @@ def first_of_each(share: int, offset: int) -> Callable[[ApiRequest], bool]:
 
 
 @pytest.mark.parametrize("fault", AT_EVERY_WRITE)
-def test_a_fault_at_writes(lanes: list[Lane], references: dict[Scenario, World], fault: str) -> None:
+def test_a_fault_at_writes(lanes: list[Lane], clean: CleanRuns, fault: str) -> None:
     hits: list[ApiRequest] = []
     offset = list(AT_EVERY_WRITE).index(fault)
+    others = OTHERS if EVERY == 1 else [OTHERS[(offset + SEED) % len(OTHERS)]]
 
     def disturb(installation: Installation) -> None:
         rule: Rule[ApiRequest] = Rule(first_of_each(EVERY, offset), AT_EVERY_WRITE[fault], times=None)
         rule.hits = hits
         put(installation, rule)
 
-    disturbed(lanes, references, disturb)
+    disturbed(lanes, clean, disturb, scenarios=[Create, Update, *others])
     assert len(hits) >= 2, hits
 
 
@@ -215,11 +211,11 @@ def half_open(script: Script, installation: Installation) -> None:
     "disturb", [relist, refused_lists, stale_lists, half_open], ids=lambda disturb: disturb.__name__
 )
 def test_a_fault_under_the_watches(
-    lanes: list[Lane], references: dict[Scenario, World], disturb: Callable[[Script, Installation], None]
+    lanes: list[Lane], clean: CleanRuns, disturb: Callable[[Script, Installation], None]
 ) -> None:
     script = Script()
     try:
-        disturbed(lanes, references, partial(disturb, script), script)
+        disturbed(lanes, clean, partial(disturb, script), script)
     finally:
         script.end()
     assert script.missed() == []

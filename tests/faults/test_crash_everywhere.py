@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cluster.fix_platform import zygote_of_jobs
-from tests.faults.breaks import all_breaks, percentile, run_breaks, side_by_side, spread
+from tests.faults.breaks import all_breaks, percentile, run_breaks, spread
 from tests.faults.entries import Recording
 from tests.faults.lanes import CONVERGES_WITHIN, ORPHANS
 from tests.faults.scenarios import SCENARIOS, Scenario, Upgrade
 from tests.faults.tally import Tally, taken
-from tests.faults.world import World
 from tests.figures import record
 from tests.never import never
 from tests.overlay import make_release
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from tests.cluster.jobs import JobRunner
+    from tests.faults.clean import CleanRuns
     from tests.faults.lanes import Lane, Result
     from tests.overlay import Release
 
@@ -41,7 +41,6 @@ SEED = int(os.environ.get("HOA_FAULTS_SEED") or time.time() // 86400)
 
 #: What became of all of them so far.
 TALLY = Tally()
-Clean = dict[Scenario, tuple[Recording, World]]
 
 
 @pytest.fixture(scope="module")
@@ -53,19 +52,6 @@ def later(tmp_path_factory: pytest.TempPathFactory, job_runner: JobRunner) -> It
     yield release
     job_runner.zygotes.remove(zygote)
     zygote.stop()
-
-
-@pytest.fixture(scope="module")
-def clean(request: pytest.FixtureRequest, lanes: list[Lane]) -> Clean:
-    """What an undisturbed run of each scenario that is asked for writes, and the world it ends in."""
-    found: Clean = {}
-    TALLY.expect(_name(scenario) for scenario in _asked_for(request))
-
-    def task(scenario: Scenario) -> Callable[[Lane], None]:
-        return lambda lane: found.__setitem__(scenario, lane.clean_run(scenario))
-
-    side_by_side(lanes, [task(scenario) for scenario in _asked_for(request)])
-    return found
 
 
 def _asked_for(request: pytest.FixtureRequest) -> list[Scenario]:
@@ -82,11 +68,17 @@ def _name(scenario: Scenario) -> str:
 @pytest.mark.figures
 @pytest.mark.parametrize("scenario", [each for each in SCENARIOS if not each.staged], ids=_name)
 def test_crash_everywhere(
-    lanes: list[Lane], clean: Clean, scenario: Scenario, capsys: pytest.CaptureFixture[str]
+    lanes: list[Lane],
+    clean: CleanRuns,
+    scenario: Scenario,
+    request: pytest.FixtureRequest,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    recording, reference = clean[scenario]
+    asked = _asked_for(request)
+    TALLY.expect(map(_name, asked))
+    recording, reference = clean.of(asked)[scenario]
     breaks = spread(all_breaks(recording), SHARE, SEED)
-    TALLY.ask(_name(scenario), len(breaks))
+    TALLY.ask(_name(scenario), len(breaks), len(all_breaks(recording)))
     judge(scenario, recording, run_breaks(lanes, scenario, breaks, reference), capsys)
 
 
@@ -100,7 +92,7 @@ def test_crash_everywhere_in_an_upgrade(lanes: list[Lane], later: Release, capsy
     recording, reference = lanes[0].clean_run(Upgrade)
     breaks = spread(all_breaks(recording), SHARE, SEED)
     assert len(breaks) <= most, f"{len(breaks)} breaks of an upgrade: raise MOST_BREAKS_OF_AN_UPGRADE"
-    TALLY.ask(_name(Upgrade), len(breaks))
+    TALLY.ask(_name(Upgrade), len(breaks), len(all_breaks(recording)))
     judge(Upgrade, recording, run_breaks(lanes, Upgrade, breaks, reference), capsys)
 
 

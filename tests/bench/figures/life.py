@@ -20,11 +20,22 @@ if TYPE_CHECKING:
     from tests.bench.figures.table import Figure
 
 LEVELS = ("contract", "cluster", "faults", "e2e")
-#: More than the same tests do for CI: how many tenants an operator is restarted with, how many breaks of each change,
+#: More than the same tests do for CI: how many tenants an operator is restarted with, every break of each change,
 #: how many random lives, and every seeded bug. What the environment says goes before.
-LARGER = {"HOA_FLEET": "500", "HOA_FAULTS_CRASH": "12", "HOA_FAULTS_N": "400", "HOA_FAULTS_BUGS": "all"}
+LARGER = {"HOA_FLEET": "500", "HOA_FAULTS_CRASH": "all", "HOA_FAULTS_N": "400", "HOA_FAULTS_BUGS": "all"}
 
-_CHANGES = ("create", "update", "newadmin", "suspend", "resume", "readonly", "dedicate", "share", "rotate")
+_CHANGES = (
+    "create",
+    "update",
+    "newadmin",
+    "suspend",
+    "resume",
+    "readonly",
+    "dedicate",
+    "share",
+    "rotate",
+    "rotateback",
+)
 _ENDS = ("drop", "retain", "lapse", "undelete", "upgrade")
 #: Every figure that is due; a unit test compares them with what the tests record.
 REQUIRED = (

@@ -35,17 +35,17 @@ def well(seconds: float, *, struck: bool = True) -> Result:
 def test_the_bar_is_what_was_asked_for(recorded: Callable[[str], Figure]) -> None:
     tally = Tally()
     tally.expect(["create"])
-    tally.ask("create", 3)
+    tally.ask("create", 3, 9)
     tally.take([well(1.0), well(2.0)])
     assert (recorded(PASSED).value, recorded(PASSED).bar, recorded(PASSED).holds) == (2, 3, False)
     tally.take([well(3.0, struck=False)])
     assert recorded(PASSED).holds
-    assert recorded(PASSED).note == "1 changes, 3 breaks run, 1 of them never came to pass"
+    assert recorded(PASSED).note == "1 changes, 3 of 9 breaks run, 1 of them never came to pass"
 
 
 def test_what_went_wrong_is_counted_also_where_nothing_struck(recorded: Callable[[str], Figure]) -> None:
     tally = Tally()
-    tally.ask("create", 2)
+    tally.ask("create", 2, 2)
     tally.take([well(1.0), Result(BREAK, struck=False, seconds=0.5, wrong=("an orphan",))])
     assert not recorded(PASSED).holds
     assert not recorded(f"{CONVERGED}, p99").holds, "what never came to the end took longer than it may"
@@ -54,7 +54,7 @@ def test_what_went_wrong_is_counted_also_where_nothing_struck(recorded: Callable
 def test_a_change_that_never_came_to_its_breaks_is_missed(recorded: Callable[[str], Figure]) -> None:
     tally = Tally()
     tally.expect(["create", "update"])
-    tally.ask("create", 1)
+    tally.ask("create", 1, 1)
     tally.take([well(1.0)])
     assert (recorded(PASSED).value, recorded(PASSED).bar) == (1, 2)
 
@@ -62,7 +62,7 @@ def test_a_change_that_never_came_to_its_breaks_is_missed(recorded: Callable[[st
 def test_times_are_those_of_all_changes(recorded: Callable[[str], Figure]) -> None:
     tally = Tally()
     for change, seconds in (("create", 1.0), ("update", 9.0), ("drop", 2.0)):
-        tally.ask(change, 1)
+        tally.ask(change, 1, 1)
         tally.take([well(seconds)])
     assert (recorded(f"{CONVERGED}, p50").value, recorded(f"{CONVERGED}, p99").value) == (2.0, 9.0)
     assert recorded(f"{CONVERGED}, p99").holds
