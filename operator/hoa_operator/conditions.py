@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from hoa_operator import desire, filling, hosting, migrating, names, rotating, steps
+from hoa_operator import desire, filling, hosting, migrating, migration, names, rotating, steps
 from hoa_operator.kinds import INGRESS, is_owned_by, name_of
 from hoa_operator.manifests.meta import is_current
 from hoa_operator.plan import passwords_in_force
@@ -222,8 +222,9 @@ def _schema(world: World) -> Finding:
     if not migrating.is_needed(world):
         return Finding("True", "Current", f"at revision {has}")
     known = migrating.jobs(world)
-    if known and known[-1].trouble is not None:
-        reason, message = known[-1].trouble
+    trouble = (known[-1].trouble or migration.retried(known)) if known else None
+    if trouble is not None:
+        reason, message = trouble
         return Finding("False", reason, f"Job {known[-1].name}: {message}")
     if known:
         return Finding(

@@ -74,6 +74,19 @@ def read_jobs(jobs: Iterable[Object], pods: Sequence[Object]) -> list[JobState]:
     return sorted(states, key=lambda state: state.attempt)
 
 
+def retried(known: Sequence[JobState]) -> tuple[str, str] | None:
+    """Return reason and message of an attempt that runs after one at the same failed; None of any other, oldest first."""
+    if len(known) < 2:
+        return None
+    before, last = known[-2:]
+    follows = last.phase == "Running" and before.phase == "Failed" and before.inputs == last.inputs
+    if not follows or before.trouble is None:
+        return None
+    reason, message = before.trouble
+    told = f"see kubectl logs job/{before.name} for the one before, {reason}: {message}"
+    return "MigrationRetrying", f"attempt {last.attempt} is under way; {told}"
+
+
 def for_revision(jobs: Iterable[Object], revision: str) -> list[Object]:
     """Return the Jobs that take something to `revision`."""
     return [job for job in jobs if job["kind"] == JOB.kind and labels_of(job).get(names.LABEL_REVISION) == revision]

@@ -138,8 +138,8 @@ class ServerReconciler:
             await self._template(case, found, findings)
         elif last is None or last.phase == "Failed":
             await self._start(case, last)
-        elif last.trouble is not None:
-            findings[TEMPLATE_READY] = Finding("False", *last.trouble)
+        elif (trouble := last.trouble or migration.retried(known)) is not None:
+            findings[TEMPLATE_READY] = Finding("False", *trouble)
 
     def _jobs(self, case: _Case) -> list[JobState]:
         cache = self._sources.cache

@@ -66,12 +66,16 @@ def promtool(folder: Path, *arguments: str) -> str:
 def trial(folder: Path, file: str, alert: str, given: Json, expected: list[Json]) -> None:
     """Let promtool play the series and compare what fires, labels and texts included."""
     (folder / "rules.yaml").write_text(file)
+    every, at = given.get("every", "1m"), given["at"]
     test = {
-        "interval": "1m",
+        "interval": every,
         "input_series": [{"series": name, "values": str(values)} for name, values in given["series"].items()],
-        "alert_rule_test": [{"alertname": alert, "eval_time": f"{given['at']}m", "exp_alerts": expected}],
+        "alert_rule_test": [
+            {"alertname": alert, "eval_time": f"{round(60 * minutes)}s", "exp_alerts": expected}
+            for minutes in (at if isinstance(at, list) else [at])
+        ],
     }
-    whole = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]}
+    whole = {"rule_files": ["rules.yaml"], "evaluation_interval": every, "tests": [test]}
     (folder / "test.yaml").write_text(yaml.safe_dump(whole))
     promtool(folder, "test", "rules", "test.yaml")
 

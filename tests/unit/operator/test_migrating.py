@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from hoa_operator import desire, migrating, names
+from hoa_operator import conditions, desire, migrating, names
 from hoa_operator.kinds import JOB, SECRET, kind_of, name_of
 from hoa_operator.manifests.secrets import Marks
 from hoa_operator.plan import plan
@@ -18,6 +18,7 @@ from hoa_operator.steps import (
 )
 from hoa_operator.tenant import parse_identity
 from hoa_operator.world import Reading, World
+from tests.faults.words import lacks_words
 from tests.unit.operator.samples import (
     CREDENTIALS,
     NOW,
@@ -92,6 +93,28 @@ def test_a_failed_job_is_tried_again_after_a_pause() -> None:
     assert (soon.steps, soon.wait) == ((), 14.0)
     later = plan(with_objects(base, job(base, finished("Failed", "BackoffLimitExceeded", 60))))
     assert [name_of(applied(step)) for step in later.steps] == ["tenant-seabreeze-migrate-0002-2"]
+
+
+def test_an_attempt_after_one_that_failed_says_what_that_failed_for() -> None:
+    base = replace(served(), settings=settings(HOA_APP_SCHEMA_REVISION="0003"))
+    late, again = job(base, finished("Failed", "DeadlineExceeded", 60)), live(desire.migration_job(base, 2))
+    found = with_objects(base, late, again)
+    schema = conditions.read(found, plan(found))["SchemaCurrent"]
+    assert (schema.status, schema.reason) == ("False", "MigrationRetrying")
+    assert schema.message.startswith(
+        "Job tenant-seabreeze-migrate-0003-2: attempt 2 is under way; see kubectl logs job/tenant-seabreeze-migrate-0003 "
+        "for the one before, MigrationTimedOut: the Job ran out of time"
+    )
+    assert lacks_words(schema.message) == ""
+
+
+def test_a_first_attempt_at_something_else_is_no_retry() -> None:
+    before = replace(served(), settings=settings(HOA_APP_SCHEMA_REVISION="0003"))
+    mended = replace(before, settings=settings(HOA_APP_SCHEMA_REVISION="0003", HOA_APP_IMAGE="hoa-connect/app:mended"))
+    failed = job(before, finished("Failed", "BackoffLimitExceeded", 60))
+    alone = with_objects(before, job(before))
+    for found in (with_objects(mended, failed, live(desire.migration_job(mended, 2))), alone):
+        assert conditions.read(found, plan(found))["SchemaCurrent"].reason == "Migrating"
 
 
 def test_a_final_failure_stops_until_something_changes() -> None:
