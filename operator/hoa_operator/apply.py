@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import structlog
 
-from hoa_operator import events, names, steps
+from hoa_operator import events, labelling, names, steps
 from hoa_operator.errors import HostLeaving, HostTaken, OperatorError, UserError, WorldError
 from hoa_operator.events import Event
 from hoa_operator.kinds import SECRET, TENANT, Object, is_owned_by, kind_of, labels_of, name_of
@@ -199,7 +199,7 @@ async def _finalizer(doors: Doors, subject: Subject, *, present: bool) -> None:
     patch = {"metadata": {"finalizers": wanted, "resourceVersion": body["metadata"]["resourceVersion"]}}
     after = await patch_source(doors, body, patch)
     if "deletionTimestamp" in after["metadata"] and not after["metadata"].get("finalizers"):
-        _tell(doors, doors.sources.cache.forget(TENANT, after))
+        _tell(doors, doors.sources.cache.forget_uid(TENANT, name_of(after), after["metadata"]["uid"]))
 
 
 async def patch_source(doors: Doors, body: Object, patch: Mapping[str, Any], subresource: str = "") -> Object:
@@ -209,8 +209,8 @@ async def patch_source(doors: Doors, body: Object, patch: Mapping[str, Any], sub
         after = await doors.kube.patch(kind, name_of(body), patch, subresource)
     except Conflict:
         live = await doors.kube.get(kind, name_of(body))
-        cache = doors.sources.cache
-        _tell(doors, cache.observe(kind, live) if live is not None else cache.forget(kind, body))
+        cache, uid = doors.sources.cache, body["metadata"]["uid"]
+        _tell(doors, cache.observe(kind, live) if live is not None else cache.forget_uid(kind, name_of(body), uid))
         raise
     _tell(doors, doors.sources.cache.observe(kind, after))
     return after
@@ -236,7 +236,8 @@ async def tell(doors: Doors, event: Manifest) -> None:
 
 
 async def apply_object(doors: Doors, manifest: Manifest) -> None:
-    """Apply a child over what was seen of it last; an object of that name that is not the operator's stays untouched.
+    """Apply a child over what was seen of it last; an object of that name that is not the operator's stays untouched. One
+    that is, and is not seen because it has lost its labels, has them back, and `Relabelled` is raised.
 
     A request over what was seen that is on its way while another operator takes the lead, and arrives late, changes nothing.
     The first one, over nothing, has no version to carry: ADR 0008 says what that means.
@@ -263,7 +264,7 @@ async def _see_again(doors: Doors, seen: Object) -> None:
     if live is not None and live["metadata"]["uid"] == seen["metadata"]["uid"]:
         cache.observe(kind, live)
         return
-    cache.forget(kind, seen)
+    cache.forget_uid(kind, name_of(seen), seen["metadata"]["uid"])
     raise Conflict(f"{kind.kind} {name_of(seen)} is gone, or was made anew")
 
 
@@ -272,7 +273,9 @@ async def _adopt_or_refuse(doors: Doors, manifest: Manifest) -> None:
     live = await doors.kube.get(kind, name_of(manifest))
     if live is None:
         return
-    if labels_of(live).get(names.LABEL_MANAGED_BY) != names.MANAGED_BY:
+    if labelling.is_made_for(live, manifest):
+        await labelling.put_back(doors.kube, doors.sources.cache, live, manifest)
+    elif labels_of(live).get(names.LABEL_MANAGED_BY) != names.MANAGED_BY:
         raise UserError(
             "NameTaken",
             f"{kind.kind} {name_of(manifest)} exists and is not the operator's; rename or delete it, and annotate the "
@@ -326,6 +329,8 @@ async def _mint(doors: Doors, subject: Subject, step: steps.MintCredentials) -> 
         live = await doors.kube.create(manifest)
     elif not is_owned_by(live, str(subject.identity.uid)):
         raise UserError("NameTaken", f"Secret {name_of(manifest)} exists and is not this tenant's; rename or delete it")
+    else:
+        await labelling.put_back(doors.kube, doors.sources.cache, live, manifest)
     doors.sources.cache.observe(kind, live)
 
 
@@ -342,7 +347,7 @@ async def _rewrite(doors: Doors, subject: Subject, wanted: Credentials, version:
         if live is not None:
             cache.observe(SECRET, live)
         elif known is not None:
-            cache.forget(SECRET, known)
+            cache.forget_uid(SECRET, name, known["metadata"]["uid"])
         raise Conflict(f"Secret {name} is not what it was") from refused
 
 

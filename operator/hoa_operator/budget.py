@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from hoa_operator import names
-from hoa_operator.kinds import annotations_of, labels_of
+from hoa_operator.kinds import annotations_of, tenants_of
 from hoa_operator.tenant import format_time, parse_time
 
 if TYPE_CHECKING:
@@ -88,11 +88,10 @@ def asked_on(ingresses: Iterable[Object], now: datetime) -> dict[Claim, datetime
     for item in ingresses:
         if not any(key.startswith("cert-manager.io/") for key in annotations_of(item)):
             continue
-        tenant = labels_of(item).get(names.LABEL_TENANT, "")
         told = _told(annotations_of(item).get(names.ANNOTATION_CERTIFICATES), now)
         made = min(parse_time(item["metadata"]["creationTimestamp"]), now)
         for host in (host for entry in item["spec"].get("tls") or () for host in entry.get("hosts") or ()):
-            found[tenant, host] = told.get(host, made)
+            found |= {(tenant, host): told.get(host, made) for tenant in tenants_of(item) or ("",)}
     return found
 
 

@@ -1,7 +1,9 @@
 """What the operator knows of the cluster: the last state of every watched object, fed by watches and by its own writes.
 
 Its own writes go in as well, so that the next decision sees them although the watch has not yet; an older version never
-replaces a newer one, whatever order they arrive in. Readers get the stored objects themselves and must not change them.
+replaces a newer one, whatever order they arrive in. What left the view of its watch, because it was deleted or because
+somebody took off the labels by which it is watched, comes back by a later version only. Readers get the stored objects
+themselves and must not change them.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hoa_operator import names
-from hoa_operator.kinds import Kind, Object, labels_of
+from hoa_operator.kinds import Kind, Object, tenants_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 #: Under an object's metadata, here and nowhere else: which client changed more than its status last.
 LAST_WRITER: Final = "lastWriter"
 _REMEMBERED_DELETIONS: Final = 10_000
+#: Later than every version there can be: what is proved to be deleted never comes back.
+_FOR_GOOD: Final = 2**64
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,12 @@ class Cache:
     def __init__(self) -> None:
         self._objects: dict[Kind, dict[str, Object]] = {}
         self._of_tenant: dict[tuple[Kind, str], set[str]] = {}
-        self._gone: OrderedDict[str, None] = OrderedDict()
+        self._gone: OrderedDict[str, int] = OrderedDict()
 
     def observe(self, kind: Kind, item: Object) -> Change | None:
         """Take in an object; return what changed, or None when it is no news."""
         meta = item["metadata"]
-        if meta["uid"] in self._gone:
+        if version_of(item) < self._gone.get(meta["uid"], 0):
             return None
         before = self._objects.get(kind, {}).get(meta["name"])
         if before is not None and version_of(before) >= version_of(item):
@@ -64,12 +68,19 @@ class Cache:
         return Change(kind, meta["name"], before, after)
 
     def forget(self, kind: Kind, item: Object) -> Change | None:
-        """Take in that this very object is gone; return what changed, or None when it was known."""
-        return self.forget_uid(kind, item["metadata"]["name"], item["metadata"]["uid"])
+        """Take in that this very object left the view at this version of it; return what changed, or None when it was known."""
+        meta = item["metadata"]
+        before = self._objects.get(kind, {}).get(meta["name"])
+        if before is not None and before["metadata"]["uid"] == meta["uid"] and version_of(before) > version_of(item):
+            return None
+        return self._forget(kind, meta["name"], meta["uid"], version_of(item))
 
     def forget_uid(self, kind: Kind, name: str, uid: str) -> Change | None:
-        """Take in that the object of that name and uid is gone."""
-        self._gone[uid] = None
+        """Take in that the object of that name and uid is deleted, which the API server said."""
+        return self._forget(kind, name, uid, _FOR_GOOD)
+
+    def _forget(self, kind: Kind, name: str, uid: str, version: int) -> Change | None:
+        self._gone[uid] = max(version, self._gone.get(uid, 0))
         if len(self._gone) > _REMEMBERED_DELETIONS:
             self._gone.popitem(last=False)
         before = self._objects.get(kind, {}).get(name)
@@ -87,7 +98,7 @@ class Cache:
         return list(self._objects.get(kind, {}).values())
 
     def of_tenant(self, kind: Kind, tenant: str) -> list[Object]:
-        """Return the objects that carry the tenant's label, by name."""
+        """Return the objects that are the tenant's by their label or by their owner, by name."""
         found = self._objects.get(kind, {})
         return [found[name] for name in sorted(self._of_tenant.get((kind, names.bounded(tenant)), ()))]
 
@@ -99,8 +110,7 @@ class Cache:
 
     def _put(self, kind: Kind, name: str, before: Object | None, after: Object | None) -> None:
         for item, keep in ((before, False), (after, True)):
-            tenant = labels_of(item).get(names.LABEL_TENANT) if item else None
-            if tenant:
+            for tenant in tenants_of(item) if item else ():
                 members = self._of_tenant.setdefault((kind, tenant), set())
                 members.add(name) if keep else members.discard(name)
                 if not members:

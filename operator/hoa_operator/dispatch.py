@@ -17,6 +17,7 @@ from hoa_operator.kinds import (
     is_owned_by,
     labels_of,
     name_of,
+    tenants_of,
 )
 from hoa_operator.observe import placed_on
 from hoa_operator.steps import READY, SPEC_ACCEPTED
@@ -106,13 +107,13 @@ def _server(change: Change, cache: Cache) -> Iterator[Call]:
 
 def _child(change: Change, cache: Cache, settings: Settings) -> Iterator[Call]:
     item = change.latest
-    owner = labels_of(item).get(names.LABEL_TENANT)
+    owners = tenants_of(item)
     if change.kind is DEPLOYMENT and change.name == settings.app.deployment:
         yield from _shared_app(change, cache)
     elif change.kind is HPA and change.name == settings.app.deployment:
         yield Call(CAPACITY)
-    elif owner and (change.kind is not POD or _tells(change)):
-        yield tenant(_full_name(owner, cache))
+    elif owners and (change.kind is not POD or _tells(change)):
+        yield from (tenant(_full_name(owner, cache)) for owner in sorted(owners))
     elif change.kind in (JOB, POD) or names.LABEL_SERVER in labels_of(item):
         yield from (server(name_of(b)) for b in cache.all(SERVER) if _belongs(item, b))
 

@@ -78,6 +78,14 @@ def annotations_of(manifest: Object) -> Mapping[str, str]:
     return manifest["metadata"].get("annotations") or {}
 
 
+def tenants_of(item: Object) -> frozenset[str]:
+    """Return whose an object is, as labels name tenants: by its label, and by its owner, for anybody can take a label off."""
+    owners = item["metadata"].get("ownerReferences") or ()
+    owning = {names.bounded(owner["name"]) for owner in owners if owner.get("kind") == TENANT.kind}
+    label = labels_of(item).get(names.LABEL_TENANT)
+    return frozenset(owning | {label} if label else owning)
+
+
 def is_owned_by(manifest: Object, uid: str) -> bool:
     """Tell whether the object's owners include `uid`."""
     return any(owner.get("uid") == uid for owner in manifest["metadata"].get("ownerReferences") or ())

@@ -24,6 +24,7 @@ from hoa_operator.kinds import (
     is_owned_by,
     labels_of,
     name_of,
+    tenants_of,
 )
 from hoa_operator.manifests.secrets import Marks, read_credentials, read_password
 from hoa_operator.places import Places
@@ -213,7 +214,7 @@ def server_named(cache: Cache, name: str) -> DatabaseServer:
 
 
 def children_of(cache: Cache, tenant: str) -> Children:
-    """Return everything with the tenant's label; pods of its Jobs among it."""
+    """Return everything that is the tenant's by its label or its owner; pods of its Jobs among it."""
     return Children({kind: tuple(cache.of_tenant(kind, tenant)) for kind in CHILDREN})
 
 
@@ -225,7 +226,7 @@ def track(sources: Sources) -> Track:
         labels = labels_of(job)
         if labels.get(names.LABEL_COMPONENT) != "migration" or not _unfinished(job):
             continue
-        tenant = labels.get(names.LABEL_TENANT)
+        tenant = min(tenants_of(job), default=None)
         server = _server_of(sources, tenant) if tenant else labels.get(names.LABEL_SERVER, "")
         under_way[tenant or f"template/{server}"] = server
     return Track(sources.settings.timing.job_concurrency, [name_of(body) for body in cache.all(SERVER)], under_way)

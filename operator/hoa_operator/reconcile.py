@@ -17,11 +17,13 @@ from hoa_operator.apply import patch_source
 from hoa_operator.errors import OperatorError, WorldError
 from hoa_operator.kinds import JOB, TENANT, kind_of
 from hoa_operator.kube import Conflict
+from hoa_operator.labelling import Relabelled
 from hoa_operator.observe import observe_tenant
 from hoa_operator.plan import plan
 from hoa_operator.publish import publish
 from hoa_operator.removal import Remover, subject_of, take
 from hoa_operator.status import Report, Retry
+from hoa_operator.steps import Plan
 from hoa_operator.target import Failure, StepFailed
 from hoa_operator.tenant import parse_identity
 from hoa_operator.turns import Wish
@@ -31,9 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from random import Random
 
-    from hoa_operator.apply import Doors
+    from hoa_operator.apply import Doors, Subject
     from hoa_operator.kinds import Object
-    from hoa_operator.steps import Plan
     from hoa_operator.tenant import Identity
     from hoa_operator.world import World
 
@@ -154,9 +155,7 @@ class TenantReconciler:
                     return replace(report, world=world, plan=decided, now=self._clock())
                 target, now = world.target, self._clock()
                 subject = subject_of(self._sources.settings, target.identity, str(target.tenant_id), now)
-                await take(self._doors, decided, subject)
-                if drift.is_repair(decided):
-                    self._repaired(target.identity.name)
+                await self._take(decided, subject)
         except StepFailed as failed:
             self._give_up_place(report, world)
             report = replace(report, failure=failed.failure, now=self._clock())
@@ -174,6 +173,20 @@ class TenantReconciler:
         fight = f"the same steps are needed again and again: {left}; something else may be changing these objects, see"
         endless = WorldError("NotConverging", f"{fight} kubectl get -o yaml --show-managed-fields")
         return replace(report, world=world, plan=decided, failure=Failure(endless, steps.STALLED))
+
+    async def _take(self, decided: Plan, subject: Subject) -> None:
+        """Carry the steps out. What turns out to have lost its labels has them back by now, which is told, and is planned
+        with anew."""
+        try:
+            await take(self._doors, decided, subject)
+        except StepFailed as failed:
+            found = failed.failure.error
+            if not isinstance(found, Relabelled):
+                raise
+            decided = Plan((steps.Tell("Normal", "Repaired", found.message, once=False),))
+            await take(self._doors, decided, subject)
+        if drift.is_repair(decided):
+            self._repaired(subject.identity.name)
 
     async def _suspended(self, body: Object, report: Report) -> Report:
         """See to it that a tenant that shall be suspended is, although something else was refused or failed; what keeps it

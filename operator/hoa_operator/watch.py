@@ -134,8 +134,9 @@ class Auditor:
             return  # younger than the listing
         live = await self._kube.get(kind, name_of(item))
         if live is not None and live["metadata"]["uid"] == item["metadata"]["uid"]:
+            self._observe(kind, live)  # it is listed no more for lack of a label, which is put back
             return
-        change = self._cache.forget(kind, item)
+        change = self._cache.forget_uid(kind, name_of(item), item["metadata"]["uid"])
         if change is not None:
             self._report(change)
         if live is not None:

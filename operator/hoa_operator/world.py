@@ -59,7 +59,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Children:
-    """The live objects with the tenant's label, by kind."""
+    """The live objects that are the tenant's by their label or their owner, by kind."""
 
     by_kind: Mapping[Kind, tuple[Object, ...]]
 

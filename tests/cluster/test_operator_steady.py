@@ -102,6 +102,44 @@ def test_an_edited_ingress_is_put_right(live: Platform) -> None:
     live.kubectl.wait_for("ingress", "tenant-seabreeze", lambda body: body["spec"] == good, 10)
 
 
+@pytest.mark.parametrize(("kind", "name"), [("ingress", "tenant-seabreeze"), ("secret", CREDENTIALS)])
+def test_labels_that_somebody_takes_off_come_back(live: Platform, kind: str, name: str) -> None:
+    kubectl, held = live.kubectl, live.secret(CREDENTIALS)
+    before = kubectl.get(kind, name)["metadata"]
+    ours = [label for label in before["labels"] if label.endswith(("/instance", "/managed-by", "/tenant"))]
+    assert len(ours) == 3
+    for label in ours:
+        kubectl("label", kind, name, f"{label}-")
+        kubectl.wait_for(kind, name, lambda body: body["metadata"]["labels"] == before["labels"], 10)
+    settled(live)
+    assert kubectl.get(kind, name)["metadata"]["uid"] == before["uid"]
+    assert live.secret(CREDENTIALS) == held
+    told = {event["message"] for event in kubectl.list("events") if event["reason"] == "Repaired"}
+    assert len([message for message in told if "had lost the label" in message]) == 2
+    body = kubectl.get("hoatenant", "seabreeze")
+    assert is_ready(body)
+    assert [c["type"] for c in body["status"]["conditions"] if c["status"] == "False"] == ["WelcomeMailSent", "Stalled"]
+
+
+def test_labels_that_a_person_puts_back_are_seen(live: Platform) -> None:
+    """While the tenant is paused nobody else does."""
+    kubectl, label = live.kubectl, "app.kubernetes.io/managed-by"
+    kubectl.apply(tenant("seabreeze", managementPolicy="Paused"))
+    kubectl.wait_for("hoatenant", "seabreeze", lambda body: body["status"]["phase"] == "Paused")
+    held, things = live.secret(CREDENTIALS), (("ingress", "tenant-seabreeze"), ("secret", CREDENTIALS))
+    for kind, name in things:
+        kubectl("label", kind, name, f"{label}-")
+    settled(live)
+    for kind, name in things:
+        kubectl("label", kind, name, f"{label}=hoa-operator")
+        kubectl("label", kind, name, "app.kubernetes.io/component-")
+    kubectl.apply(tenant("seabreeze"))
+    for kind, name in things:
+        kubectl.wait_for(kind, name, lambda body: "app.kubernetes.io/component" in body["metadata"]["labels"], 10)
+    kubectl.wait_for("hoatenant", "seabreeze", is_ready, 10)
+    assert live.secret(CREDENTIALS) == held
+
+
 def test_what_others_add_is_left_alone(live: Platform) -> None:
     live.kubectl.patch("ingress", "tenant-seabreeze", {"metadata": {"annotations": {"example.com/note": "kept"}}})
     writes = settled(live)

@@ -46,9 +46,11 @@ class Reverted:
 
 @dataclass(frozen=True)
 class Hand:
-    """Somebody breaks something by hand; it is put right."""
+    """Somebody breaks something by hand; it is put right. `label` is what is taken off which child, if anything is."""
 
     what: str
+    child: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,8 @@ def describe(action: Action) -> str:
             told = f"cannot be had, and back: {why}"
         case Reverted(_, _, why, awaited):
             told = f"and back: {why}" + ("" if awaited else " (at once)")
-        case Hand(what):
-            told = f"by hand: {what}"
+        case Hand(what, child, label):
+            told = f"by hand: {what}" + (f": {label} of {child}" if label else "")
         case Struck(where, what, nth):
             told = f"fault: {what} at {where} number {nth}"
         case Reborn(end):

@@ -32,7 +32,12 @@ HANDS: Final = (
     "edit migrator",
     "disown ingress",
     "alter role",
+    "strip a label",
+    "strip a label and put it back",
 )
+#: What labels are taken off, and those by which the operator sees that it is there and whose it is.
+LABELLED: Final = ("Ingress", "credentials", "migrator")
+SEEN_BY: Final = ("app.kubernetes.io/managed-by", "app.kubernetes.io/instance", "hoaconnect.com/tenant")
 API_FAULTS: Final = ("drop", "delay", "duplicate", "reply lost", "409", "422", "429", "500")
 SQL_FAULTS: Final = ("drop", "delay", "reply lost")
 JOB_FAULTS: Final = ("killed", "passing", "unexpected", "image")
@@ -159,7 +164,9 @@ class _Writer:
 
     def _hand(self) -> None:
         self._managed()
-        self.actions.append(Hand(self.chance.choice(HANDS)))
+        what = self.chance.choice(HANDS)
+        taken = (self.chance.choice(LABELLED), self.chance.choice(SEEN_BY)) if what.startswith("strip") else ()
+        self.actions.append(Hand(what, *taken))
 
     def _struck(self) -> None:
         where = self.chance.choice(("request", "statement", "Job"))

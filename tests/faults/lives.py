@@ -83,8 +83,8 @@ class Liver:
                 self._impossible(spec, back)
             case Reverted(spec, back, _, awaited):
                 self._reverted(spec, back, awaited=awaited)
-            case Hand(what):
-                self._by_hand(what)
+            case Hand(what, child, label):
+                self._by_hand(what, child, label)
             case Struck(where, what, nth):
                 self.strikes.strike(where, what, nth)
             case Reborn(end):
@@ -135,7 +135,7 @@ class Liver:
         self.subject.settle()
         self.subject.becomes(was, "reverting a change did not bring the former world back")
 
-    def _by_hand(self, what: str) -> None:
+    def _by_hand(self, what: str, stripped: str, label: str) -> None:
         was = self.subject.calm_world()
         objects, child = self.scene.installation.objects, f"tenant-{self.name}"
         match what:
@@ -156,7 +156,18 @@ class Liver:
             case "alter role":
                 role = f"hoa_connect_tenant_{self.subject.tenant_id()}_app"
                 self.subject.sql(f'ALTER ROLE "{role}" CONNECTION LIMIT 777')
+            case "strip a label":
+                objects.patch(*labelled(child, stripped), {"metadata": {"labels": {label: None}}})
+            case "strip a label and put it back":
+                self._put_back(*labelled(child, stripped), label)
         self.subject.becomes(was, f"what was broken by hand ({what}) was not put right")
+
+    def _put_back(self, kind: str, name: str, label: str) -> None:
+        """Take a label off and put it back; that another one is missing then shows whether the operator sees the object."""
+        objects = self.scene.installation.objects
+        held = objects.get(kind, name)["metadata"]["labels"][label]
+        for labels in ({label: None}, {label: held}, {"app.kubernetes.io/component": None}):
+            objects.patch(kind, name, {"metadata": {"labels": labels}})
 
     def _kept_in_new_secret(self, held: Json) -> None:
         objects, name = self.scene.installation.objects, f"tenant-{self.name}-credentials"
@@ -193,6 +204,11 @@ class Liver:
         self.subject.settle()
         self.subject.becomes(was, "rotated twice, it is not what it was")
         assert not set(self.subject.passwords().values()) & set(held.values()), "a password of before is in force again"
+
+
+def labelled(child: str, what: str) -> tuple[str, str]:
+    """Return kind and name of what is called so in a life."""
+    return ("Ingress", child) if what == "Ingress" else ("Secret", f"{child}-{what}")
 
 
 def rotated(login: str, body: Json | None) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.faults import generator
-from tests.faults.actions import Action, Apply, Impossible, Life, Refused, Reverted, describe
+from tests.faults.actions import Action, Apply, Hand, Impossible, Life, Refused, Reverted, describe
 from tests.faults.schema import NoPoolError, check, every_property, properties, spec_schema
 
 LIVES = 250
@@ -68,6 +68,13 @@ def test_the_lives_have_every_kind_of_action_and_end_with_what_is_compared(lives
         assert last.awaited
         assert last.spec == found.final
         assert found.final["managementPolicy"] == "Managed"
+
+
+def test_every_label_that_counts_is_taken_off_by_hand_and_put_back(lives: list[Life]) -> None:
+    hands = {action for found in lives for action in found.actions if isinstance(action, Hand)}
+    assert {hand.child for hand in hands if hand.label} == set(generator.LABELLED)
+    assert {hand.label for hand in hands if hand.label} == set(generator.SEEN_BY)
+    assert {hand.what for hand in hands} == set(generator.HANDS)
 
 
 def test_bad_values_reach_every_property() -> None:

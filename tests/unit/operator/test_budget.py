@@ -129,6 +129,14 @@ def test_who_could_not_use_a_turn_holds_up_nobody(unable: Json) -> None:
     assert ask(Budget(), scene, "b", "b.example").asked == {"b.example": NOW}
 
 
+def test_an_ingress_without_the_tenants_label_counts_by_its_owner_and_else_all_the_same() -> None:
+    owned, bare = ingress("a", {}, "a.example"), ingress("b", {}, "b.example")
+    for item in (owned, bare):
+        del item["metadata"]["labels"]
+    owned["metadata"]["ownerReferences"] = [{"kind": "HOATenant", "name": "a", "uid": "uid-a"}]
+    assert set(budget.asked_on([owned, bare], NOW)) == {("a", "a.example"), ("", "b.example")}
+
+
 def test_a_damaged_annotation_is_no_licence() -> None:
     damaged = ingress("a", None, "a.example")
     damaged["metadata"]["annotations"]["hoaconnect.com/certificates"] = "{not json"

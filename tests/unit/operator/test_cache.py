@@ -60,9 +60,34 @@ def test_an_older_version_never_replaces_a_newer_one() -> None:
 def test_a_late_event_does_not_raise_the_dead() -> None:
     cache = Cache()
     cache.observe(SECRET, item())
-    assert cache.forget(SECRET, item()) is not None
+    assert cache.forget(SECRET, item(version=6)) is not None
     assert cache.observe(SECRET, item(version=5)) is None
     assert cache.get(SECRET, "a") is None
+
+
+def test_what_the_api_server_said_is_deleted_stays_so() -> None:
+    cache = Cache()
+    cache.observe(SECRET, item())
+    assert cache.forget_uid(SECRET, "a", "u1") is not None
+    assert cache.forget(SECRET, item(version=6)) is None
+    assert cache.observe(SECRET, item(version=7)) is None
+
+
+def test_what_lost_a_label_comes_back_with_it() -> None:
+    """A watch tells of an object that its selector no longer matches as of a deleted one."""
+    cache = Cache()
+    cache.observe(SECRET, item())
+    assert cache.forget(SECRET, item(version=2)) is not None
+    change = cache.observe(SECRET, item(version=3))
+    assert change is not None
+    assert change.before is None
+
+
+def test_news_that_something_left_comes_too_late_once_it_is_seen_again() -> None:
+    cache = Cache()
+    cache.observe(SECRET, item(version=3))
+    assert cache.forget(SECRET, item(version=2)) is None
+    assert cache.get(SECRET, "a") is not None
 
 
 def test_the_end_of_an_old_object_is_not_the_end_of_its_successor() -> None:
@@ -81,6 +106,12 @@ def test_children_are_found_by_tenant() -> None:
     assert [found["metadata"]["name"] for found in cache.of_tenant(SECRET, "sea")] == ["a", "b"]
     cache.observe(SECRET, item("b", version=2, tenant="other"))
     assert [found["metadata"]["name"] for found in cache.of_tenant(SECRET, "sea")] == ["a"]
+    bare = item("a", uid="u2", version=3)
+    bare["metadata"]["ownerReferences"] = [{"kind": "HOATenant", "name": "sea", "uid": "t"}]
+    cache.observe(SECRET, bare)
+    assert [found["metadata"]["name"] for found in cache.of_tenant(SECRET, "sea")] == ["a"], (
+        "its owner says whose it is"
+    )
     cache.forget_uid(SECRET, "a", "u2")
     assert cache.of_tenant(SECRET, "sea") == []
     assert cache.all(TENANT) == []

@@ -125,6 +125,12 @@ def test_a_child_calls_for_its_tenant() -> None:
     assert called(Change(INGRESS, "x", item, None), cluster(tenant("a"))) == {("tenant", "a")}
 
 
+def test_a_child_that_lost_its_label_calls_for_its_owner() -> None:
+    item = child("Job")
+    item["metadata"]["ownerReferences"] = [{"kind": "HOATenant", "name": "a", "uid": "uid-a"}]
+    assert called(Change(JOB, "x", item, item), cluster(tenant("a"))) == {("tenant", "a")}
+
+
 def test_a_template_job_calls_for_its_server() -> None:
     item = child("Job", **{names.LABEL_SERVER: "default"})
     assert called(Change(JOB, "x", None, item), cluster()) == {("server", "default")}

@@ -88,6 +88,19 @@ async def test_a_successor_of_the_same_name_is_taken_in() -> None:
     assert found["metadata"]["uid"] == "new"
 
 
+async def test_what_is_listed_no_more_for_lack_of_a_label_is_seen_without_it() -> None:
+    server, cache = Server(), Cache()
+    audit, told = auditor(server, cache)
+    cache.observe(SECRET, secret("a"))
+    server.get = lambda kind, name: answer(secret("a", 2))  # type: ignore[method-assign]
+    assert await audit.audit(SECRET)
+    assert [change.latest["metadata"]["resourceVersion"] for change in told] == ["2"]
+
+
+async def answer(item: Json) -> Json:
+    return item
+
+
 async def test_what_is_younger_than_the_listing_is_not_taken_for_gone() -> None:
     server, cache = Server(), Cache()
     audit, _ = auditor(server, cache)
