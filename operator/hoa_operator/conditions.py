@@ -122,7 +122,7 @@ def in_sync(plan: Plan) -> Finding:
     differing = [step for step in plan.steps if not isinstance(step, steps.Tell)]
     if not differing:
         return Finding("True", "NoDifference", "the tenant is as its spec says")
-    would = "; ".join(step.describe() for step in differing)
+    would = "; ".join(dict.fromkeys(step.describe() for step in differing))
     # What to do stands first: the list may be long, and is cut.
     told = "spec.managementPolicy is ObserveOnly and the tenant is not as its spec says; set it to Managed to have this done"
     return Finding("False", "Differs", f"{told}: {would}")

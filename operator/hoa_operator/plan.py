@@ -58,7 +58,13 @@ def plan(world: World) -> Plan:
     return replace(decided, steps=(*decided.steps, *drift.repairs(world, decided.steps)))
 
 
-def _plan(world: World) -> Plan:
+def survey(world: World) -> Plan:
+    """Return all that differs from the spec, for a tenant that is only observed: also what would have to wait until the
+    database or the credentials are as they should be."""
+    return _plan(world, whole=True)
+
+
+def _plan(world: World, *, whole: bool = False) -> Plan:
     first: list[Step] = [] if world.target.identity.has_finalizer else [AddFinalizer()]
     steps = [*first, *_claim(world)]
     if world.row is not None and world.passed_on:
@@ -70,10 +76,10 @@ def _plan(world: World) -> Plan:
     check_data_is_there(world)
     credentials = world.credentials
     if credentials is None:
-        return Plan((*steps, _mint(world)))
+        return Plan((*steps, _mint(world), *([*_capacity(world), *_route(world)] if whole else ())))
     steps += _database(world, credentials)
     steps = steps or _rotation(world, credentials)
-    if steps:
+    if steps and not whole:
         return Plan(tuple(steps))
     steps += _credentials(world, credentials)
     turn = migrating.decide(world)

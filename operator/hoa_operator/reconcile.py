@@ -19,7 +19,7 @@ from hoa_operator.kinds import JOB, TENANT, kind_of
 from hoa_operator.kube import Conflict
 from hoa_operator.labelling import Relabelled
 from hoa_operator.observe import observe_tenant
-from hoa_operator.plan import plan
+from hoa_operator.plan import plan, survey
 from hoa_operator.publish import publish
 from hoa_operator.removal import Remover, subject_of, take
 from hoa_operator.status import Report, Retry
@@ -209,7 +209,7 @@ class TenantReconciler:
         try:
             world = await observe_tenant(self._sources, body, self._clock())
             self._give_up_place(report, world)
-            return replace(report, world=world, plan=plan(world))
+            return replace(report, world=world, plan=survey(world))
         except StepFailed as failed:
             return replace(report, failure=failed.failure)
         except OperatorError as error:

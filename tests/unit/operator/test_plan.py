@@ -8,10 +8,12 @@ from types import MappingProxyType
 import pytest
 
 from hoa_operator import desire
+from hoa_operator.conditions import in_sync
 from hoa_operator.errors import UserError, WorldError
-from hoa_operator.kinds import INGRESS, SECRET, kind_of, name_of
+from hoa_operator.kinds import INGRESS, SECRET, Kind, kind_of, name_of
 from hoa_operator.manifests.secrets import Credentials
-from hoa_operator.plan import plan
+from hoa_operator.plan import plan, survey
+from hoa_operator.postgres.names import APP, role_name
 from hoa_operator.steps import (
     AddFinalizer,
     ApplyObject,
@@ -22,7 +24,7 @@ from hoa_operator.steps import (
     Register,
     SetPasswords,
 )
-from hoa_operator.world import Reading, Record
+from hoa_operator.world import Children, Reading, Record, World
 from tests.unit.operator.samples import (
     CREDENTIALS,
     OID,
@@ -134,12 +136,36 @@ def test_no_secret_is_ever_shown() -> None:
         assert secret not in text
 
 
-def test_a_changed_role_is_corrected() -> None:
+def with_a_changed_role() -> World:
     base = served()
     roles = dict(base.database.roles)
     roles["app"] = replace(roles["app"], connection_limit=999)
-    base = replace(base, database=replace(base.database, roles=MappingProxyType(roles)))
-    assert kinds(plan(base).steps)[0] is EnsureDatabase
+    return replace(base, database=replace(base.database, roles=MappingProxyType(roles)))
+
+
+def without(base: World, kind: Kind) -> World:
+    """Return the world without its objects of a kind."""
+    return replace(base, children=Children({**base.children.by_kind, kind: ()}))
+
+
+def test_a_changed_role_is_corrected() -> None:
+    assert kinds(plan(with_a_changed_role()).steps)[0] is EnsureDatabase
+
+
+def test_a_survey_tells_all_that_differs_each_thing_once() -> None:
+    """What is put right goes step by step, and the routes wait for the database; a list of what differs does not."""
+    base = without(with_a_changed_role(), INGRESS)
+    assert INGRESS not in [kind_of(step.manifest) for step in plan(base).steps if isinstance(step, ApplyObject)]
+    assert in_sync(survey(base)).message.partition("to have this done: ")[2].split("; ") == [
+        f"correct the database: attributes of role {role_name(base.target.tenant_id, APP)}",
+        "set the roles' passwords to the Secret's",
+        "apply Secret tenant-seabreeze-migrator",
+        "write the registry row (state Active, tier small)",
+        "apply Ingress tenant-seabreeze",
+    ]
+    lost = without(without(served(), INGRESS), SECRET)
+    assert kinds(survey(lost).steps) == [MintCredentials, ApplyObject]
+    assert survey(served()) == plan(served())
 
 
 def test_suspension_reaches_row_and_roles() -> None:
