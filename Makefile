@@ -8,7 +8,7 @@ TESTING := $(PYTHON) -m hack.testing
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs env load-image install check test test-unit test-contract test-chart test-cluster test-faults faults test-e2e figures reference render lock
+.PHONY: help up down status logs env load-image install check test test-unit test-contract test-chart test-cluster test-faults faults test-bench test-e2e figures bench reference render lock
 
 help: ## what there is to do
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,12 +58,19 @@ test-faults: ## the operator broken on purpose: a share of what make faults does
 faults: ## as much of it as you like: make faults CRASH=all N=2000 SEED=7 BUGS=all
 	@HOA_FAULTS_CRASH="$(CRASH)" HOA_FAULTS_N=$(N) HOA_FAULTS_SEED=$(SEED) HOA_FAULTS_BUGS=$(BUGS) $(TESTING) faults
 
+test-bench: ## does make bench work? Small and short, and no bar is read
+	@$(TESTING) bench
+
 test-e2e: ## the whole, in a browser, on the local cluster (brought up and taken away unless it runs already)
 	@$(TESTING) e2e
 
 figures: ## measure the running local cluster and print one table
 	@$(TESTING) figures
 	@PYTHONPATH=operator:app:. .venv/bin/python -m tests.bench.figures
+
+bench: ## against the bare libraries and the peers: make bench ONLY=request_path COMPARE=an-earlier.json DOCUMENT=docs/benchmarks.md
+	@$(TESTING) benchmarks
+	@PYTHONPATH=operator:app:. .venv/bin/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(COMPARE),--compare $(COMPARE)) $(if $(DOCUMENT),--document $(DOCUMENT))
 
 reference: install ## write docs/reference from the code
 	@PYTHONPATH=operator:app:. .venv/bin/python -m hack.reference

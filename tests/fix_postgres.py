@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from tests.processes import Process, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -81,7 +81,7 @@ class PostgresServer:
     process: Process = field(init=False)
 
     @classmethod
-    def create(cls) -> PostgresServer:
+    def create(cls, settings: Mapping[str, str] = SETTINGS) -> PostgresServer:
         """Run initdb in a new temporary folder; the server is not started yet."""
         folder = Path(tempfile.mkdtemp(prefix="hoa-connect-postgres-"))
         password = secrets.token_urlsafe(12)
@@ -93,7 +93,7 @@ class PostgresServer:
                 os.chown(path, user.pw_uid, user.pw_gid)
         server._initdb()
         command = [str(server.bin / "postgres"), "-D", str(folder / "data"), "-p", str(server.access.port)]
-        for name, value in SETTINGS.items():
+        for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         server.process = Process("postgres", [*_as_postgres(), *command], folder / "postgres.log", cwd=folder)
         return server

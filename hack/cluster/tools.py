@@ -52,6 +52,7 @@ TOOLS: dict[str, Tool] = {
         Tool("metrics-server", ("sigs.k8s.io/metrics-server/cmd/metrics-server",), "4 min"),
         Tool("traefik", ("github.com/traefik/traefik/v3/cmd/traefik",), "8 min"),
         Tool("kwok", ("sigs.k8s.io/kwok/cmd/kwok",), "2 min"),
+        Tool("vegeta", ("github.com/tsenart/vegeta/v12",), "1 min"),
         Tool("kind", ("sigs.k8s.io/kind",), "1 min"),
     )
 }

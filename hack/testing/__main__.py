@@ -1,4 +1,4 @@
-"""`python3 -m hack.testing install|check|all|unit|contract|chart|cluster|faults|e2e|figures`."""
+"""`python3 -m hack.testing install|check|all|unit|contract|chart|cluster|faults|e2e|bench|figures|benchmarks`."""
 
 import argparse
 import os
@@ -37,6 +37,9 @@ def _level(level: levels.Level, paths: Paths, port: int, failures: list[ClusterE
 def _run(wanted: str, paths: Paths, port: int, results: list[Result], failures: list[ClusterError]) -> None:
     """Run what is wanted, in order; checks that fail end it, for then nothing else is worth its time."""
     install.ensure_venv(paths)
+    if wanted == "benchmarks":
+        bench = next(level for level in levels.LEVELS if level.name == "bench")
+        install.ensure_programs(paths, bench.packages, bench.tools)
     if wanted == "figures":
         install.ensure_programs(paths, ["wrk", "etcd-server", "postgresql-15"], ["kubernetes", "helm"])
     if wanted in ("check", "all"):
@@ -51,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
     """Run one verb; the summary is printed however it ends."""
     parser = argparse.ArgumentParser(prog="python3 -m hack.testing", description=__doc__)
     parser.add_argument(
-        "what", choices=["install", "check", "all", "figures", *(level.name for level in levels.LEVELS)]
+        "what", choices=["install", "check", "all", "figures", "benchmarks", *(level.name for level in levels.LEVELS)]
     )
     parser.add_argument("--port", type=int, default=int(os.environ.get("HOA_PORT") or 8080))
     args = parser.parse_args(argv)

@@ -35,6 +35,7 @@ LEVELS = (
     Level("chart", packages=("prometheus", "etcd-server"), tools=("kubernetes", "helm")),
     Level("cluster", packages=("etcd-server", "postgresql-15"), tools=("kubernetes", "helm"), processes=2),
     Level("faults", packages=("etcd-server", "postgresql-15"), tools=("kubernetes", "helm")),
+    Level("bench", packages=("etcd-server", "postgresql-15", "wrk"), tools=("kubernetes", "helm", "kwok", "vegeta")),
     Level("e2e", packages=("chromium",), tools=("kubernetes", "helm"), cluster=True),
 )
 

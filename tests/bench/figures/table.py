@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value and its bar in the same unit, or None: an upper bound, or a lower one with `at_least`."""
+    """One measured value and its bar in the same unit, or None: an upper bound, or a lower one with `at_least`.
+
+    What was measured in several rounds has them in `rounds`, and their median as its value (`over`).
+    """
 
     name: str
     value: float
@@ -21,6 +25,36 @@ class Figure:
     bar: float | None = None
     note: str = ""
     at_least: bool = False
+    rounds: Sequence[float] = ()
+
+    @classmethod
+    def over(
+        cls,
+        rounds: Sequence[float],
+        name: str,
+        unit: str = "",
+        bar: float | None = None,
+        note: str = "",
+        *,
+        at_least: bool = False,
+    ) -> Figure:
+        """Return the median of several rounds as one figure that knows its spread."""
+        return cls(name, statistics.median(rounds), unit, bar, note, at_least, tuple(rounds))
+
+    @property
+    def spread(self) -> str:
+        """The least and the most of the rounds, in words."""
+        return f"{min(self.rounds):.4g} to {max(self.rounds):.4g}" if self.rounds else ""
+
+    @property
+    def limit(self) -> str:
+        """The bar in words."""
+        return "" if self.bar is None else f"{'>=' if self.at_least else '<='} {self.bar:g} {self.unit}".strip()
+
+    @property
+    def verdict(self) -> str:
+        """Whether it holds, in a word; nothing where there is no bar."""
+        return "" if self.bar is None else "holds" if self.holds else "MISSED"
 
     @property
     def holds(self) -> bool:
@@ -31,13 +65,15 @@ class Figure:
 
 
 def render(figures: Sequence[Figure]) -> str:
-    """One line a figure: name, value, bar, verdict, note; columns as wide as their widest cell."""
-    rows = [("figure", "measured", "bar", "", "")]
-    for figure in figures:
-        bar = "" if figure.bar is None else f"{'>=' if figure.at_least else '<='} {figure.bar:g} {figure.unit}".strip()
-        verdict = "" if figure.bar is None else ("holds" if figure.holds else "MISSED")
-        rows.append((figure.name, f"{figure.value:.4g} {figure.unit}", bar, verdict, figure.note))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    """One line a figure: name, value, spread, bar, verdict, note; columns as wide as their widest cell."""
+    rows: list[tuple[str, ...]] = [("figure", "measured", "spread", "bar", "", "")]
+    rows += [
+        (each.name, f"{each.value:.4g} {each.unit}", each.spread, each.limit, each.verdict, each.note)
+        for each in figures
+    ]
+    if not any(figure.rounds for figure in figures):
+        rows = [(*row[:2], *row[3:]) for row in rows]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
 
