@@ -59,9 +59,11 @@ class Lab:
         """Return how many of something there are to be."""
         return smoke if self.smoke else whole
 
-    def postgres(self, settings: Mapping[str, str] = SERVING) -> PostgresServer:
+    def postgres(self, settings: Mapping[str, str] = SERVING, core: int | None = None) -> PostgresServer:
         """Start a Postgres of the question's own."""
         server = PostgresServer.create(settings)
+        if core is not None:
+            server.process.command = on_core(core, server.process.command)
         self.stack.callback(server.destroy)
         return server.start()
 

@@ -1,4 +1,4 @@
-"""A closed loop of keep-alive connections against one URL on loopback, by wrk; bounded in time."""
+"""A closed loop of keep-alive connections on loopback, by wrk; bounded in time."""
 
 from __future__ import annotations
 
@@ -7,12 +7,33 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from tests.bench.lab import on_core
+from tests.bench.openloop import Ask
+from tests.programs import program
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 REPORT = """
 done = function(summary, latency, requests)
   local bad = summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.timeout
-  io.write(string.format("RESULT %d %d %f %f %f %f\\n", summary.requests, bad, latency.mean / 1000,
-    latency:percentile(50) / 1000, latency:percentile(95) / 1000, summary.duration / 1e6))
+  io.write(string.format("RESULT %d %d %f %f %f %f %f\\n", summary.requests, bad, latency.mean / 1000,
+    latency:percentile(50) / 1000, latency:percentile(95) / 1000, latency:percentile(99) / 1000,
+    summary.duration / 1e6))
+end
+"""
+IN_TURN = """
+local asks = {}
+function init(args)
+  for place, ask in ipairs(ASKS) do asks[place] = wrk.format(ask[1], ask[2], ask[3], ask[4]) end
+end
+local place = 0
+function request()
+  place = place % #asks + 1
+  return asks[place]
 end
 """
 
@@ -26,19 +47,43 @@ class Load:
     mean: float
     p50: float
     p95: float
+    p99: float
     seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Requests per second that were answered well."""
+        return (self.requests - self.errors) / self.seconds
 
 
 def drive(url: str, headers: dict[str, str], *, connections: int = 50, seconds: int = 10) -> Load:
     """Run wrk for `seconds` with `connections` at once."""
+    return cycle([Ask(url, headers)], connections=connections, seconds=seconds)
+
+
+def cycle(asks: Sequence[Ask], *, connections: int, seconds: int, core: int | None = None) -> Load:
+    """Send the requests, all to one server, in turn, each as soon as one of the connections is free."""
     with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "report.lua"
-        script.write_text(REPORT)
-        argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s", "-s", str(script)]
-        for name, value in headers.items():
-            argv += ["-H", f"{name}: {value}"]
-        done = subprocess.run([*argv, url], capture_output=True, text=True, check=True, timeout=seconds + 30)
-    found = re.search(r"RESULT (\d+) (\d+) (\S+) (\S+) (\S+) (\S+)", done.stdout)
+        script = Path(folder) / "load.lua"
+        script.write_text(f"local ASKS = {{{','.join(map(_lua, asks))}}}\n{IN_TURN}{REPORT}")
+        argv = [str(program("wrk", "wrk")), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s"]
+        argv += ["-s", str(script), asks[0].url]
+        held = argv if core is None else on_core(core, argv)
+        done = subprocess.run(held, capture_output=True, text=True, check=True, timeout=seconds + 30)
+    found = re.search(r"RESULT (\d+) (\d+)" + r" (\S+)" * 5, done.stdout)
     if found is None:
         raise RuntimeError(f"wrk said nothing that can be read:\n{done.stdout}{done.stderr}")
     return Load(int(found[1]), int(found[2]), *map(float, found.groups()[2:]))
+
+
+def _lua(ask: Ask) -> str:
+    """Write a request down as Lua does."""
+    parts = urlsplit(ask.url)
+    path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    headers = ",".join(f"[{_quoted(name)}]={_quoted(value)}" for name, value in ask.headers.items())
+    body = "nil" if ask.body is None else _quoted(ask.body)
+    return f"{{{_quoted(ask.method)},{_quoted(path)},{{{headers}}},{body}}}"
+
+
+def _quoted(text: str | bytes) -> str:
+    return '"' + "".join(f"\\{byte:03d}" for byte in (text.encode() if isinstance(text, str) else text)) + '"'

@@ -1,0 +1,111 @@
+"""One tenant with a neighbourhood in it: communities, homes and owners by a few statements, and staff who are signed in."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg.rows import dict_row
+
+from hoa_app.identity.sessions import ABSOLUTE
+from hoa_app.identity.tokens import Minted, mint
+from hoa_app.settings import Settings
+from hoa_app.tenancy.registry import parse_tenant, unseal
+from hoa_app.tenancy.sealing import Unsealer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from hoa_app.tenancy.tenant import Tenant
+    from tests.contract.app.platform import MadeTenant
+
+COMMUNITIES = """
+INSERT INTO communities (name, address, time_zone)
+SELECT 'Community ' || n, n || ' Main Street', 'America/Los_Angeles' FROM generate_series(1, %(communities)s) n
+"""
+UNITS = """
+INSERT INTO units (community_id, label, address)
+SELECT c.id, 'Unit ' || n, n || ' Ocean View Drive'
+  FROM (SELECT id, row_number() OVER (ORDER BY name) - 1 AS place FROM communities) c
+  JOIN generate_series(1, %(people)s) n ON n %% %(communities)s = c.place
+"""
+PEOPLE = """
+INSERT INTO people (name, email, phone, mailing_address)
+SELECT (ARRAY['Avery', 'Blake', 'Casey', 'Drew', 'Emery', 'Finley', 'Harper', 'Jordan'])[1 + n %% 8] || ' '
+       || (ARRAY['Alvarez', 'Brooks', 'Chen', 'Diaz', 'Evans', 'Foster', 'Gupta'])[1 + n %% 7] || ' ' || n,
+       'homeowner' || n || '@mail.example', '+1 555 ' || lpad(n::text, 7, '0'), n || ' Ocean View Drive'
+  FROM generate_series(1, %(people)s) n
+"""
+OWNERSHIPS = """
+INSERT INTO ownerships (person_id, unit_id, valid_from, is_primary)
+SELECT p.id, u.id, date '2020-01-01', true
+  FROM (SELECT id, row_number() OVER (ORDER BY id) AS place FROM people) p
+  JOIN (SELECT id, row_number() OVER (ORDER BY id) AS place FROM units) u USING (place)
+"""
+USERS = """
+INSERT INTO users (email, name, role)
+SELECT 'staff' || n || '@company.example', 'Staff ' || n, 'manager' FROM generate_series(1, %(staff)s) n
+"""
+TABLES = ("users", "communities", "units", "people", "invitations", "ownerships", "settings")
+
+
+@dataclass(frozen=True)
+class Staff:
+    """Someone who is signed in: the id of the user, and what their browser shows."""
+
+    id: UUID
+    minted: Minted
+    csrf: str
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """What there is to ask for."""
+
+    tenant: MadeTenant
+    people: Sequence[UUID]
+    staff: Sequence[Staff]
+
+
+def settle(tenant: MadeTenant, people: int, staff: int, communities: int = 10) -> Neighbourhood:
+    """Fill the tenant and sign its staff in."""
+    sizes = {"people": people, "staff": staff, "communities": communities}
+    with tenant.as_admin() as connection:
+        for statement in (COMMUNITIES, UNITS, PEOPLE, OWNERSHIPS, USERS):
+            connection.execute(statement, sizes)
+        signed_in = sign_in(tenant, connection, staff)
+        found = [row[0] for row in connection.execute("SELECT id FROM people ORDER BY id").fetchall()]
+        connection.execute("VACUUM ANALYZE")
+    assert len(found) == people
+    return Neighbourhood(tenant, found, signed_in)
+
+
+def sign_in(tenant: MadeTenant, connection: psycopg.Connection, number: int) -> list[Staff]:
+    """Give the first of the users a session each, by the app's own token and the row it points to."""
+    known = as_the_app_knows(tenant)
+    users = connection.execute("SELECT id FROM users WHERE email LIKE 'staff%%' ORDER BY id LIMIT %s", (number,))
+    expires_at = int(time.time() + ABSOLUTE.total_seconds())
+    staff = []
+    for (user_id,) in users.fetchall():
+        minted = mint(known, "session", expires_at)
+        row = connection.execute(
+            "INSERT INTO sessions (token_hash, user_id, expires_at) VALUES (%s, %s, to_timestamp(%s)) RETURNING id",
+            (minted.token_hash, user_id, expires_at),
+        ).fetchone()
+        assert row is not None
+        staff.append(Staff(user_id, minted, known.keys.mac("csrf", f"session:{row[0]}")))
+    assert len(staff) == number
+    return staff
+
+
+def as_the_app_knows(tenant: MadeTenant) -> Tenant:
+    """Read the tenant from the registry as the app does."""
+    platform = tenant.platform
+    settings = Settings.from_env(platform.environment())
+    with psycopg.connect(platform.access.dsn(platform.registry), row_factory=dict_row) as connection:
+        row = connection.execute("SELECT * FROM tenants WHERE tenant_id = %s", (tenant.id,)).fetchone()
+    assert row is not None
+    return parse_tenant(row, unseal(row, Unsealer(platform.sealing_keys_file)), settings)
