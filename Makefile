@@ -84,4 +84,6 @@ lock: install ## renew the locked dependencies from requirements/*.in; UPGRADE=-
 	$(LOCK) -c requirements/dev.txt requirements/app.in -o requirements/app.txt
 	$(LOCK) $(UPGRADE) --no-deps requirements/assets.in -o requirements/assets.txt
 	$(LOCK) -c requirements/dev.txt hack/mailcatcher/requirements.in -o hack/mailcatcher/requirements.txt
+	$(LOCK) $(UPGRADE) tests/bench/peers/django_tenants/requirements.in -o tests/bench/peers/django_tenants/requirements.txt
+	$(LOCK) $(UPGRADE) tests/bench/peers/fastapi_sqlalchemy/requirements.in -o tests/bench/peers/fastapi_sqlalchemy/requirements.txt
 	$(LOCK) $(UPGRADE) hack/tools/go.in -o hack/tools/go.txt

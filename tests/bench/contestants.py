@@ -68,7 +68,7 @@ def start_ours(lab: Lab, home: Neighbourhood, **environment: str) -> Contestant:
     """Start the app as its container does."""
     port = free_port()
     env = {
-        **_environment(),
+        **inherited(),
         **home.tenant.platform.environment(HOA_PORT=str(port), HOA_METRICS_PORT=str(free_port()), **environment),
         "HOA_HOST": "127.0.0.1",
         "PYTHONPATH": str(ROOT / "app"),
@@ -83,7 +83,7 @@ def start_bare(lab: Lab, home: Neighbourhood) -> Contestant:
     port = free_port()
     tenant = home.tenant
     env = {
-        **_environment(),
+        **inherited(),
         "PYTHONPATH": str(ROOT),
         "PORT": str(port),
         "DSN": f"{tenant.dsn('app')} options='-c default_transaction_read_only=on -c app.current_tenant={tenant.id}'",
@@ -91,15 +91,16 @@ def start_bare(lab: Lab, home: Neighbourhood) -> Contestant:
         "TEMPLATES_OF": str(Path(hoa_app.__file__).parent),
     }
     process = lab.start("bare", [sys.executable, "-m", "tests.bench.peers.bare"], env, core=SERVER_CORE)
-    browsers = [{"Cookie": f"session={_secret(one)}"} for one in home.staff]
+    browsers = [{"Cookie": f"session={secret_of(one)}"} for one in home.staff]
     return Contestant("bare", port, tenant.host, browsers, process).wait()
 
 
-def _environment() -> dict[str, str]:
+def inherited() -> dict[str, str]:
+    """Return what every program is told of this machine, and nothing else."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 
 
-def _secret(staff: Staff) -> str:
+def secret_of(staff: Staff) -> str:
     """Return what the token proves itself by, whose hash is the key of the session's row."""
     payload = staff.minted.token.split(".")[1]
     return str(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["jti"])

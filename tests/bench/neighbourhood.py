@@ -49,7 +49,12 @@ USERS = """
 INSERT INTO users (email, name, role)
 SELECT 'staff' || n || '@company.example', 'Staff ' || n, 'manager' FROM generate_series(1, %(staff)s) n
 """
-TABLES = ("users", "communities", "units", "people", "invitations", "ownerships", "settings")
+INVITATIONS = """
+INSERT INTO invitations (email, name, role, person_id, token_hash, sent_at)
+SELECT email, name, 'homeowner', id, sha256(id::text::bytea), now()
+  FROM (SELECT *, row_number() OVER (ORDER BY lower(name) COLLATE "C") AS place FROM people) p
+ WHERE place %% 10 = 0
+"""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def settle(tenant: MadeTenant, people: int, staff: int, communities: int = 10) -
     """Fill the tenant and sign its staff in."""
     sizes = {"people": people, "staff": staff, "communities": communities}
     with tenant.as_admin() as connection:
-        for statement in (COMMUNITIES, UNITS, PEOPLE, OWNERSHIPS, USERS):
+        for statement in (COMMUNITIES, UNITS, PEOPLE, OWNERSHIPS, INVITATIONS, USERS):
             connection.execute(statement, sizes)
         signed_in = sign_in(tenant, connection, staff)
         found = [row[0] for row in connection.execute("SELECT id FROM people ORDER BY id").fetchall()]

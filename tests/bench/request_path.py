@@ -1,32 +1,41 @@
 """The request path: what does serving many tenants cost a request?
 
 Reads (one homeowner; a page of 20; the page of people in HTML) and a write (a new homeowner, with its entry in the audit
-log) by people who are signed in with a session's cookie. "Bare" is the limit: one Starlette handler per answer over
-psycopg's pool that sends the very same statements to the same database, with nothing around them; that it does is
-checked by what Postgres counted. Each server has one core to itself and 5 connections; Postgres and the load have the other.
-The closed loop is wrk with 16 connections. The open loop is vegeta at half the rate of the slower of both: its p99 counts
-from the moment a request was due.
+log) by people who are signed in with a session's cookie; a write carries the token against forgery. "Bare" is the limit:
+one Starlette handler per answer over psycopg's pool that sends the very same statements to the same database, with
+nothing around them; that it does is checked by what Postgres counted. django-tenants (a schema per tenant, Django's own
+sessions, connections that persist, gunicorn's threaded workers, 2 x cores + 1 of them) and FastAPI (SQLAlchemy on
+asyncpg, a database per tenant) have the same rows in tables with the same columns, without row-level security and
+without a chain in their audit log; all render the same Jinja template. Each server has one core to itself and 5
+connections (Django one per thread); Postgres and the load share the other core. The closed loop is wrk with 16
+connections. The open loop is vegeta at half the rate of the slower of ours and bare: its p99 counts from the moment a
+request was due.
 """
 
 from __future__ import annotations
 
+import re
+import statistics
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from tests.bench import counted
+from tests.bench import counted, cpu
 from tests.bench.alternating import alternate, ratios
 from tests.bench.contestants import CONNECTIONS, Contestant, start_bare, start_ours
 from tests.bench.figures.load import cycle
 from tests.bench.figures.table import Figure
 from tests.bench.lab import LOAD_CORE, SERVING, Lab
 from tests.bench.neighbourhood import Neighbourhood, settle
+from tests.bench.openloop import Ask, arrive
+from tests.bench.peer_servers import start_django, start_fastapi
 from tests.contract.app.platform import Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from tests.bench.openloop import Ask
+    import httpx
+
     from tests.fix_postgres import PostgresAccess
 
 AT_ONCE: Final = 16
@@ -35,21 +44,46 @@ UNLIMITED: Final = {
     "concurrentRequests": 1_000,
     "databaseConnections": 2 * CONNECTIONS,  # a pod uses half of what the tier grants
 }
+#: The least share of a contestant's rate that ours must reach.
+BARS: Final = {"bare": 0.7, "django-tenants": 5.0, "FastAPI": None}
+LINK: Final = re.compile(r'href="/people/([0-9a-f-]{36})"')
 
 
 @dataclass(frozen=True)
 class Errand:
-    """One kind of request: what is asked of a contestant, and what the answer must be."""
+    """One kind of request: what is asked of a contestant."""
 
     name: str
     asks: Callable[[Contestant, Neighbourhood], Sequence[Ask]]
 
 
-def one_homeowner(server: Contestant, home: Neighbourhood) -> Sequence[Ask]:
+def one(server: Contestant, home: Neighbourhood) -> Sequence[Ask]:
+    """Each of some people by their id."""
     return [server.ask(f"/api/v1/people/{key}", place) for place, key in enumerate(home.people[:400])]
 
 
-ERRANDS: Final = (Errand("one homeowner", one_homeowner),)
+def twenty(server: Contestant, home: Neighbourhood) -> Sequence[Ask]:
+    """The first 20 by name."""
+    return [server.ask("/api/v1/people?limit=20", place) for place in range(len(home.staff))]
+
+
+def page(server: Contestant, home: Neighbourhood) -> Sequence[Ask]:
+    """The list, as a person looks at it: 50 rows in a frame with navigation and search."""
+    return [server.ask("/people", place) for place in range(len(home.staff))]
+
+
+def add(server: Contestant, home: Neighbourhood) -> Sequence[Ask]:
+    """A new person, who comes last in the list, so that the others go on reading the same."""
+    new = {"name": "Zoe Newcomer"}
+    return [server.ask("/api/v1/people", place, "POST", new) for place in range(len(home.staff))]
+
+
+ERRANDS: Final = (
+    Errand("one homeowner", one),
+    Errand("a page of 20", twenty),
+    Errand("the page of people", page),
+    Errand("a new homeowner", add),
+)
 
 
 def measure(lab: Lab) -> Iterator[Figure]:
@@ -57,9 +91,15 @@ def measure(lab: Lab) -> Iterator[Figure]:
     postgres = lab.postgres({**SERVING, **counted.SETTINGS}, core=LOAD_CORE)
     home = inhabit(lab, postgres.access)
     ours, bare = start_ours(lab, home), start_bare(lab, home)
-    see_the_same(postgres.access, home, ours, bare)
+    servers = [ours, bare, start_django(lab, home), start_fastapi(lab, home)]
     for errand in ERRANDS:
-        yield from closed(lab, errand, home, [ours, bare])
+        see_the_same_answers(errand, home, servers)
+    see_the_same_statements(postgres.access, home, ours, bare)
+    for errand in ERRANDS[:: lab.size(1, 3)]:
+        paces = race(lab, errand, home, servers)
+        yield from closed(errand, paces)
+        slower = min(statistics.median(pace.rate for pace in paces[name]) for name in ("ours", "bare"))
+        yield from opened(lab, errand, home, [ours, bare], slower / 2)
 
 
 def inhabit(lab: Lab, access: PostgresAccess) -> Neighbourhood:
@@ -70,30 +110,86 @@ def inhabit(lab: Lab, access: PostgresAccess) -> Neighbourhood:
     return settle(tenant, people=lab.size(2000, 400), staff=16)
 
 
-def closed(lab: Lab, errand: Errand, home: Neighbourhood, servers: Sequence[Contestant]) -> Iterator[Figure]:
+@dataclass(frozen=True)
+class Pace:
+    """Requests a second, and milliseconds of a core that the server used for each."""
+
+    rate: float
+    cost: float
+
+
+def race(lab: Lab, errand: Errand, home: Neighbourhood, servers: Sequence[Contestant]) -> dict[str, list[Pace]]:
     """As many answers as they can give."""
 
-    def load(server: Contestant) -> float:
+    def load(server: Contestant) -> Pace:
+        before = cpu.seconds(server.process.pid)
         came = cycle(errand.asks(server, home), connections=AT_ONCE, seconds=lab.seconds, core=LOAD_CORE)
         assert came.requests, f"{server.name} answered nothing\n{server.process.tail()}"
         assert not came.errors, f"{server.name}: {came}\n{server.process.tail()}"
-        return came.rate
+        return Pace(came.rate, 1000 * (cpu.seconds(server.process.pid) - before) / came.requests)
 
-    rates = alternate({server.name: partial(load, server) for server in servers}, lab.rounds)
-    for name, rounds in rates.items():
-        yield Figure.over(rounds, f"{errand.name}, {name}", "requests/s")
-    yield Figure.over(ratios(rates["ours"], rates["bare"]), f"{errand.name}, ours of bare", bar=0.7, at_least=True)
+    return alternate({server.name: partial(load, server) for server in servers}, lab.rounds)
 
 
-def see_the_same(access: PostgresAccess, home: Neighbourhood, *servers: Contestant) -> None:
-    """See that all give the same answers by the same statements, each as often."""
+def closed(errand: Errand, paces: Mapping[str, Sequence[Pace]]) -> Iterator[Figure]:
+    """Ours, and how many times each of the others it is."""
+    rates = {name: [pace.rate for pace in found] for name, found in paces.items()}
+    costs = {name: statistics.median(pace.cost for pace in found) for name, found in paces.items()}
+    yield Figure.over(rates["ours"], errand.name, "requests/s", note=f"{costs['ours']:.2f} ms of a core each")
+    for name, bar in BARS.items():
+        note = f"{name}: {statistics.median(rates[name]):.0f}/s, {costs[name]:.2f} ms of a core each"
+        shares = ratios(rates["ours"], rates[name])
+        yield Figure.over(shares, f"{errand.name}, times {name}", "", bar, note, at_least=True)
+
+
+def opened(
+    lab: Lab, errand: Errand, home: Neighbourhood, servers: Sequence[Contestant], rate: float
+) -> Iterator[Figure]:
+    """How long they take at the same rate, one that both can serve."""
+
+    def load(server: Contestant) -> float:
+        came = arrive(errand.asks(server, home), rate, lab.seconds)
+        assert came.requests, f"{server.name} was asked nothing"
+        assert not came.errors, f"{server.name}: {came}\n{server.process.tail()}"
+        return came.p99
+
+    p99 = alternate({server.name: partial(load, server) for server in servers}, lab.rounds)
+    yield Figure.over(p99["ours"], f"{errand.name}, p99", "ms", note=f"at {rate:.0f} requests/s")
+    note = f"bare: {statistics.median(p99['bare']):.2f} ms"
+    yield Figure.over(ratios(p99["ours"], p99["bare"]), f"{errand.name}, p99 times bare", "", 1.5, note)
+
+
+def see_the_same_answers(errand: Errand, home: Neighbourhood, servers: Sequence[Contestant]) -> None:
+    """See that everyone says the same."""
+    said = {}
+    for server in servers:
+        answer = server.answer(errand.asks(server, home)[0])
+        assert answer.status_code == (201 if errand.asks is add else 200), f"{server.name}: {answer.text}"
+        said[server.name] = _essence(answer)
+    assert all(each == said["ours"] for each in said.values()), said
+
+
+def _essence(answer: httpx.Response) -> Any:
+    """What must be alike: rows, but neither cursors nor the ids of new ones; of a page, who is on it in which order."""
+    if not answer.headers["content-type"].startswith("application/json"):
+        found = LINK.findall(answer.text)
+        assert len(found) == 50
+        return found
+    said = answer.json()
+    return said.get("items") or {
+        name: value for name, value in said.items() if name != "id" or answer.status_code == 200
+    }
+
+
+def see_the_same_statements(access: PostgresAccess, home: Neighbourhood, *servers: Contestant) -> None:
+    """See that they send the same statements, each as often."""
     counter = counted.Counter(access)
     for errand in ERRANDS:
         seen = []
         for server in servers:
             ask = errand.asks(server, home)[0]
-            server.answer(ask)  # what is done once is done
             answer, statements = counter.of(partial(server.answer, ask), home.tenant.prefix)
-            seen.append((answer.status_code, answer.json(), statements))
-        assert all(each == seen[0] for each in seen), seen
+            assert answer.status_code < 400, answer.text
+            seen.append(statements)
+        assert all(each == seen[0] for each in seen), f"{errand.name}: {seen}"
     counter.close()

@@ -39,6 +39,7 @@ def ensure(name: str) -> Path:
 
 def _install(home: Path, lock: Path) -> None:
     uv = [sys.executable, "-m", "uv"]
-    subprocess.run([*uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, home], check=True)
-    install = [*uv, "pip", "install", "--quiet", "--require-hashes", "--python", home / "bin" / "python"]
-    subprocess.run([*install, "-r", lock], check=True)
+    python = str(home / "bin" / "python")
+    subprocess.run([*uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(home)], check=True)
+    install = [*uv, "pip", "install", "--quiet", "--require-hashes", "--python", python]
+    subprocess.run([*install, "-r", str(lock)], check=True)

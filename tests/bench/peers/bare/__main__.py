@@ -13,8 +13,6 @@ from uuid import UUID, uuid4
 
 import msgspec
 import uvicorn
-from jinja2 import Environment, FileSystemLoader, select_autoescape
-from markupsafe import Markup
 from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
@@ -23,6 +21,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from tests.bench.peers.bare import queries
+from tests.bench.peers.page import environment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -113,7 +112,9 @@ async def page(request: Request) -> Response:
         await rows(connection, queries.TIME_ZONE)
         found = await people(connection, queries.PEOPLE, 51)
         communities = await rows(connection, queries.COMMUNITIES)
-        await rows(connection, queries.INVITATIONS, [each.id for each in found if each.portal == "Invited"])
+        invited = [each.id for each in found if each.portal == "Invited"]
+        waiting = await rows(connection, queries.INVITATIONS, invited)
+        await rows(connection, queries.MAILS, [f"{kind}:{each['id']}" for each in waiting for kind in queries.KINDS])
     context = {
         "people": SimpleNamespace(items=found[:50], next="more"),
         "communities": [tuple(each.values()) for each in communities],
@@ -123,29 +124,7 @@ async def page(request: Request) -> Response:
     return HTMLResponse(TEMPLATE.render(context))
 
 
-def template(folder: Path) -> Any:
-    """The app's own list, so that as much is rendered; what never changes is known once and for all."""
-    loader = FileSystemLoader([folder / "templates", folder / "features" / "people" / "templates"])
-    environment = Environment(loader=loader, autoescape=select_autoescape(("html",)), auto_reload=False)
-    links = ("/", "/requests", "/people", "/communities", "/imports", "/team", "/account")
-    environment.globals.update(
-        tenant=SimpleNamespace(display_name="Bare Management"),
-        branding=SimpleNamespace(primary_color="", logo_url="", support_email=""),
-        nav=[SimpleNamespace(href=href, icon="", label=href) for href in links],
-        portal={"Active": "Has an account", "Invited": "Invited", "None": "Not invited"},
-        csrf_field=lambda: Markup('<input type="hidden" name="csrf_token" value="none">'),
-        can=lambda _permission: True,
-        undelivered=set(),
-        flashes=[],
-        read_only=False,
-        q="",
-        community=None,
-        after=None,
-    )
-    return environment.get_template("list.html")
-
-
-TEMPLATE = template(Path(os.environ["TEMPLATES_OF"]))
+TEMPLATE = environment(Path(os.environ["TEMPLATES_OF"])).get_template("list.html")
 
 
 @asynccontextmanager

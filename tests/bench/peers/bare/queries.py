@@ -29,6 +29,8 @@ COMMUNITIES = "SELECT id, name FROM communities ORDER BY lower(name)"
 INVITATIONS = (
     "SELECT id, person_id FROM invitations WHERE person_id = ANY(%s) AND accepted_at IS NULL AND revoked_at IS NULL"
 )
+KINDS = ("invitation", "welcome-mail")
+MAILS = "SELECT dedupe_key, state, last_error, finished_at FROM outbox WHERE dedupe_key = ANY(%s)"
 INSERT = (
     "INSERT INTO people (id, name, email, phone, mailing_address) VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
 )

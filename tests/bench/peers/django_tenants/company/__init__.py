@@ -1,0 +1,1 @@
+"""The shared part: which companies there are, and how they are reached."""
