@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 import httpx
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tests.bench.lab import Lab
-    from tests.bench.neighbourhood import Neighbourhood, Staff
+    from tests.bench.neighbourhood import Neighbourhood, SignedIn
 
 #: What each of them may use of the tenant's database; the app as its pods do.
 CONNECTIONS: Final = 5
@@ -43,8 +44,9 @@ class Contestant:
         headers = {"Host": self.host, **self.browsers[browser % len(self.browsers)]}
         sent = None
         if body is not None:
-            headers["Content-Type"] = "application/json"
-            sent = json.dumps(body).encode()
+            form = not path.startswith("/api/")
+            headers["Content-Type"] = "application/x-www-form-urlencoded" if form else "application/json"
+            sent = (urlencode(body) if form else json.dumps(body)).encode()
         return Ask(f"http://127.0.0.1:{self.port}{path}", headers, method, sent)
 
     def answer(self, ask: Ask) -> httpx.Response:
@@ -64,7 +66,7 @@ class Contestant:
         return self
 
 
-def start_ours(lab: Lab, home: Neighbourhood, **environment: str) -> Contestant:
+def start_ours(lab: Lab, home: Neighbourhood, core: int | None = SERVER_CORE, **environment: str) -> Contestant:
     """Start the app as its container does."""
     port = free_port()
     env = {
@@ -73,9 +75,14 @@ def start_ours(lab: Lab, home: Neighbourhood, **environment: str) -> Contestant:
         "HOA_HOST": "127.0.0.1",
         "PYTHONPATH": str(ROOT / "app"),
     }
-    process = lab.start("ours", [sys.executable, "-m", "hoa_app"], env, core=SERVER_CORE)
-    browsers = [{"Cookie": f"hoa_session={one.minted.token}", "X-CSRF-Token": one.csrf} for one in home.staff]
+    process = lab.start("ours", [sys.executable, "-m", "hoa_app"], env, core=core)
+    browsers = [browser_of(one) for one in home.staff]
     return Contestant("ours", port, home.tenant.host, browsers, process).wait()
+
+
+def browser_of(one: SignedIn) -> dict[str, str]:
+    """Return what a browser sends to ours with each request, and what its forms carry."""
+    return {"Cookie": f"hoa_session={one.minted.token}", "X-CSRF-Token": one.csrf}
 
 
 def start_bare(lab: Lab, home: Neighbourhood) -> Contestant:
@@ -100,7 +107,7 @@ def inherited() -> dict[str, str]:
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 
 
-def secret_of(staff: Staff) -> str:
+def secret_of(one: SignedIn) -> str:
     """Return what the token proves itself by, whose hash is the key of the session's row."""
-    payload = staff.minted.token.split(".")[1]
+    payload = one.minted.token.split(".")[1]
     return str(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["jti"])

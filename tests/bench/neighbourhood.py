@@ -58,7 +58,7 @@ SELECT email, name, 'homeowner', id, sha256(id::text::bytea), now()
 
 
 @dataclass(frozen=True)
-class Staff:
+class SignedIn:
     """Someone who is signed in: the id of the user, and what their browser shows."""
 
     id: UUID
@@ -72,7 +72,7 @@ class Neighbourhood:
 
     tenant: MadeTenant
     people: Sequence[UUID]
-    staff: Sequence[Staff]
+    staff: Sequence[SignedIn]
 
 
 def settle(tenant: MadeTenant, people: int, staff: int, communities: int = 10) -> Neighbourhood:
@@ -81,29 +81,28 @@ def settle(tenant: MadeTenant, people: int, staff: int, communities: int = 10) -
     with tenant.as_admin() as connection:
         for statement in (COMMUNITIES, UNITS, PEOPLE, OWNERSHIPS, INVITATIONS, USERS):
             connection.execute(statement, sizes)
-        signed_in = sign_in(tenant, connection, staff)
+        signed_in = sign_in(tenant, connection)
         found = [row[0] for row in connection.execute("SELECT id FROM people ORDER BY id").fetchall()]
         connection.execute("VACUUM ANALYZE")
-    assert len(found) == people
+    assert (len(found), len(signed_in)) == (people, staff)
     return Neighbourhood(tenant, found, signed_in)
 
 
-def sign_in(tenant: MadeTenant, connection: psycopg.Connection, number: int) -> list[Staff]:
-    """Give the first of the users a session each, by the app's own token and the row it points to."""
+def sign_in(tenant: MadeTenant, connection: psycopg.Connection, role: str = "manager") -> list[SignedIn]:
+    """Give everybody of a role a session, by the app's own token and the row it points to."""
     known = as_the_app_knows(tenant)
-    users = connection.execute("SELECT id FROM users WHERE email LIKE 'staff%%' ORDER BY id LIMIT %s", (number,))
+    users = connection.execute("SELECT id FROM users WHERE role = %s ORDER BY id", (role,)).fetchall()
     expires_at = int(time.time() + ABSOLUTE.total_seconds())
-    staff = []
-    for (user_id,) in users.fetchall():
+    found = []
+    for (user_id,) in users:
         minted = mint(known, "session", expires_at)
         row = connection.execute(
             "INSERT INTO sessions (token_hash, user_id, expires_at) VALUES (%s, %s, to_timestamp(%s)) RETURNING id",
             (minted.token_hash, user_id, expires_at),
         ).fetchone()
         assert row is not None
-        staff.append(Staff(user_id, minted, known.keys.mac("csrf", f"session:{row[0]}")))
-    assert len(staff) == number
-    return staff
+        found.append(SignedIn(user_id, minted, known.keys.mac("csrf", f"session:{row[0]}")))
+    return found
 
 
 def as_the_app_knows(tenant: MadeTenant) -> Tenant:

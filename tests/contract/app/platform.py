@@ -60,6 +60,7 @@ class MadeTenant:
     keys: list[dict[str, str]] = field(default_factory=lambda: [new_key()])
     admin_email: str = ""
     login: str = "app"
+    limits: dict[str, Any] = field(default_factory=lambda: dict(LIMITS))
 
     @property
     def prefix(self) -> str:
@@ -177,12 +178,12 @@ class Platform:
         self, slug: str, *, state: str = "Active", limits: dict[str, Any] | None = None, release: Release | None = None
     ) -> MadeTenant:
         """Roles and database, migration Job (of another version, if given), registry row: what the operator does."""
-        tenant = MadeTenant(self, slug, uuid4())
+        tenant = MadeTenant(self, slug, uuid4(), limits={**LIMITS, **(limits or {})})
         tenant.admin_email = f"owner@{slug}.example"
         self.make_database(tenant)
         outcome = self.run_job(tenant, **(release.job() if release else {}))
         assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-        self.register(tenant, state=state, limits=limits)
+        self.register(tenant, state=state)
         if release is not None:
             tenant.update(schema_revision=release.revision)
         self.tenants.append(tenant)
@@ -214,8 +215,8 @@ class Platform:
         door = PostgresServer(login, identity=IDENTITY, installation=self.registry)
         spec = DatabaseSpec(
             identity=DatabaseIdentity(tenant.id, tenant.id, self.registry),
-            connection_limit=LIMITS["databaseConnections"],
-            statement_timeout_ms=LIMITS["statementTimeoutMs"],
+            connection_limit=tenant.limits["databaseConnections"],
+            statement_timeout_ms=tenant.limits["statementTimeoutMs"],
             login=tenant.login,
             app_password=tenant.app_password,
             migrator_password=tenant.migrator_password,
@@ -269,7 +270,7 @@ class Platform:
             command, env=self.job_environment(tenant, **more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
-    def register(self, tenant: MadeTenant, *, state: str = "Active", limits: dict[str, Any] | None = None) -> None:
+    def register(self, tenant: MadeTenant, *, state: str = "Active") -> None:
         row = {
             "tenant_id": tenant.id,
             "uid": tenant.id,
@@ -281,7 +282,7 @@ class Platform:
             "state": state,
             "placement": "Shared",
             "tier": "small",
-            "limits": Jsonb({**LIMITS, **(limits or {})}),
+            "limits": Jsonb(tenant.limits),
             "branding": Jsonb({"primaryColor": "#123456", "supportEmail": f"help@{tenant.slug}.example"}),
             "database": Jsonb(self.database(tenant)),
             "sealed_password": self.seal(tenant.app_password),

@@ -1,0 +1,191 @@
+"""A thousand people: does one company stay quick while all its people are there?
+
+1 000 people of one tenant are signed in, 12 of them staff, and each asks for something every 7 seconds (the mean think
+time of TPC-W), nine times out of ten as a homeowner: the home page, their requests, one of them with its conversation,
+a reply, a new request; or as staff: the dashboard, the list of requests and of people, a search, a person. One in ten
+writes. Two of the app's processes, as many as a company has pods at least, held to the limits of the tier for so many
+people, Postgres, which commits to disk, and the load share two cores. The loop is open: vegeta sends each request when
+it is due, and its latency counts from then.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import yaml
+
+from tests.bench.alternating import alternate
+from tests.bench.contestants import Contestant, start_ours
+from tests.bench.figures.table import Figure
+from tests.bench.neighbourhood import settle, sign_in
+from tests.bench.openloop import arrive
+from tests.contract.app.platform import ROOT, Platform
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.bench.lab import Lab
+    from tests.bench.openloop import Arrival, Ask
+    from tests.contract.app.platform import MadeTenant
+
+PEOPLE: Final = 1000
+STAFF: Final = 12
+PODS: Final = 2
+THINK_SECONDS: Final = 7.0
+MEAN_MS: Final = 50
+P99_MS: Final = 250
+ACCOUNTS: Final = """
+WITH owner AS (SELECT id, name, gen_random_uuid() AS user_id FROM people ORDER BY id LIMIT %(homeowners)s),
+     made AS (INSERT INTO users (id, email, name, role)
+              SELECT user_id, user_id || '@mail.example', name, 'homeowner' FROM owner RETURNING id)
+UPDATE people SET user_id = owner.user_id FROM owner JOIN made ON made.id = owner.user_id WHERE people.id = owner.id
+"""
+REQUESTS: Final = """
+INSERT INTO requests (created_by, person_id, unit_id, community_id, category, title, description, state, created_at)
+SELECT p.user_id, p.id, u.id, u.community_id, 'Maintenance', 'Broken light ' || n, 'The light by the door is out.',
+       (ARRAY['Submitted', 'InProgress', 'Resolved'])[n], now() - n * interval '3 days'
+  FROM people p JOIN ownerships o ON o.person_id = p.id JOIN units u ON u.id = o.unit_id, generate_series(1, 3) n
+ WHERE p.user_id IS NOT NULL
+"""
+COMMENTS: Final = """
+INSERT INTO request_comments (request_id, author_id, visibility, body)
+SELECT r.id, r.created_by, 'Public', 'It is still out, message ' || n FROM requests r, generate_series(1, 2) n
+"""
+OWN: Final = "SELECT created_by, min(id::text) FROM requests GROUP BY created_by"
+COUNT: Final = "SELECT count(*) FROM {}"
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with a browser; `place` is theirs among the browsers, `request` one of their own."""
+
+    place: int
+    request: str | None
+
+
+@dataclass(frozen=True)
+class Doing:
+    """Something people do, how often out of a hundred times, what a good answer is, and the table it adds a row to."""
+
+    name: str
+    share: int
+    path: str
+    by_staff: bool = False
+    status: int = 200
+    body: dict[str, str] | None = None
+    writes: str = ""
+
+    def ask(self, server: Contestant, who: Person) -> Ask:
+        """Return the request that one of them sends."""
+        path = self.path.format(request=who.request)
+        return server.ask(path, who.place, "POST" if self.body else "GET", self.body)
+
+
+QUESTION: Final = {"category": "Question", "title": "The pool", "description": "When does it open this year?"}
+ANSWER: Final = {"body": "Somebody comes on Monday."}
+DOINGS: Final = (
+    Doing("home", 36, "/"),
+    Doing("their requests", 22, "/requests"),
+    Doing("a request", 22, "/requests/{request}"),
+    Doing("a reply", 8, "/requests/{request}/reply", status=303, body=ANSWER, writes="request_comments"),
+    Doing("a new request", 2, "/api/v1/requests", status=201, body=QUESTION, writes="requests"),
+    Doing("the dashboard", 3, "/", by_staff=True),
+    Doing("all requests", 3, "/requests", by_staff=True),
+    Doing("the people", 2, "/people", by_staff=True),
+    Doing("a search", 2, "/people?q=brooks", by_staff=True),
+)
+
+
+def measure(lab: Lab) -> Iterator[Figure]:
+    """Everybody at once, for a while, several times."""
+    people = lab.size(PEOPLE, 100)
+    crowd = gather(lab, people)
+    crowd.look()
+    rate = people / THINK_SECONDS
+    number = round(rate * lab.size(30, 2))
+    turns = random.Random(5)
+    rounds = alternate({"ours": lambda: crowd.stay(crowd.plan(turns, number), rate)}, lab.rounds)["ours"]
+    note = f"{people} people, {rate:.0f} requests/s"
+    yield Figure.over([each.mean for each in rounds], "a thousand people, average", "ms", MEAN_MS, note)
+    yield Figure.over([each.p99 for each in rounds], "a thousand people, p99", "ms", P99_MS, note)
+    note = (
+        f"of {sum(each.requests for each in rounds)} requests {'; '.join(each.worst for each in rounds if each.worst)}"
+    )
+    yield Figure("a thousand people, errors", sum(each.errors for each in rounds), "", 0, note.strip())
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """The app's processes, and everyone who is there."""
+
+    tenant: MadeTenant
+    servers: Sequence[Contestant]
+    homeowners: Sequence[Person]
+    staff: Sequence[Person]
+
+    def look(self) -> None:
+        """See that each process answers each thing as it should."""
+        for server in self.servers:
+            for doing in DOINGS:
+                answer = server.answer(doing.ask(server, self._who(doing, 0)))
+                assert answer.status_code == doing.status, f"{doing.name}: {answer.status_code} {answer.text}"
+                assert not answer.headers.get("location", "").startswith("/sign-in"), doing.name
+
+    def plan(self, turns: random.Random, number: int) -> list[tuple[Doing, Ask]]:
+        """Say who asks for what, in which order; everybody comes to their turn, at one process after the other."""
+        doings = turns.choices(DOINGS, [doing.share for doing in DOINGS], k=number)
+        first = turns.randrange(len(self.homeowners))
+        return [
+            (doing, doing.ask(self.servers[place % len(self.servers)], self._who(doing, first + place)))
+            for place, doing in enumerate(doings)
+        ]
+
+    def stay(self, plan: Sequence[tuple[Doing, Ask]], rate: float) -> Arrival:
+        """Ask all of it, and see that what was written is there."""
+        before = self._written()
+        came = arrive([ask for _, ask in plan], rate, len(plan) / rate, core=None)
+        sent = Counter(plan[place % len(plan)][0].writes for place in range(came.requests))
+        grown = {table: count - before[table] for table, count in self._written().items()}
+        assert came.errors or grown == {table: sent[table] for table in grown}, (grown, sent)
+        return came
+
+    def _who(self, doing: Doing, turn: int) -> Person:
+        people = self.staff if doing.by_staff else self.homeowners
+        return people[turn % len(people)]
+
+    def _written(self) -> dict[str, int]:
+        with self.tenant.as_admin() as connection:
+            counts = {
+                table: connection.execute(COUNT.format(table)).fetchone() for table in ("requests", "request_comments")
+            }
+        return {table: int(count[0]) for table, count in counts.items() if count}
+
+
+def gather(lab: Lab, number: int) -> Crowd:
+    """Make the company with its people, sign them in and start the app twice."""
+    folder = lab.folder / "platform"
+    folder.mkdir()
+    tenant = Platform(lab.postgres().access, folder).make_tenant("crowd", limits=limits())
+    home = settle(tenant, people=number * 3 // 2, staff=STAFF)
+    with tenant.as_admin() as connection:
+        connection.execute(ACCOUNTS, {"homeowners": number - STAFF})
+        connection.execute(REQUESTS)
+        connection.execute(COMMENTS)
+        own = dict(connection.execute(OWN).fetchall())
+        there = [*home.staff, *sign_in(tenant, connection, "homeowner")]
+        connection.execute("VACUUM ANALYZE")
+    assert len(there) == number
+    people = [Person(place, own.get(one.id)) for place, one in enumerate(there)]
+    everybody = replace(home, staff=there)
+    servers = [start_ours(lab, everybody, core=None) for _ in range(PODS)]
+    return Crowd(tenant, servers, people[STAFF:], people[:STAFF])
+
+
+def limits() -> dict[str, int]:
+    """What the chart grants a company of so many people."""
+    tiers = yaml.safe_load((ROOT / "charts/hoa-connect/values.yaml").read_text())["tiers"]
+    tier = next(each for each in tiers.values() if each["homeowners"].get("max", PEOPLE) >= PEOPLE)
+    return {name: tier[name] for name in ("requestsPerSecond", "concurrentRequests", "databaseConnections")}
