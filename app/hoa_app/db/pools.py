@@ -6,8 +6,7 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -71,6 +70,21 @@ class _Entry:
     used: float = field(default_factory=time.monotonic)
 
 
+@dataclass(slots=True, eq=False)
+class Lease:
+    """A connection that is lent, until it is given back."""
+
+    connection: TenantConnection
+    _entry: _Entry
+
+    async def give_back(self) -> None:
+        """Let others have it."""
+        try:
+            await self._entry.pool.putconn(self.connection)
+        finally:
+            self._entry.leased -= 1
+
+
 class Pools:
     """Every tenant's pool in this process. The sum of their sizes never passes `max_total`."""
 
@@ -85,8 +99,7 @@ class Pools:
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_wake: Callable[[Tenant], None] = lambda _tenant: None
 
-    @asynccontextmanager
-    async def lease(self, tenant: Tenant) -> AsyncIterator[TenantConnection]:
+    async def lend(self, tenant: Tenant) -> Lease:
         """Lend a connection in autocommit; raises the 503 problem when there is none to be had, or the schema not ours.
 
         A request keeps the tenant it began with. If the registry says something newer of it meanwhile, such as another
@@ -107,13 +120,14 @@ class Pools:
         try:
             if entry.leased > entry.size:
                 await self._grow(entry)
-            connection = await self._get(entry, tenant)
-            try:
-                yield connection
-            finally:
-                await entry.pool.putconn(connection)
-        finally:
+            return Lease(await self._get(entry, tenant), entry)
+        except BaseException:
             entry.leased -= 1
+            raise
+
+    def give_back_soon(self, lease: Lease) -> None:
+        """Take a connection back from where nothing can be awaited."""
+        self._spawn(lease.give_back())
 
     def wake_worker(self, tenant: Tenant) -> None:
         """Called after a commit that left rows in the outbox."""

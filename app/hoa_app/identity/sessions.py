@@ -55,7 +55,7 @@ async def find_actor(db: TenantDatabase, claims: Claims) -> Actor | None:
     """Who a good token stands for now; one query. None once it is revoked, idle too long, or the user is disabled."""
     query = SESSION_QUERY if claims.kind == "session" else TOKEN_QUERY
     parameters = {"token_hash": claims.token_hash, "touch": TOUCH, "idle": IDLE}
-    async with db.transaction(readonly=True) as tx:
+    async with db.glance() as tx:
         row = await (await tx.execute(query, parameters)).fetchone()
     if row is None:
         return None
