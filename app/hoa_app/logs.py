@@ -22,7 +22,6 @@ def configure_logging(level: str, component: str, version: str) -> None:
         return event
 
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         identify,
@@ -57,9 +56,12 @@ def get_logger() -> Log:
     return log
 
 
+_ENCODER = msgspec.json.Encoder(enc_hook=str)
+
+
 def _bytes(event: EventDict, **_: Any) -> bytes:
-    return msgspec.json.encode(event, enc_hook=str)
+    return _ENCODER.encode(event)
 
 
 def _text(event: EventDict, **_: Any) -> str:
-    return msgspec.json.encode(event, enc_hook=str).decode()
+    return _ENCODER.encode(event).decode()

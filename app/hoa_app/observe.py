@@ -49,6 +49,7 @@ class Observe:
         self._app = app
         self._services = services
         self._headers = (*SECURE_HEADERS, HSTS) if services.settings.secure else SECURE_HEADERS
+        self._names = frozenset(name for name, _ in self._headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens inside."""
@@ -116,8 +117,8 @@ class Observe:
 
     def _complete(self, message: Message, request_id: object) -> None:
         headers = message["headers"]
-        present = {name for name, _ in headers}
-        headers.extend(pair for pair in self._headers if pair[0] not in present)
+        present = self._names.intersection([name for name, _ in headers])
+        headers += [pair for pair in self._headers if pair[0] not in present] if present else self._headers
         headers.append((b"x-request-id", str(request_id).encode()))
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
@@ -141,7 +142,7 @@ class Observe:
             status=status,
             ms=round(seconds * 1000, 1),
             ip=state["client_ip"],
-            user=str(actor.user_id) if actor else None,
+            user=actor.user_id if actor else None,
         )
 
 
@@ -153,6 +154,9 @@ def _session_was_ended(error: psycopg.OperationalError) -> bool:
 
 def without_secret(path: str) -> str:
     """A path as it may be logged."""
+    lower = path.lower()  # most paths are none of these, and to see that is cheaper than to search them
+    if "/invitation/" not in lower and "/reset-password/" not in lower:
+        return path
     return SECRET_LINK.sub(r"/\1/...", path)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from uuid import UUID
 
 from limits import RateLimitItemPerSecond
@@ -54,35 +54,59 @@ class Gate:
         ):
             yield
 
-    @contextmanager
-    def working(self, tenant: Tenant, *, uploading: bool = False) -> Iterator[None]:
+    def working(self, tenant: Tenant, *, uploading: bool = False) -> AbstractContextManager[None]:
         """While a request is worked on. Of the places there are, uploads may take half."""
         most = tenant.limits.concurrent_requests
-        with self._held(self._inside, tenant.id, most, tenant, "concurrency"):
-            if not uploading:
-                yield
-                return
-            with self._held(self._uploading, tenant.id, max(1, most // 2), tenant, "uploads"):
-                yield
+        place = self._held(self._inside, tenant.id_text, most, tenant, "concurrency")
+        return self._uploads(place, tenant, max(1, most // 2)) if uploading else place
+
+    @contextmanager
+    def _uploads(self, place: AbstractContextManager[None], tenant: Tenant, most: int) -> Iterator[None]:
+        with place, self._held(self._uploading, tenant.id, most, tenant, "uploads"):
+            yield
 
     def inside(self, tenant_id: UUID) -> int:
         """How many requests of a tenant are being worked on."""
-        return self._inside[tenant_id]
+        return self._inside[str(tenant_id)]
 
-    @contextmanager
-    def _held(self, counter: Counter[Hashable], key: Hashable, most: int, tenant: Tenant, limit: str) -> Iterator[None]:
-        if counter[key] >= most:
-            self._metrics.rate_limited.labels(tenant.id_text, limit).inc()
-            raise Problem(
-                503,
-                "Busy",
-                "Too many of your company's requests are being worked on at once. Try again in a moment.",
-                headers={"Retry-After": "1"},
-            )
-        counter[key] += 1
-        try:
-            yield
-        finally:
-            counter[key] -= 1
-            if not counter[key]:
-                del counter[key]
+    def _held(self, counter: Counter[Hashable], key: Hashable, most: int, tenant: Tenant, limit: str) -> _Place:
+        return _Place(self, counter, key, most, tenant, limit)
+
+    def refuse(self, tenant: Tenant, limit: str) -> Problem:
+        """Count a request for which there is no place, and say so."""
+        self._metrics.rate_limited.labels(tenant.id_text, limit).inc()
+        return Problem(
+            503,
+            "Busy",
+            "Too many of your company's requests are being worked on at once. Try again in a moment.",
+            headers={"Retry-After": "1"},
+        )
+
+
+class _Place:
+    """One place of so many, held for a block. A class, because every request takes one."""
+
+    __slots__ = ("_counter", "_gate", "_key", "_limit", "_most", "_tenant")
+
+    def __init__(
+        self, gate: Gate, counter: Counter[Hashable], key: Hashable, most: int, tenant: Tenant, limit: str
+    ) -> None:
+        self._gate = gate
+        self._counter = counter
+        self._key = key
+        self._most = most
+        self._tenant = tenant
+        self._limit = limit
+
+    def __enter__(self) -> None:
+        taken = self._counter[self._key]
+        if taken >= self._most:
+            raise self._gate.refuse(self._tenant, self._limit)
+        self._counter[self._key] = taken + 1
+
+    def __exit__(self, *_: object) -> None:
+        left = self._counter[self._key] - 1
+        if left:
+            self._counter[self._key] = left
+        else:
+            del self._counter[self._key]
