@@ -65,7 +65,7 @@ def cycle(asks: Sequence[Ask], *, connections: int, seconds: int, core: int | No
     """Send the requests, all to one server, in turn, each as soon as one of the connections is free."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "load.lua"
-        script.write_text(f"local ASKS = {{{','.join(map(_lua, asks))}}}\n{IN_TURN}{REPORT}")
+        script.write_text(f"local ASKS = {{{','.join(map(written, asks))}}}\n{IN_TURN}{REPORT}")
         argv = [str(program("wrk", "wrk")), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s"]
         argv += ["-s", str(script), asks[0].url]
         held = argv if core is None else on_core(core, argv)
@@ -76,7 +76,7 @@ def cycle(asks: Sequence[Ask], *, connections: int, seconds: int, core: int | No
     return Load(int(found[1]), int(found[2]), *map(float, found.groups()[2:]))
 
 
-def _lua(ask: Ask) -> str:
+def written(ask: Ask) -> str:
     """Write a request down as Lua does."""
     parts = urlsplit(ask.url)
     path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
