@@ -70,6 +70,16 @@ def load_image(paths: Paths, names: Sequence[str]) -> None:
                 )
 
 
+@contextmanager
+def built(paths: Paths, name: str) -> Iterator[Path]:
+    """Build one of our own images where its inputs changed, and lend it as a docker-archive file; no cluster is needed."""
+    with _alone(paths):
+        _, builder = provider.choose(paths)
+        image = next(image for image in images.application_images(paths) if image.name == name)
+        with builder.archive(image, builder.ensure(image)) as archive:
+            yield archive
+
+
 def _wanted(cluster: provider.Provider, paths: Paths) -> list[Image]:
     own = images.application_images(paths)
     if cluster.name == "native":

@@ -25,12 +25,12 @@ from psycopg.types.json import Jsonb
 from hoa_app.migrations import serving
 from hoa_operator import registry_setup
 from hoa_operator.postgres import AdminLogin, DatabaseIdentity, DatabaseSpec, PostgresServer, ServerAddress
-from hoa_operator.postgres.names import ROLE_KINDS
+from hoa_operator.postgres.names import ROLE_KINDS, TEMPLATE_MIGRATOR, TEMPLATE_OWNER, template_name
 from hoa_operator.registry_setup import ConnectionDirectory
 from tests.contract.fix_registry import cluster_of
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
     from tests.fix_postgres import PostgresAccess
     from tests.overlay import Release
@@ -178,8 +178,7 @@ class Platform:
         self, slug: str, *, state: str = "Active", limits: dict[str, Any] | None = None, release: Release | None = None
     ) -> MadeTenant:
         """Roles and database, migration Job (of another version, if given), registry row: what the operator does."""
-        tenant = MadeTenant(self, slug, uuid4(), limits={**LIMITS, **(limits or {})})
-        tenant.admin_email = f"owner@{slug}.example"
+        tenant = self.new_tenant(slug, **(limits or {}))
         self.make_database(tenant)
         outcome = self.run_job(tenant, **(release.job() if release else {}))
         assert outcome.returncode == 0, outcome.stdout + outcome.stderr
@@ -189,7 +188,11 @@ class Platform:
         self.tenants.append(tenant)
         return tenant
 
-    def make_database(self, tenant: MadeTenant, **state: bool) -> None:
+    def new_tenant(self, slug: str, **limits: Any) -> MadeTenant:
+        """A tenant with an id, credentials and an admin, of which nothing is made yet."""
+        return MadeTenant(self, slug, uuid4(), admin_email=f"owner@{slug}.example", limits={**LIMITS, **limits})
+
+    def make_database(self, tenant: MadeTenant, **state: Any) -> None:
         """Have the operator make the tenant's roles and database, or bring them to another state (`DatabaseSpec`)."""
         by_the_operator(self._ensure(tenant, **state))
 
@@ -209,10 +212,31 @@ class Platform:
         """Have the operator close the login before the last rotation."""
         self.make_database(tenant)
 
-    async def _ensure(self, tenant: MadeTenant, **state: Any) -> None:
+    def make_template(self) -> None:
+        """Have the operator make the template of this schema, its migration Job included; tenants can then be cloned."""
+        password = secrets.token_urlsafe(16)
+        by_the_operator(self._at_the_door(lambda door: door.ensure_template(serving.head(), password)))
+        environment = {
+            **self.server_environment(),
+            "PGDATABASE": template_name(serving.head()),
+            "PGUSER": TEMPLATE_MIGRATOR,
+            "PGPASSWORD": password,
+            "HOA_OWNER_ROLE": TEMPLATE_OWNER,
+            "HOA_TERMINATION_LOG": str(self.folder / "template.termination"),
+        }
+        command = [sys.executable, "-m", "hoa_app.migrate", "--template"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        by_the_operator(self._at_the_door(lambda door: door.seal_template(serving.head())))
+
+    async def _at_the_door(self, work: Callable[[PostgresServer], Awaitable[Any]]) -> None:
         address = ServerAddress(self.access.host, self.access.port)
         login = AdminLogin(address, self.access.username, self.access.password)
         door = PostgresServer(login, identity=IDENTITY, installation=self.registry)
+        await work(door)
+        await door.close()
+
+    async def _ensure(self, tenant: MadeTenant, **state: Any) -> None:
         spec = DatabaseSpec(
             identity=DatabaseIdentity(tenant.id, tenant.id, self.registry),
             connection_limit=tenant.limits["databaseConnections"],
@@ -222,19 +246,25 @@ class Platform:
             migrator_password=tenant.migrator_password,
             **state,
         )
-        await door.ensure(spec)
-        await door.close()
+        await self._at_the_door(lambda door: door.ensure(spec))
 
-    def job_environment(self, tenant: MadeTenant, **more: str) -> dict[str, str]:
+    def server_environment(self) -> dict[str, str]:
+        """What every migration Job is told of its server and its version."""
         return {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT / "app"),
             "PGHOST": self.access.host,
             "PGPORT": str(self.access.port),
+            "PGSSLMODE": "prefer",
+            "HOA_TARGET_REVISION": serving.head(),
+        }
+
+    def job_environment(self, tenant: MadeTenant, **more: str) -> dict[str, str]:
+        return {
+            **self.server_environment(),
             "PGDATABASE": tenant.prefix,
             "PGUSER": f"{tenant.prefix}_migrator",
             "PGPASSWORD": tenant.migrator_password,
-            "PGSSLMODE": "prefer",
             "HOA_OWNER_ROLE": f"{tenant.prefix}_owner",
             "HOA_APP_ROLE": f"{tenant.prefix}_app",
             "HOA_APP_ROLE_B": f"{tenant.prefix}_app_b",
@@ -242,7 +272,6 @@ class Platform:
             # Not the migrator, as the operator says, but the superuser: so the tests may look and act for the tenant.
             "HOA_USAGE_ROLE": self.access.username,
             "HOA_TENANT_ID": str(tenant.id),
-            "HOA_TARGET_REVISION": serving.head(),
             "HOA_TENANT_SLUG": tenant.slug,
             "HOA_DISPLAY_NAME": f"{tenant.slug.title()} Management",
             "HOA_TIME_ZONE": "America/Los_Angeles",
