@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -82,19 +84,17 @@ def lay_out(name: str, folder: Path) -> Laid:
     """Put an image's program into a folder, its packages into the cache, and compile them."""
     paths = Paths.from_env()
     image = next(found for found in images.application_images(paths) if found.name == name)
-    packages = python.ensure_site(paths, f"bench-{name}", image.packages)
+    options = re.findall(r"^RUN python3 -m compileall (.*) \S+$", image.dockerfile.read_text(), re.MULTILINE)
+    assert len(options) == 2, f"{image.dockerfile} compiles packages and program"
+    packages = python.ensure_site(paths, f"bench-{name}-{zlib.crc32(options[0].encode()):08x}", image.packages)
     program = image.inputs[0]
     shutil.copytree(program, folder / program.name, ignore=shutil.ignore_patterns("__pycache__"))
     laid = Laid(folder, packages)
-    _compile(laid, packages)
-    _compile(laid, folder)
+    for place, given in zip((packages, folder), options, strict=True):
+        # What is compiled already is left alone. Files that are no modules, such as templates of one, are passed over.
+        command = [laid.python, "-m", "compileall", *shlex.split(given), str(place)]
+        subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
     return laid
-
-
-def _compile(laid: Laid, folder: Path) -> None:
-    """What is compiled already is left alone. Files that are no modules, such as templates of one, are passed over."""
-    command = [laid.python, "-m", "compileall", "-q", "-j", "0", str(folder)]
-    subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
 
 
 def weight(path: Path) -> float:
