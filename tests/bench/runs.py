@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.bench import cpu
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -53,15 +54,9 @@ def started(process: Process, useful: Callable[[], bool], every: float = 0.002) 
 
     try:
         until(look, lambda: f"{process.name} to be of use\n{process.tail()}", 60.0, every)
-        return Ran(time.perf_counter() - began, cpu_seconds(process.pid))
+        return Ran(time.perf_counter() - began, cpu.seconds(process.pid))
     finally:
         process.stop()
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return what a running process has used of a processor until now."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_mebibytes(pid: int) -> float:
