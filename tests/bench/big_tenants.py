@@ -42,17 +42,6 @@ if TYPE_CHECKING:
 #: How many times smaller the company beside it is.
 SMALLER: Final = 100
 LIMITS: Final = {"requestsPerSecond": 1_000_000, "databaseConnections": 10}
-REQUESTS: Final = """
-INSERT INTO requests (created_by, person_id, unit_id, community_id, category, title, description, state, created_at)
-SELECT (SELECT min(id::text)::uuid FROM users), o.person_id, u.id, u.community_id,
-       (ARRAY['Maintenance', 'Architectural', 'Question'])[1 + n % 3],
-       (ARRAY['The gate', 'A light', 'The fence', 'Solar panels', 'The pool'])[1 + n % 5] || ' at home ' || n,
-       'Since ' || n % 30 || ' days, and nobody came to look at it.',
-       (ARRAY['Submitted', 'InReview', 'InProgress', 'Resolved', 'Closed', 'Closed', 'Closed', 'Closed'])[1 + n % 8],
-       now() - n * interval '5 minutes'
-  FROM (SELECT person_id, unit_id, row_number() OVER (ORDER BY id) AS n FROM ownerships) o
-  JOIN units u ON u.id = o.unit_id
-"""
 
 
 @dataclass(frozen=True)
@@ -132,7 +121,7 @@ def measure(lab: Lab) -> Iterator[Figure]:
         with company.tenant.as_admin() as connection:
             if company is small:
                 register.copy(connection, Register(company.size).copies(str(company.tenant.id)))
-            connection.execute(REQUESTS)
+            connection.execute(register.REQUESTS, {"every": 1})
             connection.execute("VACUUM ANALYZE")
     for page in PAGES[:: lab.size(1, 3)]:
         yield _page(lab, page, big, small)

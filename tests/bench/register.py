@@ -27,6 +27,19 @@ TABLES: Final = {
     "ownerships": "person_id, unit_id, valid_from, is_primary, tenant_id",
 }
 
+#: One request for every so many homeowners.
+REQUESTS: Final = """
+INSERT INTO requests (created_by, person_id, unit_id, community_id, category, title, description, state, created_at)
+SELECT (SELECT min(id::text)::uuid FROM users), o.person_id, u.id, u.community_id,
+       (ARRAY['Maintenance', 'Architectural', 'Question'])[1 + n %% 3],
+       (ARRAY['The gate', 'A light', 'The fence', 'Solar panels', 'The pool'])[1 + n %% 5] || ' at home ' || n,
+       'Since ' || n %% 30 || ' days, and nobody came to look at it.',
+       (ARRAY['Submitted', 'InReview', 'InProgress', 'Resolved', 'Closed', 'Closed', 'Closed', 'Closed'])[1 + n %% 8],
+       now() - n * interval '5 minutes'
+  FROM (SELECT person_id, unit_id, row_number() OVER (ORDER BY id) AS n FROM ownerships) o
+  JOIN units u ON u.id = o.unit_id WHERE n %% %(every)s = 0
+"""
+
 
 @dataclass(frozen=True)
 class Register:

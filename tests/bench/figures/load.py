@@ -26,13 +26,13 @@ done = function(summary, latency, requests)
 end
 """
 IN_TURN = """
-local asks = {}
-function init(args)
-  for place, ask in ipairs(ASKS) do asks[place] = wrk.format(ask[1], ask[2], ask[3], ask[4]) end
+local asks, file, place = {}, io.open("%s", "rb"), 0
+for length in function() return file:read("*n") end do
+  file:read(1)
+  asks[#asks + 1] = file:read(length)
 end
-local place = 0
 function request()
-  place = place % #asks + 1
+  place = place %% #asks + 1
   return asks[place]
 end
 """
@@ -64,8 +64,9 @@ def drive(url: str, headers: dict[str, str], *, connections: int = 50, seconds: 
 def cycle(asks: Sequence[Ask], *, connections: int, seconds: int, core: int | None = None) -> Load:
     """Send the requests, all to one server, in turn, each as soon as one of the connections is free."""
     with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "load.lua"
-        script.write_text(f"local ASKS = {{{','.join(map(written, asks))}}}\n{IN_TURN}{REPORT}")
+        script, sent = Path(folder) / "load.lua", Path(folder) / "asks"
+        sent.write_bytes(b"".join(b"%d %b" % (len(ask), ask) for ask in map(on_the_wire, asks)))
+        script.write_text(IN_TURN % sent + REPORT)
         argv = [str(program("wrk", "wrk")), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s"]
         argv += ["-s", str(script), asks[0].url]
         held = argv if core is None else on_core(core, argv)
@@ -76,14 +77,11 @@ def cycle(asks: Sequence[Ask], *, connections: int, seconds: int, core: int | No
     return Load(int(found[1]), int(found[2]), *map(float, found.groups()[2:]))
 
 
-def written(ask: Ask) -> str:
-    """Write a request down as Lua does."""
+def on_the_wire(ask: Ask) -> bytes:
+    """Write a request down as it goes over the wire."""
     parts = urlsplit(ask.url)
     path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    headers = ",".join(f"[{_quoted(name)}]={_quoted(value)}" for name, value in ask.headers.items())
-    body = "nil" if ask.body is None else _quoted(ask.body)
-    return f"{{{_quoted(ask.method)},{_quoted(path)},{{{headers}}},{body}}}"
-
-
-def _quoted(text: str | bytes) -> str:
-    return '"' + "".join(f"\\{byte:03d}" for byte in (text.encode() if isinstance(text, str) else text)) + '"'
+    body = ask.body or b""
+    headers = {"Host": parts.netloc, **ask.headers, **({} if ask.body is None else {"Content-Length": str(len(body))})}
+    lines = [f"{ask.method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    return "\r\n".join(lines).encode() + body
