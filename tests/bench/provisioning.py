@@ -1,22 +1,31 @@
-"""Provisioning: how fast does a new tenant get its database?
+"""Provisioning: how fast does a new tenant get its database, and how fast do hundreds become Ready?
 
 The database step is all that a tenant needs in Postgres: roles, database, tables, grants, defaults, the first invitation. Ours
-clones a template (`CREATE DATABASE ... TEMPLATE`) and has the migration Job check and finish it. The same without the template, so
-that every table is made by alembic, shows what the clone saves.
+clones a template (`CREATE DATABASE ... TEMPLATE`) and has the migration Job's code check and finish it. The same without the
+template, so that every table is made by alembic, shows what the clone saves.
+
+Then HOATenants are created all at once on a real API server, and each one's wait from its creation to Ready is taken by one clock.
+The operator, kube-apiserver, etcd, the job controller, the scheduler and Postgres share this machine. kwok ends the pods of the
+migration Jobs after two seconds each, so that neither the start of a container nor a Job's own work in the database is in these
+figures (`make figures` has both, with 20 tenants on the local node); twelve Jobs are under way at once, as the chart has it.
+The batches add up: the last one fills the installation up to 2 000 tenants.
 """
 
 from __future__ import annotations
 
+import math
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.bench.alternating import alternate, ratios
 from tests.bench.databases import Databases, Tenant, migrations
 from tests.bench.figures.table import Figure
+from tests.bench.installation import Installation, Readiness
 from tests.overlay import HEAD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import ProcessPoolExecutor
 
     from tests.bench.lab import Lab
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
 def measure(lab: Lab) -> Iterator[Figure]:
     """The database step, then whole tenants at once."""
     yield from _database_step(lab)
+    yield from _at_once(Installation.create(lab), [lab.size(50, 2), lab.size(500, 4), lab.size(2000, 9)])
 
 
 def _database_step(lab: Lab) -> Iterator[Figure]:
@@ -60,3 +70,52 @@ def _maker(databases: Databases, pool: ProcessPoolExecutor, number: int, templat
         return rate
 
     return make
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """So many at once: seconds until all were Ready and each one's own, and what it took of the operator for each."""
+
+    seconds: float
+    waits: list[float]
+    cpu: float
+    writes: float
+
+
+def _at_once(installation: Installation, sizes: Sequence[int]) -> Iterator[Figure]:
+    """Batches of the first two sizes, then as many as there are to be in all."""
+    installation.leave_jobs_to_kwok()
+    few, many, all_of_them = sizes
+    batches = {}
+    for number in (few, many, all_of_them - few - many):
+        batches[number] = batch = _batch(installation, number)
+        bar = 300 if number == many else None
+        total = len(installation.tenants())
+        yield Figure(f"{number} tenants at once, all Ready after", batch.seconds, "s", bar, f"{total} in all")
+        yield Figure(f"{number} tenants at once, wait of a tenant, p99", _p99(batch.waits), "s")
+        yield Figure(f"{number} tenants at once, rate", number / batch.seconds, "tenants/s")
+        yield Figure(f"{number} tenants at once, the operator's CPU for each", batch.cpu, "s")
+        yield Figure(f"{number} tenants at once, writes to the API for each", batch.writes, "")
+    first, *_, last = batches.values()
+    note = f"a tenant among {all_of_them} against one among {few}"
+    yield Figure("the operator's CPU for a tenant as tenants grow", last.cpu / first.cpu, "x", 1.5, note)
+    note = f"with {all_of_them} tenants"
+    yield Figure("memory of the operator with all tenants", installation.memory(), "MiB", 150, note)
+
+
+def _batch(installation: Installation, number: int) -> _Batch:
+    names = [f"batch-{number}-{index:04}" for index in range(number)]
+    with Readiness(installation.objects).followed() as readiness:
+        cpu, writes = installation.cpu(), len(installation.writes())
+        applied = installation.apply(names)
+        readiness.wait_for(names, 60 + 3 * number)
+        return _Batch(
+            seconds=max(readiness.at[name] for name in names) - min(applied.values()),
+            waits=[readiness.at[name] - applied[name] for name in names],
+            cpu=(installation.cpu() - cpu) / number,
+            writes=(len(installation.writes()) - writes) / number,
+        )
+
+
+def _p99(values: Sequence[float]) -> float:
+    return sorted(values)[max(0, math.ceil(len(values) * 0.99) - 1)]

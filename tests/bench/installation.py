@@ -1,0 +1,184 @@
+"""One installation on a real API server with Kubernetes' own job controller, and the operator as a process of its own.
+
+There is no kubelet. Pods of Jobs are either run for real, as processes of this machine, or bound by Kubernetes' own scheduler to a
+node of kwok's, which ends them well after two seconds (kwok.yaml): then what a migration Job does in a database is left undone.
+"""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.cluster.api import Api, ApiError
+from tests.cluster.controlplane import ControlPlane
+from tests.cluster.fix_api import CRDS
+from tests.cluster.fix_platform import zygote_of_jobs
+from tests.cluster.helm import Helm
+from tests.cluster.jobs import JobRunner
+from tests.cluster.kubectl import Kubectl
+from tests.cluster.operating import app_available, condition, is_ready
+from tests.cluster.platform import Operator, Platform, tenant
+from tests.faults.objects import Objects
+from tests.programs import REPOSITORY, program
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.bench.lab import Lab
+    from tests.fix_postgres import PostgresAccess
+
+Json = dict[str, Any]
+NAMESPACE: Final = "bench"
+NODE: Final[Json] = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "kwok"}}
+
+
+@dataclass
+class Installation:
+    """What is measured, and what it is measured with."""
+
+    lab: Lab
+    platform: Platform
+    objects: Objects
+    operator: Operator
+    postgres: PostgresAccess
+
+    @classmethod
+    def create(cls, lab: Lab, **settings: str) -> Installation:
+        """Install the chart, have the operator started and the template made by a real Job; nothing runs Jobs afterwards."""
+        plane = _control_plane(lab)
+        kubectl = _prepared(plane)
+        access = lab.postgres().access
+        helm = Helm(program("helm", "helm"), lab.folder, plane.admin_kubeconfig)
+        platform = Platform.install(kubectl, plane, access, helm, lab.folder / "platform")
+        lab.stack.callback(platform.destroy)
+        app_available(kubectl)
+        objects = Objects.of(plane, NAMESPACE)
+        lab.stack.callback(objects.close)
+        made = cls(lab, platform, objects, platform.operator(**settings), access)
+        with made.real_jobs():
+            made.operator.start()
+            objects.wait_for("HOADatabaseServer", "default", _template_made, 120)
+        return made
+
+    @contextmanager
+    def real_jobs(self) -> Iterator[None]:
+        """Run the Jobs' pods as processes, which a process forks that has imported all they need."""
+        plane, folder = self.platform.plane, self.lab.folder / "jobs"
+        folder.mkdir(exist_ok=True)
+        zygote = zygote_of_jobs(folder, REPOSITORY / "app").start()
+        api = Api(plane.port, plane.authority.certificate, plane.runner_token, "job-runner")
+        runner = JobRunner(api, folder, zygotes=[zygote]).start()
+        try:
+            yield
+        finally:
+            runner.stop()
+            zygote.stop()
+
+    def leave_jobs_to_kwok(self) -> None:
+        """Let pods be bound to a node that is none, and ended there."""
+        plane = self.platform.plane
+        config = plane.folder / "controllers.kubeconfig"
+        scheduler = [str(plane.bin / "kube-scheduler"), f"--kubeconfig={config}", "--leader-elect=false"]
+        self.lab.start("kube-scheduler", [*scheduler, "--secure-port=0", "--kube-api-qps=200", "--kube-api-burst=400"])
+        stages = Path(__file__).with_name("kwok.yaml")
+        kwok = [str(program("kwok", "kwok")), f"--kubeconfig={config}", f"--config={stages}", "--manage-all-nodes"]
+        # Debian's etcd is too old for the lists that its client would have streamed.
+        self.lab.start("kwok", kwok, {"HOME": str(self.lab.folder), "KUBE_FEATURE_WatchListClient": "false"})
+        kubectl, name = self.platform.kubectl, NODE["metadata"]["name"]
+        kubectl.apply(NODE)
+        kubectl.wait_for("node", name, lambda node: bool(condition(node, "Ready")["status"] == "True"))
+        # No controller is there to take away what keeps pods from a node that is not ready yet.
+        kubectl.patch("node", name, {"spec": {"taints": None}})
+
+    def apply(self, names: Sequence[str], **spec: Any) -> dict[str, float]:
+        """Create tenants, one request after the other; return when each was, by this process's clock."""
+        times = {}
+        for name in names:
+            times[name] = time.monotonic()
+            self.objects.apply(tenant(name, **spec))
+        return times
+
+    def tenants(self) -> list[Json]:
+        """Return every tenant."""
+        return self.objects.list("HOATenant")
+
+    def writes(self) -> list[dict[str, str]]:
+        """Return the operator's writes to the API so far, leases left out."""
+        return self.platform.operator_writes()
+
+    def cpu(self) -> float:
+        """Return the seconds of CPU that the operator took so far."""
+        return self.operator.metrics()["process_cpu_seconds_total"]
+
+    def memory(self) -> float:
+        """Return the operator's resident memory in MiB."""
+        return self.operator.metrics()["process_resident_memory_bytes"] / 1024**2
+
+
+@dataclass
+class Readiness:
+    """Follows the tenants in a thread of its own, and notes when each was Ready."""
+
+    objects: Objects
+    at: dict[str, float] = field(default_factory=dict)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def followed(self) -> Iterator[Readiness]:
+        """Follow from now on."""
+        thread = threading.Thread(target=self._follow, name="readiness", daemon=True)
+        thread.start()
+        yield self
+        self._stop.set()
+        thread.join()
+
+    def wait_for(self, names: Sequence[str], seconds: float) -> None:
+        """Wait until all are Ready."""
+
+        def left() -> list[str]:
+            return [name for name in names if name not in self.at]
+
+        until(lambda: not left(), lambda: f"{len(left())} tenants to be Ready, such as {left()[:3]}", seconds)
+
+    def _follow(self) -> None:
+        while not self._stop.is_set():
+            try:
+                items, version = self.objects.list_at("HOATenant")
+                for body in items:
+                    self._note(body)
+                for event in self.objects.watch("HOATenant", version, 5):
+                    if event["type"] != "BOOKMARK":
+                        self._note(event["object"])
+            except (ApiError, OSError, http.client.HTTPException):
+                self.objects.close()  # listed again
+        self.objects.close()
+
+    def _note(self, body: Json) -> None:
+        name = body["metadata"]["name"]
+        if name not in self.at and is_ready(body):
+            self.at[name] = time.monotonic()
+
+
+def _template_made(server: Json) -> bool:
+    return bool(condition(server, "TemplateReady")["status"] == "True")
+
+
+def _control_plane(lab: Lab) -> ControlPlane:
+    plane = ControlPlane(lab.folder / "control-plane", program("kube-apiserver", "kubernetes").parent)
+    lab.stack.callback(plane.stop)
+    return plane.start()
+
+
+def _prepared(plane: ControlPlane) -> Kubectl:
+    """Return kubectl in a fresh namespace, with our CRDs and one node."""
+    kubectl = Kubectl(plane.bin / "kubectl", plane.admin_kubeconfig)
+    kubectl("apply", "--server-side", "-f", str(REPOSITORY / "crds"))
+    kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}.hoaconnect.com" for name in CRDS))
+    kubectl("create", "namespace", NAMESPACE)
+    return kubectl.within(NAMESPACE)

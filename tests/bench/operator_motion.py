@@ -1,0 +1,166 @@
+"""The operator at rest and in motion: what does a look cost, a restart, a repair, and does its memory stay flat?
+
+One installation on a real API server, whose tenants were onboarded by real migration Jobs and whose welcome mails went out. A
+no-op look is asked for by a label put on every tenant at once, and none may write. A restart begins with the start of Python and
+ends when every tenant was looked at. A repair begins when a child is deleted, or a role is edited in Postgres and its tenant
+touched, and ends when it is whole again. Then tenants are created, Ready, deleted and gone again, ten at once: 10 000 such lives
+would take hours, so fewer are lived and a line is fitted through the resident memory after each ten, the first third left out.
+Everything shares this machine: the operator, kube-apiserver, etcd, the job controller and Postgres.
+The memory with 2 000 tenants is measured where they are made, under provisioning.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+from psycopg import sql
+
+from hoa_operator import names
+from hoa_operator.postgres import APP, role_name
+from tests.bench.figures.table import Figure
+from tests.bench.installation import Installation, Readiness
+from tests.cluster.operating import condition, settled
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.bench.lab import Lab
+
+Json = dict[str, Any]
+_TOGETHER: Final = 10
+_MEBIBYTE_A_THOUSAND: Final = "MiB per 1000"
+
+
+def measure(lab: Lab) -> Iterator[Figure]:
+    """Looks, a restart, repairs, then lives."""
+    installation = Installation.create(lab)
+    tenants = [f"rest-{number:04}" for number in range(lab.size(500, 5))]
+    with installation.real_jobs():
+        _onboard(installation, tenants)
+        yield from _looks(lab, installation, len(tenants))
+        yield from _restarts(lab, installation, len(tenants))
+        yield from _repairs(lab, installation, tenants)
+        yield from _lives(lab, installation)
+
+
+def _onboard(installation: Installation, tenants: Sequence[str]) -> None:
+    """Have them made, say of their welcome mails what the worker would make true, and wait until nothing is left to do."""
+    with Readiness(installation.objects).followed() as readiness:
+        installation.apply(tenants)
+        readiness.wait_for(tenants, 120 + 3 * len(tenants))
+    for body in installation.tenants():
+        with psycopg.connect(installation.postgres.dsn(body["status"]["database"]["name"])) as connection:
+            connection.execute("UPDATE outbox SET state = 'done' WHERE dedupe_key LIKE 'welcome-mail:%'")
+
+    def mailed() -> bool:
+        return all(condition(body, "WelcomeMailSent")["status"] == "True" for body in installation.tenants())
+
+    until(mailed, "every welcome mail to be seen as sent", 180, 1)
+    settled(installation.platform, quiet=4, timeout=120)
+
+
+def _looks(lab: Lab, installation: Installation, number: int) -> Iterator[Figure]:
+    rates, costs = [], []
+    writes = len(installation.writes())
+    for _ in range(lab.rounds):
+        before, cpu, started = installation.looks(), installation.cpu(), time.monotonic()
+        installation.touch()
+        until(lambda before=before: installation.looks() - before >= number, "every tenant to be looked at", 120, 0.05)  # type: ignore[misc]
+        seconds = time.monotonic() - started
+        rates.append(number / seconds)
+        costs.append((installation.cpu() - cpu) / number * 1000)
+    note = f"all of {number} tenants touched"
+    yield Figure.over(rates, "no-op reconciles", "/s", 50, note, at_least=True)
+    yield Figure.over(costs, "the operator's CPU for a no-op reconcile", "ms")
+    yield Figure("writes to the API by no-op reconciles", len(installation.writes()) - writes, "", 0)
+
+
+def _restarts(lab: Lab, installation: Installation, number: int) -> Iterator[Figure]:
+    seconds = []
+    writes = len(installation.writes())
+    for _ in range(lab.size(3, 1)):
+        installation.operator.stop()
+        started = time.monotonic()
+        installation.operator.start()
+        until(lambda: installation.looks() >= number, lambda: f"all to be looked at: {installation.looks()}", 120, 0.05)
+        seconds.append(time.monotonic() - started)
+    note = f"{number} Ready tenants, from the start of the process"
+    yield Figure.over(seconds, "restart until every tenant was looked at", "s", 10, note)
+    yield Figure("writes to the API by a restart", len(installation.writes()) - writes, "", 0)
+    yield Figure("memory of the operator after a restart", installation.memory(), "MiB", note=f"{number} Ready tenants")
+
+
+def _repairs(lab: Lab, installation: Installation, tenants: Sequence[str]) -> Iterator[Figure]:
+    name = tenants[0]
+    children = {
+        "Ingress": ("Ingress", names.ingress(name)),
+        "credentials Secret": ("Secret", names.credentials_secret(name)),
+        "migrator's Secret": ("Secret", names.migrator_secret(name)),
+    }
+    for what, (kind, child) in children.items():
+        took = [_deleted_child(installation, kind, child) for _ in range(lab.rounds)]
+        yield Figure.over(took, f"repair of a deleted {what}", "s", 3)
+    took = [_edited_role(installation, name) for _ in range(lab.rounds)]
+    yield Figure.over(took, "repair of an edited role in Postgres", "s", 3)
+
+
+def _deleted_child(installation: Installation, kind: str, name: str) -> float:
+    before = installation.objects.get(kind, name)
+    started = time.monotonic()
+    installation.objects.delete(kind, name)
+
+    def whole(found: Json) -> bool:
+        return bool(found["metadata"]["uid"] != before["metadata"]["uid"] and found.get("data") == before.get("data"))
+
+    until(lambda: whole(installation.objects.find(kind, name) or before), f"{kind} {name} to be back", 60, 0.01)
+    return time.monotonic() - started
+
+
+def _edited_role(installation: Installation, tenant: str) -> float:
+    tenant_id = names.tenant_id(installation.objects.get("HOATenant", tenant))
+    role = role_name(tenant_id, APP)
+    with psycopg.connect(installation.postgres.dsn(), autocommit=True) as connection:
+
+        def limit() -> int:
+            row = connection.execute("SELECT rolconnlimit FROM pg_roles WHERE rolname = %s", [role]).fetchone()
+            assert row is not None
+            return int(row[0])
+
+        good, started = limit(), time.monotonic()
+        connection.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT 999").format(sql.Identifier(role)))
+        installation.touch([tenant])
+        until(lambda: limit() == good, f"{role} to be put right", 60, 0.01)
+        return time.monotonic() - started
+
+
+def _lives(lab: Lab, installation: Installation) -> Iterator[Figure]:
+    rounds, memory, started = lab.size(60, 3), [], time.monotonic()
+    for number in range(rounds):
+        _live(installation, [f"life-{number}-{index}" for index in range(_TOGETHER)])
+        memory.append(installation.memory())
+    lives = rounds * _TOGETHER
+    yield Figure(
+        "lives of tenants, created to gone", lives / (time.monotonic() - started), "/s", note=f"{lives} of them"
+    )
+    yield Figure(
+        "growth of the operator's memory", slope(memory[rounds // 3 :]) / _TOGETHER * 1000, "MiB/1000 lives", 1
+    )
+
+
+def _live(installation: Installation, tenants: Sequence[str]) -> None:
+    objects = installation.objects
+    with Readiness(objects).followed() as readiness:
+        installation.apply(tenants, database={"deletionPolicy": "Delete", "undeleteWindow": "0s"})
+        readiness.wait_for(tenants, 120)
+    for tenant in tenants:
+        objects.delete("HOATenant", tenant)
+    until(lambda: not any(objects.find("HOATenant", tenant) for tenant in tenants), "the tenants to be gone", 120, 0.1)
+
+
+def slope(values: Sequence[float]) -> float:
+    """Return by how much each is more than the one before, by the line that fits them best."""
+    return statistics.linear_regression(range(len(values)), values).slope
