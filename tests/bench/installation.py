@@ -7,6 +7,7 @@ node of kwok's, which ends them well after two seconds (kwok.yaml): then what a 
 from __future__ import annotations
 
 import http.client
+import secrets
 import threading
 import time
 from contextlib import contextmanager
@@ -88,8 +89,7 @@ class Installation:
         self.lab.start("kube-scheduler", [*scheduler, "--secure-port=0", "--kube-api-qps=200", "--kube-api-burst=400"])
         stages = Path(__file__).with_name("kwok.yaml")
         kwok = [str(program("kwok", "kwok")), f"--kubeconfig={config}", f"--config={stages}", "--manage-all-nodes"]
-        # Debian's etcd is too old for the lists that its client would have streamed.
-        self.lab.start("kwok", kwok, {"HOME": str(self.lab.folder), "KUBE_FEATURE_WatchListClient": "false"})
+        self.lab.start("kwok", kwok, {"HOME": str(self.lab.folder)})
         kubectl, name = self.platform.kubectl, NODE["metadata"]["name"]
         kubectl.apply(NODE)
         kubectl.wait_for("node", name, lambda node: bool(condition(node, "Ready")["status"] == "True"))
@@ -107,6 +107,18 @@ class Installation:
     def tenants(self) -> list[Json]:
         """Return every tenant."""
         return self.objects.list("HOATenant")
+
+    def touch(self, names: Sequence[str] | None = None) -> None:
+        """Put a label that nobody asked about on tenants, or on all of them, so that each is looked at."""
+        label = {"metadata": {"labels": {"hoaconnect.com/bench-touched": secrets.token_hex(4)}}}
+        for name in names or [body["metadata"]["name"] for body in self.tenants()]:
+            self.objects.patch("HOATenant", name, label)
+
+    def looks(self) -> int:
+        """Return how many looks at tenants the operator has finished since it started."""
+        known = self.operator.metrics()
+        found = (f'hoa_operator_reconciles_total{{kind="tenant",result="{result}"}}' for result in ("ok", "error"))
+        return int(sum(known.get(name, 0.0) for name in found))
 
     def writes(self) -> list[dict[str, str]]:
         """Return the operator's writes to the API so far, leases left out."""
@@ -170,7 +182,9 @@ def _template_made(server: Json) -> bool:
 
 
 def _control_plane(lab: Lab) -> ControlPlane:
-    plane = ControlPlane(lab.folder / "control-plane", program("kube-apiserver", "kubernetes").parent)
+    programs = program("kube-apiserver", "kubernetes").parent
+    # kwok watches from version 0, which the server takes for a streamed list, which Debian's etcd is too old for.
+    plane = ControlPlane(lab.folder / "control-plane", programs, flags=["--feature-gates=WatchList=false"])
     lab.stack.callback(plane.stop)
     return plane.start()
 

@@ -13,12 +13,16 @@ import urllib.request
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from tests.cluster.certificates import Authority
 from tests.processes import Process, free_port
 from tests.programs import MissingProgramError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ADMIN_TOKEN = "admin-token-of-this-test-run"  # valid only on a loopback port, for one run
 CONTROLLERS_TOKEN = "controllers-token-of-this-test-run"
@@ -44,6 +48,8 @@ class ControlPlane:
     bin: Path
     with_controllers: bool = True
     port: int = field(default_factory=free_port)
+    #: Further flags of kube-apiserver.
+    flags: Sequence[str] = ()
     processes: list[Process] = field(default_factory=list, init=False)
 
     @property
@@ -213,6 +219,7 @@ class ControlPlane:
                 f"--audit-log-path={self.audit_log}",
                 "--audit-log-mode=blocking",
                 "--v=1",
+                *self.flags,
             ],
         )
         process.wait_until(lambda: _answers(f"{self.url}/readyz", self.authority.certificate))
