@@ -5,7 +5,9 @@ query of the catalogs, a login as the app, a login as the migrator and the tenan
 tenants at once; no Job is started where nothing is to do. Beside it what the migration Job itself does where it finds nothing to do,
 and the least there is: a connection and a query of the revision. The change adds one column: a new version of the app with one more
 revision, and a migration Job of its own, a process with a cold start, for each tenant, twelve at once as the chart has it, without
-the time a pod takes. In the last batch every Job under way is ended by SIGKILL once half of it is done; then what is left is run again.
+the time a pod takes. In the last batch every Job under way is ended by SIGKILL once half of it is done; then what is left is run
+again. django-tenants does either for all of its schemas by one command, with its executor of several processes; all but one of
+its schemas were made by restoring a dump of the first, for making them by migrations takes a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import psycopg
 
 from hoa_operator.postgres import differences
 from hoa_operator.usage import Passwords, look_inside
+from tests.bench import companies
 from tests.bench.alternating import alternate, ratios
 from tests.bench.databases import AT_ONCE, Databases, Tenant, migrate_here, migrations, several, start_job
 from tests.bench.figures.table import Figure
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from subprocess import Popen
 
     from tests.bench.lab import Lab
+    from tests.fix_postgres import PostgresAccess
 
 #: The one column.
 CHANGE: Final = '    op.execute("ALTER TABLE users ADD COLUMN bench_note text")\n'
@@ -49,6 +53,7 @@ def measure(lab: Lab) -> Iterator[Figure]:
     with migrations() as pool:
         databases.make(tenants, pool)
         yield from _no_op(lab, databases, tenants, pool)
+    yield from _peer(lab, databases.access, len(tenants))
     yield from _change(databases, tenants, make_release(lab.folder, "expand", upgrade=CHANGE))
 
 
@@ -98,6 +103,23 @@ async def _look_at_all(databases: Databases, tenants: Sequence[Tenant]) -> None:
 
     await several(look, tenants)
     await door.close()
+
+
+# django-tenants
+
+
+def _peer(lab: Lab, access: PostgresAccess, number: int) -> Iterator[Figure]:
+    companies.prepare(access)
+    companies.fill(access, number - 1)  # and the base, which is one, too
+    parallel = "--executor=multiprocessing"
+    companies.migrate(access, parallel)
+    looked = [_timed(lambda: companies.migrate(access, parallel))() for _ in range(lab.size(3, 1))]
+    note = f"{number} schemas, its own two processes"
+    yield Figure.over(looked, "no-op of migrate_schemas of django-tenants", "s", note=note)
+    changed = companies.changed(lab.folder)
+    seconds = _timed(lambda: companies.migrate(access, parallel, source=changed))()
+    assert companies.columns(access, "bench_note") == number
+    yield Figure("one column more by django-tenants, in schemas a second", number / seconds, "/s")
 
 
 # A change

@@ -2,7 +2,9 @@
 
 The database step is all that a tenant needs in Postgres: roles, database, tables, grants, defaults, the first invitation. Ours
 clones a template (`CREATE DATABASE ... TEMPLATE`) and has the migration Job's code check and finish it. The same without the
-template, so that every table is made by alembic, shows what the clone saves.
+template, so that every table is made by alembic, shows what the clone saves. django-tenants makes a schema with the tables of the
+same data, by its migrations or, as its documentation offers, by cloning a schema; it makes neither roles nor a database, nor does
+it ask row-level security of any table. Nobody starts Python anew, and each has two processes, for two cores, on the same Postgres.
 
 Then HOATenants are created all at once on a real API server, and each one's wait from its creation to Ready is taken by one clock.
 The operator, kube-apiserver, etcd, the job controller, the scheduler and Postgres share this machine. kwok ends the pods of the
@@ -18,14 +20,16 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tests.bench import companies
 from tests.bench.alternating import alternate, ratios
+from tests.bench.companies import Companies
 from tests.bench.databases import Databases, Tenant, migrations
 from tests.bench.figures.table import Figure
 from tests.bench.installation import Installation, Readiness
 from tests.overlay import HEAD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import ProcessPoolExecutor
 
     from tests.bench.lab import Lab
@@ -38,38 +42,51 @@ def measure(lab: Lab) -> Iterator[Figure]:
 
 
 def _database_step(lab: Lab) -> Iterator[Figure]:
-    databases = Databases(lab.postgres().access)
+    access = lab.postgres().access
+    databases = Databases(access)
     databases.make_template()
-    number = lab.size(24, 4)
-    with migrations() as pool:
+    companies.prepare(access)
+    number = lab.size(24, 3)
+    with migrations() as pool, Companies.made_by(access, clone=False) as django:
         rates = alternate(
             {
-                "template": _maker(databases, pool, number, HEAD),
-                "zero": _maker(databases, pool, number, None),
+                "template": lambda: _rate_of_ours(databases, pool, number, HEAD),
+                "zero": lambda: _rate_of_ours(databases, pool, number, None),
+                "django": lambda: _rate_of_django(django, number),
             },
             lab.rounds,
         )
+    with Companies.made_by(access, clone=True) as django:
+        cloned = [_rate_of_django(django, lab.size(4, 1)) for _ in range(lab.size(3, 1))]
     yield Figure.over(rates["template"], "database step", "tenants/s", note=f"{number} at once")
     yield Figure.over(rates["zero"], "database step, every table made by alembic", "tenants/s")
-    yield Figure.over(
-        ratios(rates["template"], rates["zero"]), "database step against alembic from zero", "x", 1, at_least=True
-    )
+    yield Figure.over(rates["django"], "django-tenants, a schema with its migrations", "tenants/s")
+    yield Figure.over(cloned, "django-tenants, a schema cloned from a base", "tenants/s")
+    against = ratios(rates["template"], rates["zero"])
+    yield Figure.over(against, "database step against alembic from zero", "x", 1, at_least=True)
+    against = ratios(rates["template"], rates["django"])
+    yield Figure.over(against, "database step against django-tenants", "x", 1, at_least=True)
 
 
-def _maker(databases: Databases, pool: ProcessPoolExecutor, number: int, template: str | None) -> Callable[[], float]:
-    def make() -> float:
-        tenants = [Tenant() for _ in range(number)]
-        started = time.perf_counter()
-        databases.make(tenants, pool, template)
-        rate = number / (time.perf_counter() - started)
-        tables = {
-            databases.look(tenant, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") for tenant in tenants
-        }
-        assert len(tables) == 1, f"not all have the same tables: {tables}"
-        databases.drop(tenants)
-        return rate
+def _rate_of_ours(databases: Databases, pool: ProcessPoolExecutor, number: int, template: str | None) -> float:
+    tenants = [Tenant() for _ in range(number)]
+    started = time.perf_counter()
+    databases.make(tenants, pool, template)
+    rate = number / (time.perf_counter() - started)
+    query = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+    tables = {databases.look(tenant, query) for tenant in tenants}
+    assert len(tables) == 1, f"not all have the same tables: {tables}"
+    databases.drop(tenants)
+    return rate
 
-    return make
+
+def _rate_of_django(django: Companies, number: int) -> float:
+    started = time.perf_counter()
+    slugs = django.make(number)
+    rate = number / (time.perf_counter() - started)
+    assert len(django.tables(slugs)) == 1, f"not all have the same tables: {django.tables(slugs)}"
+    django.drop(slugs)
+    return rate
 
 
 @dataclass(frozen=True)

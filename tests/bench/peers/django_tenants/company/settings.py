@@ -15,6 +15,8 @@ INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
 TENANT_MODEL = "company.Company"
 TENANT_DOMAIN_MODEL = "company.Domain"
 TENANT_LIMIT_SET_CALLS = True  # django-tenants: SET search_path once a request, not once a query
+if base := os.environ.get("BASE_SCHEMA"):  # django-tenants: clone a schema instead of running every migration
+    TENANT_BASE_SCHEMA, TENANT_CREATION_FAKES_MIGRATIONS = base, True
 DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
 DATABASES = {
     "default": {
