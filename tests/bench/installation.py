@@ -62,6 +62,8 @@ class Installation:
         objects = Objects.of(plane, NAMESPACE)
         lab.stack.callback(objects.close)
         made = cls(lab, platform, objects, platform.operator(**settings), access)
+        # One Postgres for all of them.
+        objects.patch("HOADatabaseServer", "default", {"spec": {"capacity": {"maxTenants": 3000}}})
         with made.real_jobs():
             made.operator.start()
             objects.wait_for("HOADatabaseServer", "default", _template_made, 120)
