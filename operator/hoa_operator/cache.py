@@ -8,12 +8,13 @@ themselves and must not change them.
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hoa_operator import names
-from hoa_operator.kinds import Kind, Object, tenants_of
+from hoa_operator.kinds import JOB, POD, Kind, Object, has_ended, tenants_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,6 +24,8 @@ LAST_WRITER: Final = "lastWriter"
 _REMEMBERED_DELETIONS: Final = 10_000
 #: Later than every version there can be: what is proved to be deleted never comes back.
 _FOR_GOOD: Final = 2**64
+#: What runs and ends: of these nobody reads the spec.
+_ENDING: Final = frozenset({JOB, POD})
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Cache:
     def __init__(self) -> None:
         self._objects: dict[Kind, dict[str, Object]] = {}
         self._of_tenant: dict[tuple[Kind, str], set[str]] = {}
+        self._unfinished: dict[str, Object] = {}
         self._gone: OrderedDict[str, int] = OrderedDict()
 
     def observe(self, kind: Kind, item: Object) -> Change | None:
@@ -63,7 +67,7 @@ class Cache:
         before = self._objects.get(kind, {}).get(meta["name"])
         if before is not None and version_of(before) >= version_of(item):
             return None
-        after = _lean(item)
+        after = _lean(kind, item)
         self._put(kind, meta["name"], before, after)
         return Change(kind, meta["name"], before, after)
 
@@ -102,6 +106,10 @@ class Cache:
         found = self._objects.get(kind, {})
         return [found[name] for name in sorted(self._of_tenant.get((kind, names.bounded(tenant)), ()))]
 
+    def unfinished_jobs(self) -> list[Object]:
+        """Return the Jobs that have not ended: few, however many have and are kept for a while."""
+        return list(self._unfinished.values())
+
     def items(self, kinds: Iterable[Kind]) -> Iterator[tuple[Kind, Object]]:
         """Walk over all objects of the kinds."""
         for kind in kinds:
@@ -115,18 +123,34 @@ class Cache:
                 members.add(name) if keep else members.discard(name)
                 if not members:
                     del self._of_tenant[(kind, tenant)]
+        if kind is JOB:
+            self._unfinished.pop(name, None)
+            if after is not None and not has_ended(after):
+                self._unfinished[name] = after
         if after is None:
             del self._objects[kind][name]
         else:
             self._objects.setdefault(kind, {})[name] = after
 
 
-def _lean(item: Object) -> dict[str, Any]:
-    """Drop what nobody reads and what weighs most: of all managers of fields, keep who wrote last."""
+def _lean(kind: Kind, item: Object) -> dict[str, Any]:
+    """Drop what nobody reads and what weighs most: of all managers of fields, keep who wrote last; of what ran, keep how it
+    ended. What thousands of objects say in the same words is kept once."""
     meta = {key: value for key, value in item["metadata"].items() if key != "managedFields"}
     writers = [entry for entry in item["metadata"].get("managedFields") or () if entry.get("subresource") != "status"]
     if writers:
         meta[LAST_WRITER] = max(writers, key=lambda entry: entry.get("time") or "").get("manager", "")
     elif LAST_WRITER in item["metadata"]:
         meta[LAST_WRITER] = item["metadata"][LAST_WRITER]
-    return {**item, "metadata": meta}
+    kept = {key: value for key, value in item.items() if key != "spec" or kind not in _ENDING}
+    shared: dict[str, Any] = _shared({**kept, "metadata": meta})
+    return shared
+
+
+def _shared(value: Any) -> Any:
+    """Return the same value, with its keys and plain words as one object wherever they occur."""
+    if isinstance(value, dict):
+        return {sys.intern(key): _shared(found) for key, found in value.items()}
+    if isinstance(value, list):
+        return [_shared(found) for found in value]
+    return sys.intern(value) if isinstance(value, str) and value.isalpha() else value

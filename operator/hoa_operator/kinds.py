@@ -89,3 +89,9 @@ def tenants_of(item: Object) -> frozenset[str]:
 def is_owned_by(manifest: Object, uid: str) -> bool:
     """Tell whether the object's owners include `uid`."""
     return any(owner.get("uid") == uid for owner in manifest["metadata"].get("ownerReferences") or ())
+
+
+def has_ended(job: Object) -> bool:
+    """Tell whether a Job is complete or has failed, which never changes any more."""
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)

@@ -15,7 +15,6 @@ from hoa_operator.heritage import kept_behind
 from hoa_operator.kinds import (
     CHILDREN,
     DEPLOYMENT,
-    JOB,
     SECRET,
     SERVER,
     TENANT,
@@ -38,7 +37,7 @@ from hoa_operator.usage import Passwords, look_inside
 from hoa_operator.world import Children, Domains, Reading, Record, RowSecrets, World, registered_login
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from hoa_operator.cache import Cache
@@ -159,11 +158,12 @@ async def _place(
 ) -> tuple[Surroundings, DatabaseServer]:
     """Return what there is, and the server for the tenant, where it counts from now on."""
     tenant_id = str(record.row.tenant_id if record.row else identity.uid)
-    placements = await sources.registry.placements() if record.placement is None else []
-    # From here to `give` nothing is awaited: two tenants never see the same last place free.
-    around = surroundings(sources.cache, sources.places, placements, but=tenant_id)
     # Where the registry knows nothing, the tenant's status tells where its data lies: never somewhere else.
     placed = record.placement.server_name if record.placement else placed_on(body)
+    # Only who has no place yet needs to know how full the servers are, for which all tenants are gone through.
+    placements = await sources.registry.placements() if placed is None else None
+    # From here to `give` nothing is awaited: two tenants never see the same last place free.
+    around = surroundings(sources.cache, sources.places, placements, but=tenant_id)
     request = servers.PlacementRequest(
         placed, spec.database.server_name, spec.region, sources.places.given(tenant_id), takes_over=record.row is None
     )
@@ -178,8 +178,17 @@ def _passed_on(sources: Sources, identity: Identity, row: RegistryRow | None, ho
     return passed_on(row.hosts, hosts, others, sources.settings.route.base_domain) if row is not None else frozenset()
 
 
-def surroundings(cache: Cache, places: Places, placements: Iterable[Placement], but: str) -> Surroundings:
-    """Return the tiers and servers of the namespace, and how many tenants each server has, all `but` one counted."""
+def surroundings(cache: Cache, places: Places, placements: Iterable[Placement] | None, but: str) -> Surroundings:
+    """Return the tiers and servers of the namespace, and how many tenants each server has, all `but` one counted; nobody is
+    where there are no placements to go by."""
+    return Surroundings(
+        tiers=tuple(tiers.parse_tier(body) for body in cache.all(TIER)),
+        servers=tuple(servers.parse_server(body) for body in cache.all(SERVER)),
+        load={} if placements is None else _load(cache, places, placements, but),
+    )
+
+
+def _load(cache: Cache, places: Places, placements: Iterable[Placement], but: str) -> Mapping[str, int]:
     known: dict[str, str] = {}
     alive = set()
     for body in cache.all(TENANT):
@@ -188,11 +197,7 @@ def surroundings(cache: Cache, places: Places, placements: Iterable[Placement], 
         if name:
             known[(body["status"]).get("tenantID") or body["metadata"]["uid"]] = name
     known |= {str(found.tenant_id): found.server_name for found in placements if found.deleted_at is None}
-    return Surroundings(
-        tiers=tuple(tiers.parse_tier(body) for body in cache.all(TIER)),
-        servers=tuple(servers.parse_server(body) for body in cache.all(SERVER)),
-        load=places.load(known, alive, but),
-    )
+    return places.load(known, alive, but)
 
 
 def placed_on(tenant: Object) -> str | None:
@@ -222,9 +227,9 @@ def track(sources: Sources) -> Track:
     """Return the migration Jobs that have not finished, and whom they share the room with."""
     cache = sources.cache
     under_way = {}
-    for job in cache.all(JOB):
+    for job in cache.unfinished_jobs():
         labels = labels_of(job)
-        if labels.get(names.LABEL_COMPONENT) != "migration" or not _unfinished(job):
+        if labels.get(names.LABEL_COMPONENT) != "migration":
             continue
         tenant = min(tenants_of(job), default=None)
         server = _server_of(sources, tenant) if tenant else labels.get(names.LABEL_SERVER, "")
@@ -237,11 +242,6 @@ def _server_of(sources: Sources, tenant: str) -> str:
     if body is None:
         return ""
     return placed_on(body) or sources.places.given(body["metadata"]["uid"]) or ""
-
-
-def _unfinished(job: Object) -> bool:
-    conditions = (job.get("status") or {}).get("conditions") or ()
-    return not any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)
 
 
 async def read_record(sources: Sources, identity: Identity) -> Record:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Key = TypeVar("Key", bound=Hashable)
 _FIRST_DELAY: Final = 0.5
+#: Who waits, by lane, each with the number of their coming.
+_Lines = dict[str, deque[tuple[int, Key]]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class WorkQueue(Generic[Key]):
         self._work = work
         self._lane = lane
         self._limits = limits
-        self._ready: tuple[deque[Key], deque[Key]] = (deque(), deque())
+        self._ready: tuple[_Lines[Key], _Lines[Key]] = ({}, {})
         self._queued: dict[Key, bool] = {}
         self._again: dict[Key, bool] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
@@ -83,7 +85,8 @@ class WorkQueue(Generic[Key]):
         if key in self._queued and (self._queued[key] or not urgent):
             return
         self._queued[key] = urgent
-        self._ready[0 if urgent else 1].append(key)
+        line = self._ready[0 if urgent else 1].setdefault(self._lane(key), deque())
+        line.append((next(self._order), key))
         self._dispatch()
 
     def add_after(self, key: Key, delay: float) -> None:
@@ -134,23 +137,28 @@ class WorkQueue(Generic[Key]):
     def _dispatch(self) -> None:
         if not self._open:
             return
-        for urgent, waiting in ((True, self._ready[0]), (False, self._ready[1])):
-            for _ in range(len(waiting)):
-                key = waiting.popleft()
-                if self._queued.get(key) != urgent:
-                    continue  # promoted to the other line, or started from there
-                if self._may_start(self._lane(key)):
-                    self._begin(key)
-                else:
-                    waiting.append(key)
+        for urgent, lines in ((True, self._ready[0]), (False, self._ready[1])):
+            while (lane := self._next(lines, urgent=urgent)) is not None:
+                self._begin(lines[lane].popleft()[1], lane)
+
+    def _next(self, lines: _Lines[Key], *, urgent: bool) -> str | None:
+        """Return the lane of whoever came first of those that may start: what waits behind them is not walked over."""
+        best = None
+        for lane, line in list(lines.items()):
+            while line and self._queued.get(line[0][1]) != urgent:
+                line.popleft()  # promoted to the other line, or started from there
+            if not line:
+                del lines[lane]
+            elif self._may_start(lane) and (best is None or line[0][0] < lines[best][0][0]):
+                best = lane
+        return best
 
     def _may_start(self, lane: str) -> bool:
         busy = self._busy[lane]
         return busy == 0 or (busy < self._limits.per_lane and len(self._running) < self._limits.total)
 
-    def _begin(self, key: Key) -> None:
+    def _begin(self, key: Key, lane: str) -> None:
         del self._queued[key]
-        lane = self._lane(key)
         self._busy[lane] += 1
         self._running[key] = asyncio.create_task(self._run(key, lane), name=f"reconcile {key}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from hoa_operator import names
 from hoa_operator.cache import Cache
-from hoa_operator.kinds import SECRET, TENANT
+from hoa_operator.kinds import JOB, SECRET, TENANT
 
 Json = dict[str, Any]
 WRITERS = [
@@ -46,6 +47,41 @@ def test_of_managed_fields_only_the_last_writer_is_kept() -> None:
     found = cache.get(SECRET, "a")
     assert found is not None
     assert "lastWriter" not in found["metadata"]
+
+
+def test_of_what_ran_only_how_it_ended_is_kept() -> None:
+    cache = Cache()
+    status = {"conditions": [{"type": "Complete", "status": "True"}]}
+    cache.observe(JOB, item(spec={"template": {}}, status=status))
+    cache.observe(SECRET, item(spec={"kept": True}))
+    job, secret = cache.get(JOB, "a"), cache.get(SECRET, "a")
+    assert job is not None
+    assert secret is not None
+    assert ("spec" in job, job["status"]) == (False, status)
+    assert secret["spec"] == {"kept": True}
+
+
+def test_what_many_say_in_the_same_words_is_kept_once() -> None:
+    cache = Cache()
+    for name in ("a", "b"):
+        text = f'{{"conditions": [{{"type": "CredentialsReady", "message": "of {name}"}}]}}'
+        cache.observe(TENANT, item(name, status=json.loads(text)))
+    one, other = (body["status"]["conditions"][0] for body in cache.all(TENANT))
+    assert one["type"] is other["type"]
+    assert [key for key in one if any(key is found for found in other)] == ["type", "message"]
+    assert (one["message"], other["message"]) == ("of a", "of b")
+
+
+def test_jobs_that_have_not_ended_are_kept_apart() -> None:
+    cache = Cache()
+    ended = {"conditions": [{"type": "Failed", "status": "True"}]}
+    cache.observe(JOB, item("runs", uid="u1", status={}))
+    cache.observe(JOB, item("ended", uid="u2", status=ended))
+    cache.observe(JOB, item("gone", uid="u3"))
+    cache.forget(JOB, item("gone", uid="u3"))
+    assert [job["metadata"]["name"] for job in cache.unfinished_jobs()] == ["runs"]
+    cache.observe(JOB, item("runs", uid="u1", version=2, status=ended))
+    assert cache.unfinished_jobs() == []
 
 
 def test_an_older_version_never_replaces_a_newer_one() -> None:

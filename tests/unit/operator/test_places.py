@@ -64,6 +64,7 @@ def test_one_that_gives_up_its_place_or_goes_makes_room() -> None:
 def test_what_registry_and_status_know_counts_once_and_retained_data_not() -> None:
     there = replace(placement(), tenant_id=UUID(int=0), server_name="a")
     cache = cluster(1, most=9, tenantID=uid(0), database={"server": "a"})
+    assert surroundings(cache, Places(), None, but="").load == {}
     assert surroundings(cache, Places(), [there], but="").load == {"a": 1}
     assert surroundings(cache, Places(), [there], but=uid(0)).load == {}
     kept = replace(there, tenant_id=UUID(int=7), deleted_at=NOW)

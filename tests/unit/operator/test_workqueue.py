@@ -89,6 +89,39 @@ async def test_a_hung_lane_holds_up_nobody() -> None:
     assert bench.begun[-1] == "hung/3"
 
 
+async def test_of_all_lanes_who_came_first_is_next() -> None:
+    bench = Bench(total=2, per_lane=2)
+    bench.queue.start()
+    for key in ("a/0", "b/1", "a/2", "b/3"):
+        bench.queue.add(key)
+    await bench.settle()
+    for key in ("b/1", "a/0", "a/2", "b/3"):
+        await bench.let_go(key)
+    assert bench.begun == ["a/0", "b/1", "a/2", "b/3"]
+
+
+async def test_those_who_wait_in_a_full_lane_are_not_asked_again() -> None:
+    asked: list[str] = []
+    gate = asyncio.Event()
+
+    async def work(_: str) -> None:
+        await gate.wait()
+
+    def lane(key: str) -> str:
+        asked.append(key)
+        return "a"
+
+    queue: WorkQueue[str] = WorkQueue(work, lane, Limits(2, 2))
+    queue.start()
+    for number in range(100):
+        queue.add(f"a/{number}")
+    await asyncio.sleep(0)
+    assert (queue.running, queue.depth, len(asked)) == (2, 98, 100)
+    gate.set()
+    assert await queue.drain(5.0)
+    assert len(asked) == 100
+
+
 async def test_the_total_bounds_what_shares_lanes() -> None:
     bench = Bench(total=3, per_lane=3)
     bench.queue.start()
