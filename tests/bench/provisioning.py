@@ -109,7 +109,7 @@ def _at_once(installation: Installation, sizes: Sequence[int]) -> Iterator[Figur
         bar = 300 if number == many else None
         total = len(installation.tenants())
         yield Figure(f"{number} tenants at once, all Ready after", batch.seconds, "s", bar, f"{total} in all")
-        yield Figure(f"{number} tenants at once, wait of a tenant, p99", _p99(batch.waits), "s")
+        yield Figure(f"{number} tenants at once, wait of a tenant, p99", p99(batch.waits), "s")
         yield Figure(f"{number} tenants at once, rate", number / batch.seconds, "tenants/s")
         yield Figure(f"{number} tenants at once, the operator's CPU for each", batch.cpu, "s")
         yield Figure(f"{number} tenants at once, writes to the API for each", batch.writes, "")
@@ -134,5 +134,6 @@ def _batch(installation: Installation, number: int) -> _Batch:
         )
 
 
-def _p99(values: Sequence[float]) -> float:
+def p99(values: Sequence[float]) -> float:
+    """Return what 99 of 100 are no more than."""
     return sorted(values)[max(0, math.ceil(len(values) * 0.99) - 1)]
