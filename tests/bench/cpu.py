@@ -11,6 +11,11 @@ def seconds(pid: int) -> float:
     return sum(_own(each) for each in family(pid))
 
 
+def seconds_with_ended(pid: int) -> float:
+    """Return the same, and what those took that descended from it and have ended."""
+    return sum(_own(each, ended=True) for each in family(pid))
+
+
 def family(pid: int) -> list[int]:
     """Return a process and all that descend from it; what ends meanwhile is left out."""
     found, waiting = [], [pid]
@@ -25,9 +30,10 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def _own(pid: int) -> float:
+def _own(pid: int, *, ended: bool = False) -> float:
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+    # utime and stime, then those of the children it has waited for.
+    return sum(map(int, after_name[11 : 15 if ended else 13])) / os.sysconf("SC_CLK_TCK")

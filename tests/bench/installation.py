@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.bench import cpu
 from tests.cluster.api import Api, ApiError
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.fix_api import CRDS
@@ -32,10 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tests.bench.lab import Lab
-    from tests.fix_postgres import PostgresAccess
+    from tests.fix_postgres import PostgresAccess, PostgresServer
 
 Json = dict[str, Any]
 NAMESPACE: Final = "bench"
+OPERATOR: Final = "operator"
 NODE: Final[Json] = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "kwok"}}
 
 
@@ -47,21 +49,21 @@ class Installation:
     platform: Platform
     objects: Objects
     operator: Operator
-    postgres: PostgresAccess
+    server: PostgresServer
 
     @classmethod
     def create(cls, lab: Lab, **settings: str) -> Installation:
         """Install the chart, have the operator started and the template made by a real Job; nothing runs Jobs afterwards."""
         plane = _control_plane(lab)
         kubectl = _prepared(plane)
-        access = lab.postgres().access
+        server = lab.postgres()
         helm = Helm(program("helm", "helm"), lab.folder, plane.admin_kubeconfig)
-        platform = Platform.install(kubectl, plane, access, helm, lab.folder / "platform")
+        platform = Platform.install(kubectl, plane, server.access, helm, lab.folder / "platform")
         lab.stack.callback(platform.destroy)
         app_available(kubectl)
         objects = Objects.of(plane, NAMESPACE)
         lab.stack.callback(objects.close)
-        made = cls(lab, platform, objects, platform.operator(**settings), access)
+        made = cls(lab, platform, objects, platform.operator(OPERATOR, **settings), server)
         # One Postgres for all of them.
         objects.patch("HOADatabaseServer", "default", {"spec": {"capacity": {"maxTenants": 3000}}})
         with made.real_jobs():
@@ -126,9 +128,15 @@ class Installation:
         """Return the operator's writes to the API so far, leases left out."""
         return self.platform.operator_writes()
 
-    def cpu(self) -> float:
-        """Return the seconds of CPU that the operator took so far."""
-        return self.operator.metrics()["process_cpu_seconds_total"]
+    @property
+    def postgres(self) -> PostgresAccess:
+        """Where the tenants' databases are."""
+        return self.server.access
+
+    def cpu(self) -> dict[str, float]:
+        """Return the seconds of CPU that each program took so far."""
+        programs = [self.operator.process, self.server.process, *self.platform.plane.processes]
+        return {program.name: cpu.seconds_with_ended(program.pid) for program in programs}
 
     def memory(self) -> float:
         """Return the operator's resident memory in MiB."""
