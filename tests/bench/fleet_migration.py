@@ -13,6 +13,9 @@ its schemas were made by restoring a dump of the first, for making them by migra
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
+import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -128,13 +131,17 @@ def _peer(lab: Lab, access: PostgresAccess, number: int) -> Iterator[Figure]:
 def _change(databases: Databases, tenants: Sequence[Tenant], release: Release) -> Iterator[Figure]:
     third = len(tenants) // 3
     batches = [tenants[:third], tenants[third : 2 * third], tenants[2 * third :]]
-    rates = []
+    rates, costs = [], []
     for batch in batches[:2]:
         fleet = _Fleet(databases, release)
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), _cpu_of_ended_jobs()
         fleet.run(batch)
         rates.append(len(batch) / (time.perf_counter() - started))
+        costs.append((_cpu_of_ended_jobs() - cpu) / len(batch))
         assert not fleet.failed, fleet.failed
+    cores = os.cpu_count() or 1
+    note = f"{cores} cores run no more than {cores / statistics.median(costs):.1f} a second, Postgres left out"
+    yield Figure.over(costs, "CPU of a Job that adds one column", "s", note=note)
     note = f"{AT_ONCE} Jobs at once, each a process of its own"
     yield Figure.over(rates, "one column more, in databases a second", "/s", 4, note, at_least=True)
     yield from _interrupted(databases, batches[2], release)
@@ -160,6 +167,11 @@ def _interrupted(databases: Databases, batch: Sequence[Tenant], release: Release
     again.run(left)
     assert not again.failed, again.failed
     yield Figure("one column more, resumed after SIGKILL", len(left) / (time.perf_counter() - started), "/s")
+
+
+def _cpu_of_ended_jobs() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @contextmanager
