@@ -3,7 +3,8 @@
 A test that measures carries the marker `figures` and calls `record`. Each call appends one JSON line to the file that
 `HOA_FIGURES` names; without it nothing is written, so that a test never needs to ask who runs it:
 
-    {"name": "failover after SIGKILL, slowest of 3", "value": 9.4, "unit": "s", "bar": 15, "note": "", "at_least": false}
+    {"name": "failover after SIGKILL, slowest of 3", "value": 9.4, "unit": "s", "bar": 15, "note": "", "at_least": false,
+     "rounds": []}
 """
 
 from __future__ import annotations
@@ -32,4 +33,6 @@ def record(
 def read(path: Path) -> list[Figure]:
     """Return what was recorded, in order; a figure recorded twice counts as it was recorded last."""
     lines = path.read_text().splitlines() if path.exists() else []
-    return list({figure.name: figure for figure in (Figure(**json.loads(line)) for line in lines)}.values())
+    found = (json.loads(line) for line in lines)
+    figures = (Figure(**{**each, "rounds": tuple(each["rounds"])}) for each in found)
+    return list({figure.name: figure for figure in figures}.values())
