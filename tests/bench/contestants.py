@@ -93,7 +93,7 @@ def start_bare(lab: Lab, home: Neighbourhood) -> Contestant:
         **inherited(),
         "PYTHONPATH": str(ROOT),
         "PORT": str(port),
-        "DSN": f"{tenant.dsn('app')} options='-c default_transaction_read_only=on -c app.current_tenant={tenant.id}'",
+        "DSN": f"{tenant.dsn('app')} options='-c default_transaction_read_only=on -c app.current_tenant={tenant.id} -c jit=off'",
         "POOL_SIZE": str(CONNECTIONS),
         "TEMPLATES_OF": str(Path(hoa_app.__file__).parent),
     }

@@ -320,7 +320,8 @@ class Pools:
             "application_name": self._application_name,
             # Reading is the default of every session; a transaction that writes says READ WRITE (db/session.py).
             # The tenant is named here because not every operator's login may tie it to the role (docs/contract.md).
-            "options": f"-c default_transaction_read_only=on -c app.current_tenant={tenant.id}",
+            # Compiling a query takes Postgres longer than running any of ours.
+            "options": f"-c default_transaction_read_only=on -c app.current_tenant={tenant.id} -c jit=off",
         }
 
 
