@@ -32,6 +32,7 @@ SETTINGS = {
     "log_min_messages": "warning",
     "log_statement": "ddl",
     "password_encryption": "scram-sha-256",
+    "jit": "off",  # compiling a query takes longer than running any of these
 }
 
 
