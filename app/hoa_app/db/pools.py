@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from hoa_app.db.demand import Demand
 from hoa_app.db.session import TenantConnection
 from hoa_app.logs import get_logger
 from hoa_app.metrics import Metrics
@@ -26,7 +26,8 @@ IDENTITY = (
     "SELECT (SELECT tenant_id FROM tenant_identity) AS identity, current_tenant() AS current,"
     " obj_description(to_regclass('public.alembic_version'), 'pg_class') AS note"
 )
-FIRST_SIZE = 2
+CROWDED = 4
+SETTLED_SECONDS = 2.0
 RETRY_SECONDS = 1.0
 REFUSED_SECONDS = 30.0
 FULL = ("too many connections", "too many clients", "remaining connection slots are reserved")
@@ -59,15 +60,18 @@ class PoolLimits:
 
 @dataclass(eq=False)
 class _Entry:
-    """One open pool. `size` is what it may use, `leased` what requests hold or wait for now."""
+    """One open pool. `size` is what it may use, `leased` what requests hold or wait for now, `filled` when that was last as
+    much as it may use, `proved` the connection that was opened first, until the pool takes it."""
 
     tenant_id: UUID
     database: Database
     pool: AsyncConnectionPool[TenantConnection]
     size: int
     share: int
+    proved: list[TenantConnection]
     leased: int = 0
     used: float = field(default_factory=time.monotonic)
+    filled: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -92,10 +96,11 @@ class Pools:
         self._limits = limits
         self._metrics = metrics
         self._application_name = application_name
-        self._entries: OrderedDict[UUID, _Entry] = OrderedDict()
+        self._entries: dict[UUID, _Entry] = {}
         self._opening: dict[UUID, asyncio.Lock] = {}
         self._failed: dict[UUID, tuple[float, Database, Exception]] = {}
         self._newest: dict[UUID, Tenant] = {}
+        self._demand = Demand()
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_wake: Callable[[Tenant], None] = lambda _tenant: None
 
@@ -108,18 +113,20 @@ class Pools:
         tenant = self._newest.get(tenant.id, tenant)
         if serving.is_too_old(tenant.schema_revision):
             raise upgrading()
+        self._demand.note(tenant.id)
         entry = self._entries.get(tenant.id)
         while entry is None or entry.database != tenant.database:
             await self._open(tenant)
             tenant = self._newest.get(tenant.id, tenant)
             # Looked up again, because it may have been evicted while it opened.
             entry = self._entries.get(tenant.id)
-        self._entries.move_to_end(tenant.id)
         entry.leased += 1
         entry.used = time.monotonic()
         try:
-            if entry.leased > entry.size:
-                await self._grow(entry)
+            if entry.leased >= entry.size:
+                entry.filled = entry.used
+                if entry.leased > entry.size:
+                    await self._grow(entry)
             return Lease(await self._get(entry, tenant), entry)
         except BaseException:
             entry.leased -= 1
@@ -155,6 +162,7 @@ class Pools:
         self._failed.pop(tenant_id, None)
         if tenant is None:
             self._newest.pop(tenant_id, None)
+            self._demand.forget(tenant_id)
         else:
             self._newest[tenant_id] = tenant
         if tenant is not None and serving.is_too_old(tenant.schema_revision):
@@ -192,10 +200,15 @@ class Pools:
             if entry is not None:
                 self._retire(entry, "replaced")
             try:
-                await self._prove(tenant)
+                proved = await self._prove(tenant)
             except (psycopg.Error, OSError, IdentityMismatchError, SchemaNotServedError) as error:
                 raise self._refuse(tenant, error) from error
-            await self._start(tenant, await self._reserve(tenant))
+            try:
+                await self._reserve(tenant)
+            except BaseException:
+                await proved.close()
+                raise
+            await self._start(tenant, proved)
 
     def _raise_recent_failure(self, tenant: Tenant) -> None:
         failed = self._failed.get(tenant.id)
@@ -218,23 +231,21 @@ class Pools:
             log.warning("database is not reachable", tenant=tenant.id_text, error=_first_line(error))
         return _problem_of(error)
 
-    async def _prove(self, tenant: Tenant) -> None:
+    async def _prove(self, tenant: Tenant) -> TenantConnection:
         """Connect once by hand, so that what is wrong is known at once and by name."""
         connection = await TenantConnection.connect(**self._parameters(tenant))
         try:
             await _check_identity(connection, tenant.id)
-        finally:
+        except BaseException:
             await connection.close()
+            raise
+        return connection
 
-    async def _reserve(self, tenant: Tenant) -> int:
-        """Find room for a pool: what is free, else what the least recently used idle pool gives up."""
-        wanted = min(FIRST_SIZE, self._limits.share(tenant))
+    async def _reserve(self, tenant: Tenant) -> None:
+        """Find room for a connection: what is free, else what the idle pool gives up that is wanted least."""
         deadline = time.monotonic() + self._limits.wait_seconds
-        while True:
-            free = self._limits.max_total - self.reserved
-            if free > 0:
-                return min(free, wanted)
-            idle = next((entry for entry in self._entries.values() if not entry.leased), None)
+        while self.reserved >= self._limits.max_total:
+            idle = self._least_wanted()
             if idle is not None:
                 self._retire(idle, "evicted")
                 continue
@@ -244,9 +255,20 @@ class Pools:
                 raise unavailable("Every database connection is in use.", retry_after=2)
             await asyncio.sleep(min(0.02, left))
 
-    async def _start(self, tenant: Tenant, size: int) -> None:
+    def _least_wanted(self) -> _Entry | None:
+        """The idle pool that is worth least: one that grew and is too large now, else that of who asks least."""
+        # Not one that was opened a moment ago: who asked for it is about to take its connection.
+        idle = [entry for entry in self._entries.values() if not entry.leased and not entry.proved]
+        horizon = time.monotonic() - SETTLED_SECONDS
+        too_large = [entry for entry in idle if entry.size > 1 and entry.filled < horizon]
+        if too_large:
+            return max(too_large, key=lambda entry: entry.size)
+        return min(idle, key=lambda entry: self._demand.of(entry.tenant_id) / entry.size, default=None)
+
+    async def _start(self, tenant: Tenant, proved: TenantConnection) -> None:
         async def configure(connection: TenantConnection) -> None:
-            await _check_identity(connection, tenant.id)
+            if connection is not proved:
+                await _check_identity(connection, tenant.id)
 
         async def check(connection: TenantConnection) -> None:
             """Without a round trip: a server that went away has closed the socket, and reading it says so."""
@@ -260,10 +282,10 @@ class Pools:
                 raise
 
         pool: AsyncConnectionPool[TenantConnection] = AsyncConnectionPool(
-            kwargs=self._parameters(tenant),
+            kwargs={**self._parameters(tenant), "opened": (opened := [proved])},
             connection_class=TenantConnection,
             min_size=0,
-            max_size=size,
+            max_size=1,
             open=False,
             configure=configure,
             check=check,
@@ -273,7 +295,7 @@ class Pools:
             reconnect_timeout=self._limits.wait_seconds,
             num_workers=1,
         )
-        entry = _Entry(tenant.id, tenant.database, pool, size, self._limits.share(tenant))
+        entry = _Entry(tenant.id, tenant.database, pool, 1, self._limits.share(tenant), opened)
         # Entered before the first await: the room is taken, and nobody else takes it meanwhile.
         self._entries[tenant.id] = entry
         await pool.open()
@@ -282,10 +304,17 @@ class Pools:
         self._count()
 
     async def _grow(self, entry: _Entry) -> None:
-        if entry.size < entry.share and self.reserved < self._limits.max_total:
-            entry.size += 1
-            await entry.pool.resize(0, entry.size)
-            self._count()
+        """Give a busy tenant one more; another's only if it is crowded, and wanted more for each of what it has."""
+        if entry.size >= entry.share:
+            return
+        if self.reserved >= self._limits.max_total:
+            idle = self._least_wanted() if entry.leased > CROWDED * entry.size else None
+            if idle is None or self._demand.of(entry.tenant_id) / entry.size <= self._demand.of(idle.tenant_id):
+                return
+            self._retire(idle, "evicted")
+        entry.size += 1
+        await entry.pool.resize(0, entry.size)
+        self._count()
 
     def _retire(self, entry: _Entry, event: str) -> None:
         if self._entries.get(entry.tenant_id) is entry:
@@ -300,6 +329,8 @@ class Pools:
         while entry.leased and time.monotonic() < deadline:  # noqa: ASYNC110 - an Event would cost every request
             await asyncio.sleep(0.02)
         await entry.pool.close(timeout=5)
+        for connection in entry.proved:
+            await connection.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

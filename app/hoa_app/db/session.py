@@ -30,6 +30,13 @@ class TenantConnection(AsyncConnection[DictRow]):
         # Sessions are read-only by default (see pools); a writing transaction says READ WRITE.
         self._read_only = False
 
+    @classmethod
+    async def connect(  # type: ignore[override]
+        cls, conninfo: str = "", *, opened: list[TenantConnection] | None = None, **kwargs: Any
+    ) -> TenantConnection:
+        """Connect, or take one of those that were `opened` before."""
+        return opened.pop() if opened else await super().connect(conninfo, **kwargs)
+
 
 class TenantDatabase:
     """The only door from a request, a job or a check to the tenant's tables."""
