@@ -37,7 +37,7 @@ from hoa_operator.usage import Passwords, look_inside
 from hoa_operator.world import Children, Domains, Reading, Record, RowSecrets, World, registered_login
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from hoa_operator.cache import Cache
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from hoa_operator.kube import Kube
     from hoa_operator.postgres import ObservedDatabase, PostgresServer
     from hoa_operator.registry import Registry
-    from hoa_operator.registry_model import Placement, RegistryRow
+    from hoa_operator.registry_model import RegistryRow
     from hoa_operator.sealing import Sealer
     from hoa_operator.servers import DatabaseServer
     from hoa_operator.settings import Settings
@@ -161,9 +161,9 @@ async def _place(
     # Where the registry knows nothing, the tenant's status tells where its data lies: never somewhere else.
     placed = record.placement.server_name if record.placement else placed_on(body)
     # Only who has no place yet needs to know how full the servers are, for which all tenants are gone through.
-    placements = await sources.registry.placements() if placed is None else None
+    occupied = await sources.registry.occupied() if placed is None else None
     # From here to `give` nothing is awaited: two tenants never see the same last place free.
-    around = surroundings(sources.cache, sources.places, placements, but=tenant_id)
+    around = surroundings(sources.cache, sources.places, occupied, but=tenant_id)
     request = servers.PlacementRequest(
         placed, spec.database.server_name, spec.region, sources.places.given(tenant_id), takes_over=record.row is None
     )
@@ -178,17 +178,17 @@ def _passed_on(sources: Sources, identity: Identity, row: RegistryRow | None, ho
     return passed_on(row.hosts, hosts, others, sources.settings.route.base_domain) if row is not None else frozenset()
 
 
-def surroundings(cache: Cache, places: Places, placements: Iterable[Placement] | None, but: str) -> Surroundings:
+def surroundings(cache: Cache, places: Places, occupied: Mapping[str, str] | None, but: str) -> Surroundings:
     """Return the tiers and servers of the namespace, and how many tenants each server has, all `but` one counted; nobody is
-    where there are no placements to go by."""
+    without what the registry knows, as tenant id -> server."""
     return Surroundings(
         tiers=tuple(tiers.parse_tier(body) for body in cache.all(TIER)),
         servers=tuple(servers.parse_server(body) for body in cache.all(SERVER)),
-        load={} if placements is None else _load(cache, places, placements, but),
+        load={} if occupied is None else _load(cache, places, occupied, but),
     )
 
 
-def _load(cache: Cache, places: Places, placements: Iterable[Placement], but: str) -> Mapping[str, int]:
+def _load(cache: Cache, places: Places, occupied: Mapping[str, str], but: str) -> Mapping[str, int]:
     known: dict[str, str] = {}
     alive = set()
     for body in cache.all(TENANT):
@@ -196,8 +196,7 @@ def _load(cache: Cache, places: Places, placements: Iterable[Placement], but: st
         name = placed_on(body)
         if name:
             known[(body["status"]).get("tenantID") or body["metadata"]["uid"]] = name
-    known |= {str(found.tenant_id): found.server_name for found in placements if found.deleted_at is None}
-    return places.load(known, alive, but)
+    return places.load({**known, **occupied}, alive, but)
 
 
 def placed_on(tenant: Object) -> str | None:

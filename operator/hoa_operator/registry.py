@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from psycopg import errors
+from psycopg.rows import tuple_row
 
 from hoa_operator import registry_cluster, registry_fence, registry_retained, registry_rows, registry_setup
 from hoa_operator.errors import SlugTaken, TenantRecordLeft, UserError, WorldError
@@ -153,6 +154,14 @@ class Registry:
         async with self._session() as connection:
             cursor = await connection.execute(f"SELECT {_PLACEMENT_COLUMNS} FROM placements ORDER BY server_name")  # noqa: S608
             return [_placement(row) for row in await cursor.fetchall()]
+
+    async def occupied(self) -> dict[str, str]:
+        """Return the server that holds the data of each tenant that was not deleted, by tenant id: whoever is to be placed asks,
+        and there may be thousands."""
+        query = "SELECT tenant_id::text, server_name FROM placements WHERE deleted_at IS NULL"
+        async with self._session() as connection, connection.cursor(row_factory=tuple_row) as cursor:
+            await cursor.execute(query)
+            return dict(await cursor.fetchall())
 
     async def named(self, namespace: str, name: str) -> list[Retained]:
         """Return every tenant that a HOATenant of this name was for, the one of now too."""

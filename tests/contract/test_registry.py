@@ -311,7 +311,9 @@ async def test_retired_tenants_are_listed_with_their_proof(registry: Registry, e
     await registry.record_placement(Placement(row.tenant_id, "default", "7311", 16_384), epoch)
     await registry.record_placement(Placement(row.tenant_id, "elsewhere", "9999", 99_999), epoch)
     assert await registry.placement(row.tenant_id) == Placement(row.tenant_id, "default", "7311", 16_384)
+    assert await registry.occupied() == {str(row.tenant_id): "default"}
     await registry.retire(Retirement(row.tenant_id, DELETED_AT), epoch)
+    assert await registry.occupied() == {}
     [(kept, placement)] = await registry.tombstones()
     assert (kept.state, kept.sealed_password, kept.sealed_signing_keys) == ("Deleted", None, None)
     assert placement == Placement(row.tenant_id, "default", "7311", 16_384, DELETED_AT)

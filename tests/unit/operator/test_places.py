@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -14,9 +13,8 @@ from hoa_operator.errors import UserError
 from hoa_operator.kinds import SERVER, TENANT
 from hoa_operator.observe import surroundings
 from hoa_operator.places import Places
-from hoa_operator.registry_model import Placement
 from hoa_operator.servers import PlacementRequest, choose
-from tests.unit.operator.samples import NOW, placement, server_body, tenant_body
+from tests.unit.operator.samples import server_body, tenant_body
 
 
 def uid(number: int) -> str:
@@ -33,8 +31,8 @@ def cluster(tenants: int, most: int, **status: Any) -> Cache:
     return cache
 
 
-def put(cache: Cache, places: Places, number: int, *recorded: Placement) -> str:
-    around = surroundings(cache, places, recorded, but=uid(number))
+def put(cache: Cache, places: Places, number: int) -> str:
+    around = surroundings(cache, places, {}, but=uid(number))
     request = PlacementRequest(None, None, None, places.given(uid(number)))
     server = choose(request, around.servers, around.load).name
     places.give(uid(number), server)
@@ -61,12 +59,10 @@ def test_one_that_gives_up_its_place_or_goes_makes_room() -> None:
     assert put(cache, places, 3) != first
 
 
-def test_what_registry_and_status_know_counts_once_and_retained_data_not() -> None:
-    there = replace(placement(), tenant_id=UUID(int=0), server_name="a")
+def test_what_registry_and_status_know_counts_once() -> None:
+    there = {uid(0): "a"}
     cache = cluster(1, most=9, tenantID=uid(0), database={"server": "a"})
     assert surroundings(cache, Places(), None, but="").load == {}
-    assert surroundings(cache, Places(), [there], but="").load == {"a": 1}
-    assert surroundings(cache, Places(), [there], but=uid(0)).load == {}
-    kept = replace(there, tenant_id=UUID(int=7), deleted_at=NOW)
-    elsewhere = replace(there, tenant_id=UUID(int=8), server_name="b")
-    assert surroundings(cache, Places(), [there, kept, elsewhere], but="").load == {"a": 1, "b": 1}
+    assert surroundings(cache, Places(), there, but="").load == {"a": 1}
+    assert surroundings(cache, Places(), there, but=uid(0)).load == {}
+    assert surroundings(cache, Places(), {**there, uid(8): "b"}, but="").load == {"a": 1, "b": 1}
