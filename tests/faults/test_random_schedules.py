@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.cluster.jobs import JobRunner
     from tests.faults.installation import Installation
 
-LIVES = int(os.environ.get("HOA_FAULTS_N") or 60)
+LIVES = int(os.environ.get("HOA_FAULTS_N") or 200)
 #: Other lives each day, none of them twice: a day has room for a thousand.
 SEED = int(os.environ.get("HOA_FAULTS_SEED") or time.time() // 86400 * 1000)
 #: More of them share two processors with two servers no better, and only wait for each other.
