@@ -31,6 +31,7 @@ IDENTITY = (
 CROWDED = 4
 SETTLED_SECONDS = 2.0
 RETRY_SECONDS = 1.0
+_FULL_PAUSE = 0.1
 REFUSED_SECONDS = 30.0
 FULL = ("too many connections", "too many clients", "remaining connection slots are reserved")
 
@@ -235,13 +236,24 @@ class Pools:
 
     async def _prove(self, tenant: Tenant) -> TenantConnection:
         """Connect once by hand, so that what is wrong is known at once and by name."""
-        connection = await TenantConnection.connect(**self._parameters(tenant))
+        connection = await self._connect(tenant)
         try:
             await _check_identity(connection, tenant.id)
         except BaseException:
             await connection.close()
             raise
         return connection
+
+    async def _connect(self, tenant: Tenant) -> TenantConnection:
+        """Connect; where others hold all that the tenant may have, as the pods before do in a rollout, wait for one."""
+        deadline = time.monotonic() + self._limits.wait_seconds
+        while True:
+            try:
+                return await TenantConnection.connect(**self._parameters(tenant))
+            except psycopg.OperationalError as error:
+                if not _is_full(error) or time.monotonic() >= deadline:
+                    raise
+            await asyncio.sleep(_FULL_PAUSE)
 
     async def _reserve(self, tenant: Tenant) -> None:
         """Find room for a connection: what is free, else what the idle pool gives up that is wanted least."""
