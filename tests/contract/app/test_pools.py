@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from hoa_app.db import pools as pools_module
 from hoa_app.db.session import TenantDatabase
+from tests.contract.app.browser import eventually
 from tests.contract.app.conftest import serving
 
 if TYPE_CHECKING:
@@ -106,3 +108,22 @@ async def test_a_crowd_gets_more_and_gives_it_back(
             await ask(pools, tenant)
         assert {quiet.id, other.id} <= set(pools.opened())
         assert pools.reserved <= 3
+
+
+async def test_the_first_connection_is_waited_for_while_others_hold_all(
+    platform: Platform, company: MadeTenant, connects: list[str]
+) -> None:
+    """As in a rollout, when the pods before have not let go yet."""
+    limit = sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}")
+    role = sql.Identifier(f"{company.prefix}_app")
+    async with serving(platform) as site:
+        (tenant,) = known(site, company)
+        with psycopg.connect(platform.access.dsn(), autocommit=True) as admin:
+            admin.execute(limit.format(role, 0))
+            asking = asyncio.create_task(ask(site.services.pools, tenant))
+            try:
+                await eventually(lambda: connects.count(company.prefix) >= 2)
+                assert not asking.done()
+            finally:
+                admin.execute(limit.format(role, 10))
+            await asking
