@@ -11,9 +11,9 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from hoa_app.db import proof
 from hoa_app.db.demand import Demand
 from hoa_app.db.session import TenantConnection
 from hoa_app.logs import get_logger
@@ -22,28 +22,12 @@ from hoa_app.migrations import serving
 from hoa_app.problems import unavailable, upgrading
 from hoa_app.tenancy.tenant import Database, Tenant
 
-IDENTITY = (
-    "SELECT (SELECT tenant_id FROM tenant_identity) AS identity, current_tenant() AS current,"
-    # As obj_description says it, without having Postgres read and inline that function first.
-    " (SELECT description FROM pg_description WHERE objoid = to_regclass('public.alembic_version')"
-    " AND classoid = 'pg_class'::regclass AND objsubid = 0) AS note"
-)
 CROWDED = 4
 SETTLED_SECONDS = 2.0
 RETRY_SECONDS = 1.0
-_FULL_PAUSE = 0.1
 REFUSED_SECONDS = 30.0
-FULL = ("too many connections", "too many clients", "remaining connection slots are reserved")
 
 log = get_logger()
-
-
-class IdentityMismatchError(Exception):
-    """The database at this address is not the tenant's: nothing of it may be served."""
-
-
-class SchemaNotServedError(Exception):
-    """The database is at a schema that this version of the app cannot serve."""
 
 
 @dataclass(frozen=True)
@@ -203,8 +187,8 @@ class Pools:
             if entry is not None:
                 self._retire(entry, "replaced")
             try:
-                proved = await self._prove(tenant)
-            except (psycopg.Error, OSError, IdentityMismatchError, SchemaNotServedError) as error:
+                proved = await proof.prove(tenant, self._parameters(tenant), self._limits.wait_seconds)
+            except (psycopg.Error, OSError, proof.IdentityMismatchError, proof.SchemaNotServedError) as error:
                 raise self._refuse(tenant, error) from error
             try:
                 await self._reserve(tenant)
@@ -216,44 +200,23 @@ class Pools:
     def _raise_recent_failure(self, tenant: Tenant) -> None:
         failed = self._failed.get(tenant.id)
         if failed is not None and failed[1] == tenant.database and time.monotonic() < failed[0]:
-            raise _problem_of(failed[2]) from failed[2]
+            raise proof.problem_of(failed[2]) from failed[2]
 
     def _refuse(self, tenant: Tenant, error: Exception) -> Exception:
-        mismatch = isinstance(error, IdentityMismatchError | psycopg.errors.InsufficientPrivilege)
-        seconds = REFUSED_SECONDS if mismatch or isinstance(error, SchemaNotServedError) else RETRY_SECONDS
+        mismatch = isinstance(error, proof.IdentityMismatchError | psycopg.errors.InsufficientPrivilege)
+        seconds = REFUSED_SECONDS if mismatch or isinstance(error, proof.SchemaNotServedError) else RETRY_SECONDS
         self._failed[tenant.id] = (time.monotonic() + seconds, tenant.database, error)
         if mismatch:
             self._metrics.isolation_refusals.labels("database", tenant.id_text).inc()
             log.critical("database is not this tenant's", alert=True, tenant=tenant.id_text, error=str(error))
-        elif isinstance(error, SchemaNotServedError):
+        elif isinstance(error, proof.SchemaNotServedError):
             # No failure of the database: the alert for it is the operator's, which compares schema and app, too.
             log.error("tenant not served", tenant=tenant.id_text, error=str(error))
         else:
-            reason = "full" if _is_full(error) else "connect"
+            reason = "full" if proof.is_full(error) else "connect"
             self._metrics.pool_errors.labels(tenant.id_text, reason).inc()
-            log.warning("database is not reachable", tenant=tenant.id_text, error=_first_line(error))
-        return _problem_of(error)
-
-    async def _prove(self, tenant: Tenant) -> TenantConnection:
-        """Connect once by hand, so that what is wrong is known at once and by name."""
-        connection = await self._connect(tenant)
-        try:
-            await _check_identity(connection, tenant.id)
-        except BaseException:
-            await connection.close()
-            raise
-        return connection
-
-    async def _connect(self, tenant: Tenant) -> TenantConnection:
-        """Connect; where others hold all that the tenant may have, as the pods before do in a rollout, wait for one."""
-        deadline = time.monotonic() + self._limits.wait_seconds
-        while True:
-            try:
-                return await TenantConnection.connect(**self._parameters(tenant))
-            except psycopg.OperationalError as error:
-                if not _is_full(error) or time.monotonic() >= deadline:
-                    raise
-            await asyncio.sleep(_FULL_PAUSE)
+            log.warning("database is not reachable", tenant=tenant.id_text, error=proof.first_line(error))
+        return proof.problem_of(error)
 
     async def _reserve(self, tenant: Tenant) -> None:
         """Find room for a connection: what is free, else what the idle pool gives up that is wanted least."""
@@ -282,7 +245,7 @@ class Pools:
     async def _start(self, tenant: Tenant, proved: TenantConnection) -> None:
         async def configure(connection: TenantConnection) -> None:
             if connection is not proved:
-                await _check_identity(connection, tenant.id)
+                await proof.check_identity(connection, tenant.id)
 
         async def check(connection: TenantConnection) -> None:
             """Without a round trip: a server that went away has closed the socket, and reading it says so."""
@@ -351,36 +314,12 @@ class Pools:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _parameters(self, tenant: Tenant) -> dict[str, Any]:
+        return proof.parameters(tenant, self._application_name, self._limits.connect_seconds)
+
     def _count(self) -> None:
         self._metrics.pools.set(len(self._entries))
         self._metrics.pool_capacity.set(self.reserved)
-
-    def _parameters(self, tenant: Tenant) -> dict[str, Any]:
-        return {
-            **tenant.database.parameters(),
-            "autocommit": True,
-            "row_factory": dict_row,
-            "connect_timeout": self._limits.connect_seconds,
-            "tcp_user_timeout": 10_000,
-            "application_name": self._application_name,
-            # Reading is the default of every session; a transaction that writes says READ WRITE (db/session.py).
-            # The tenant is named here because not every operator's login may tie it to the role (docs/contract.md).
-            # Compiling a query takes Postgres longer than running any of ours.
-            "options": f"-c default_transaction_read_only=on -c app.current_tenant={tenant.id} -c jit=off",
-        }
-
-
-async def _check_identity(connection: TenantConnection, tenant_id: UUID) -> None:
-    row = await (await connection.execute(IDENTITY)).fetchone()
-    if row is not None and serving.is_too_new(row["note"]):
-        raise SchemaNotServedError(
-            f"the database is {row['note']}, and this app's is {serving.head()}: deploy a newer app, this one lacks what it needs"
-        )
-    found = (None, None) if row is None else (row["identity"], row["current"])
-    if found != (tenant_id, tenant_id):
-        raise IdentityMismatchError(
-            f"the registry says {tenant_id}, the database says {found[0]} and acts for {found[1]}"
-        )
 
 
 def _too_old(tenant: Tenant) -> str:
@@ -388,21 +327,3 @@ def _too_old(tenant: Tenant) -> str:
         f"the database is at {tenant.schema_revision}, this app serves {serving.OLDEST_SERVED} and later; its migration is "
         "still to come or has failed (condition SchemaCurrent of the HOATenant)"
     )
-
-
-def _is_full(error: Exception) -> bool:
-    """Whether Postgres takes no more connections. While connecting libpq passes its words on, not its code."""
-    said = str(error)
-    return isinstance(error, psycopg.errors.TooManyConnections) or any(words in said for words in FULL)
-
-
-def _problem_of(error: Exception) -> Exception:
-    if isinstance(error, SchemaNotServedError):
-        return upgrading()
-    if _is_full(error):
-        return unavailable("Every database connection is in use.", retry_after=2)
-    return unavailable("The database is not reachable right now. Nothing was changed.")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
