@@ -129,13 +129,14 @@ def _check_place(kept: RegistryRow, rows: Sequence[RegistryRow]) -> None:
 # In words
 
 
-def kept_behind(identity: Identity, servers: Sequence[Object]) -> tuple[Behind, ...]:
-    """Return what the servers' statuses list under the tenant's name: the latest first."""
+def kept_behind(identity: Identity, tenant_id: UUID, servers: Sequence[Object]) -> tuple[Behind, ...]:
+    """Return what the servers' statuses list under the tenant's name, the latest first: not what it has taken over, which a
+    list that was not written since still has."""
     listed = [
         (entry.get("retainedAt", ""), name_of(server), entry)
         for server in servers
         for entry in (server.get("status") or {}).get("retainedDatabases") or ()
-        if entry.get("tenant") == identity.name
+        if entry.get("tenant") == identity.name and entry.get("tenantID") != str(tenant_id)
     ]
     listed.sort(key=lambda found: found[:2], reverse=True)
     return tuple(_behind(server, entry) for _, server, entry in listed)

@@ -113,7 +113,9 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
             Wish(identity.name, server.name, bool(record.row and record.row.schema_revision)), track(sources)
         ),
         now=now,
-        kept_behind=kept_behind(identity, sources.cache.all(SERVER)),
+        kept_behind=kept_behind(
+            identity, record.row.tenant_id if record.row else identity.uid, sources.cache.all(SERVER)
+        ),
         passed_on=_passed_on(sources, identity, record.row, hosts),
         domains=allowed(sources.budget, sources.cache, (identity.name, spec), domains, sources.settings.route, now),
     )

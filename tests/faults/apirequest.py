@@ -19,7 +19,7 @@ UNCOUNTED = frozenset({"leases"})
 @dataclass
 class ApiRequest:
     """One line of the journal. ``status`` is the server's HTTP code, None while, or if, it was never asked; ``effect`` names
-    what was done to it; ``withheld`` counts the events of a watch that were not passed on."""
+    what was done to it; ``withheld`` counts the events of a watch that were not passed on; ``said`` is what a status was told."""
 
     number: int
     verb: str
@@ -32,6 +32,7 @@ class ApiRequest:
     sent: int = 0
     effect: str = ""
     withheld: int = 0
+    said: str = ""
 
     @property
     def is_write(self) -> bool:
@@ -75,6 +76,7 @@ def parse(number: int, request: web.BaseRequest, body: bytes, at: float) -> ApiR
         namespace=namespace,
         name=name or (_name_within(body) if request.method == "POST" else ""),
         at=at,
+        said=body.decode(errors="replace") if subresource == "status" else "",
     )
 
 

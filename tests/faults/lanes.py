@@ -210,7 +210,11 @@ class Lane:
     def written_since(self, marks: tuple[int, int]) -> list[str]:
         """Return what was written of tenants that had come to their end before, a line each; refused writes count, too."""
         requests, statements = self._since(marks)
-        told = [str(request) for request in requests if counts(request) and not str(request).startswith(GATHERED)]
+        told = [
+            f"{request} {request.said}".strip()
+            for request in requests
+            if counts(request) and not str(request).startswith(GATHERED)
+        ]
         told += [str(statement) for statement in statements if stores(statement)]
         return [f"written after it had converged: {line}" for line in told]
 

@@ -257,7 +257,8 @@ def test_what_is_kept_behind_is_said_as_long_as_it_is() -> None:
     entry = {"tenant": "seabreeze", "tenantID": str(OLD), "retainedAt": "2026-11-23T12:00:00Z"}
     older = {**entry, "retainedAt": "2026-11-20T12:00:00Z", "dropAfter": "2026-11-27T12:00:00Z"}
     server = {**server_body(), "status": {"retainedDatabases": [older, entry, {**entry, "tenant": "other"}]}}
-    words = kept_behind(parse_identity(tenant_body()), [server, server_body("empty")])
+    identity = parse_identity(tenant_body())
+    words = kept_behind(identity, identity.uid, [server, server_body("empty")])
     assert words == (
         Behind(f"tenant {OLD} on default, closed 2026-11-23T12:00:00Z"),
         Behind(f"tenant {OLD} on default, closed 2026-11-20T12:00:00Z, dropped after 2026-11-27T12:00:00Z"),
@@ -268,10 +269,18 @@ def test_what_is_kept_behind_is_said_as_long_as_it_is() -> None:
     assert read(served(), plan(served()))[SPEC_ACCEPTED].message == "tier small, server default"
 
 
+def test_what_was_taken_over_is_not_kept_behind_whatever_a_list_still_says() -> None:
+    """A tenant that runs on its data must not be told that this data is dropped on a day."""
+    entry = {"tenant": "seabreeze", "tenantID": str(OLD), "retainedAt": "2026-11-23T12:00:00Z"}
+    server = {**server_body(), "status": {"retainedDatabases": [entry]}}
+    assert kept_behind(parse_identity(tenant_body()), OLD, [server]) == ()
+
+
 def accepted(*entries: dict[str, str]) -> str:
     """Return what SpecAccepted says where the server lists these."""
     server = {**server_body(), "status": {"retainedDatabases": list(entries)}}
-    base = served(kept_behind=kept_behind(parse_identity(tenant_body()), [server]))
+    identity = parse_identity(tenant_body())
+    base = served(kept_behind=kept_behind(identity, identity.uid, [server]))
     return read(base, plan(base))[SPEC_ACCEPTED].message
 
 
