@@ -221,7 +221,7 @@ async def test_no_password_reaches_the_servers_log(
     await registry.start()
     await door.drop(await proof_of(door, spec))
     logged = server.log_since(mark)
-    assert logged.count("PASSWORD 'SCRAM-SHA-256$4096:") >= 6, "the log must show how passwords were set"
+    assert logged.count("PASSWORD 'SCRAM-SHA-256$") >= 6, "the log must show how passwords were set"
     secrets = {
         template_password, spec.app_password, spec.migrator_password, rotated.app_password, rotated.migrator_password,
         rig.reader_password, "rotated-reader-password-1", "guessed-wrong-password-1", server.admin.password,

@@ -13,7 +13,7 @@ from hoa_operator.scram import generate_password, verifier
 
 # RFC 7677, section 3: user "user", password "pencil".
 SALT = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")
-FORMAT = re.compile(r"SCRAM-SHA-256\$4096:[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{43}=:[A-Za-z0-9+/]{43}=")
+FORMAT = re.compile(r"SCRAM-SHA-256\$(?:1|4096):[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{43}=:[A-Za-z0-9+/]{43}=")
 
 
 def test_the_rfcs_example() -> None:
@@ -26,7 +26,7 @@ def test_the_rfcs_example() -> None:
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=80))
 def test_every_printable_password_has_a_verifier_that_hides_it(password: str) -> None:
-    made = verifier(password, iterations=4096)
+    made = verifier(password)
     assert FORMAT.fullmatch(made)
     assert len(password) < 8 or password not in made
 
@@ -45,3 +45,11 @@ def test_generated_passwords_are_long_and_differ() -> None:
     made = {generate_password() for _ in range(100)}
     assert len(made) == 100
     assert all(len(password) == 43 and password.isascii() for password in made)
+
+
+@pytest.mark.parametrize(
+    ("password", "iterations"),
+    [(generate_password(), 1), ("a-password-that-somebody-chose", 4096), ("x" * 42, 4096), ("! " * 30, 4096)],
+)
+def test_only_what_nobody_chose_has_one_iteration(password: str, iterations: int) -> None:
+    assert verifier(password).startswith(f"SCRAM-SHA-256${iterations}:")
