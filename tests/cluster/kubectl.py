@@ -124,7 +124,7 @@ class Kubectl:
 
 
 def _printed(command: Sequence[str], env: Mapping[str, str], deadline: float) -> Generator[JSON | None]:
-    """Yield the documents that a program prints, as they come, and None each second; KubectlError when it fails."""
+    """Yield what a program prints, a document a line, as it comes, and None each second; KubectlError when it fails."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as program:
         try:
             assert program.stdout is not None
@@ -139,8 +139,7 @@ def _printed(command: Sequence[str], env: Mapping[str, str], deadline: float) ->
                     if program.wait():
                         raise KubectlError(program.stderr.read().decode().strip())
                     return
-                *documents, text = (text + read).split(b"\n}\n")
-                for document in documents:
-                    yield json.loads(document + b"}")
+                *lines, text = (text + read).split(b"\n")
+                yield from map(json.loads, lines)
         finally:
             program.kill()
