@@ -68,9 +68,9 @@ figures: ## measure the running local cluster and print one table
 	@$(TESTING) figures
 	@PYTHONPATH=operator:app:. .venv/bin/python -m tests.bench.figures
 
-bench: ## against the bare libraries and the peers: make bench ONLY=request_path COMPARE=an-earlier.json DOCUMENT=docs/benchmarks.md
+bench: ## against the bare libraries and the peers: docs/benchmarks.md: make bench ONLY=request_path COMPARE=an-earlier.json
 	@$(TESTING) benchmarks
-	@PYTHONPATH=operator:app:. .venv/bin/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(COMPARE),--compare $(COMPARE)) $(if $(DOCUMENT),--document $(DOCUMENT))
+	@PYTHONPATH=operator:app:. .venv/bin/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(COMPARE),--compare $(COMPARE))
 
 reference: install ## write docs/reference from the code
 	@PYTHONPATH=operator:app:. .venv/bin/python -m hack.reference

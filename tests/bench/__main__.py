@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import json
+import shutil
+import signal
 import sys
 import tempfile
+import traceback
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from tests.bench.document import Answer, as_json, as_markdown, changes, machine
+from tests.bench import document
+from tests.bench.document import Answer
 from tests.bench.figures.table import Figure, render
 from tests.bench.lab import Lab
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: One file per question, in the order of the document; each has `measure(lab)`, a generator of figures.
 QUESTIONS: Final = (
@@ -27,40 +33,62 @@ QUESTIONS: Final = (
 )
 
 
-def ask(name: str, *, smoke: bool) -> Answer:
-    """Measure one question, with servers of its own that end with it."""
+def ask(name: str, figures: list[Figure], *, smoke: bool) -> Answer:
+    """Measure one question, with servers of its own that end with it; what is measured is in `figures` as it comes."""
     question = import_module(f"tests.bench.{name}")
-    figures: list[Figure] = []
-    with tempfile.TemporaryDirectory(prefix="hoa-connect-bench-") as folder:
-        Path(folder).chmod(0o755)  # Postgres runs as a user of its own
-        lab = Lab(Path(folder), smoke)
+    folder = Path(tempfile.mkdtemp(prefix=f"hoa-connect-bench-{name}-"))
+    folder.chmod(0o755)  # Postgres runs as a user of its own
+    lab = Lab(folder, smoke)
+    try:
         with lab.stack:
             for figure in question.measure(lab):
                 figures.append(figure)
-                sys.stderr.write(f"    {name}: {figure.name}: {figure.value:.4g} {figure.unit} {figure.note}\n")
+                sys.stderr.write(f"    {name}: {figure.name}: {figure.measured} {figure.verdict} {figure.note}\n")
+    except Exception as error:
+        error.add_note(f"the logs of what ran are in {folder}")
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
     return Answer(question, figures)
 
 
-def main() -> int:
-    """1 when a bar is missed; a smoke run knows no bars."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def ask_anyway(name: str, *, smoke: bool) -> Answer:
+    """Measure one question; what went wrong is a figure that misses its bar, and the other questions are asked all the same."""
+    figures: list[Figure] = []
+    try:
+        return ask(name, figures, smoke=smoke)
+    except Exception as error:
+        traceback.print_exc()
+        figures.append(Figure.missing(name, f"{type(error).__name__}: {error}"))
+        return Answer(import_module(f"tests.bench.{name}"), figures)
+
+
+def main(argv: Sequence[str]) -> int:
+    """1 when a bar is missed or something could not be measured; a smoke run knows no bars."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--only", choices=QUESTIONS, nargs="+", default=list(QUESTIONS), help="which questions; all")
     parser.add_argument("--smoke", action="store_true", help="small and short: does it work? The times mean nothing")
-    parser.add_argument("--json", type=Path, default=Path("build/bench.json"), help="where to write the figures")
-    parser.add_argument("--compare", type=Path, help="the JSON of an earlier run")
-    parser.add_argument("--document", type=Path, help="where to write the document, such as docs/benchmarks.md")
-    arguments = parser.parse_args()
-    answers = [ask(name, smoke=arguments.smoke) for name in QUESTIONS if name in arguments.only]
-    sys.stdout.write(render([figure for answer in answers for figure in answer.figures]) + "\n")
-    facts = machine()
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(as_json(answers, facts), indent=2) + "\n")
-    if arguments.document:
-        arguments.document.write_text(as_markdown(answers, facts))
-    if arguments.compare:
-        sys.stdout.write("\n".join(changes(json.loads(arguments.compare.read_text()), answers)) + "\n")
-    return 0 if arguments.smoke or all(figure.holds for answer in answers for figure in answer.figures) else 1
+    parser.add_argument("--record", type=Path, help="the JSON to write, the document beside it: docs/benchmarks.json")
+    parser.add_argument("--compare", type=Path, help="another JSON to compare with than what is written over")
+    given = parser.parse_args(argv)
+    path = given.record or Path("build/bench-smoke.json" if given.smoke else "docs/benchmarks.json")
+    # Servers are sessions of their own: end as by Ctrl-C, so that they are stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    before = document.read(given.compare or path)
+    known, answers = document.read(path), []
+    names = [name for name in QUESTIONS if name in given.only]
+    for name in names:
+        answers.append(ask_anyway(name, smoke=given.smoke))
+        # After each: hours of figures are not lost with the last one.
+        known = document.record(answers, known)
+        document.write(known, path, QUESTIONS)
+    figures = [figure for answer in answers for figure in answer.figures]
+    sys.stdout.write(render(figures) + "\n")
+    for line in document.changes(before, known, names):
+        sys.stdout.write(f"{line}\n")
+    return (
+        0 if all(figure.holds for figure in figures if not given.smoke or figure.name.endswith(", not measured")) else 1
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

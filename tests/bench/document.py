@@ -1,29 +1,39 @@
-"""docs/benchmarks.md and its JSON: what one run of `make bench` measured, on which machine, with which versions."""
+"""What `make bench` leaves behind: a record as JSON, which a later run compares itself with, and the document made of it."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import platform
+import re
 import subprocess
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.bench.figures.table import Figure
+from hack.cluster.tools import KUBERNETES_VERSION
+from tests.bench.figures.table import Figure, amount
 from tests.fix_postgres import postgres_bin
+from tests.programs import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import ModuleType
 
-_LIBRARIES: Final = ("starlette", "uvicorn", "uvloop", "psycopg", "psycopg-pool", "kopf")
+Record = dict[str, Any]
+
+_LIBRARIES: Final = ("starlette", "uvicorn", "uvloop", "psycopg", "psycopg-pool", "kopf", "alembic")
+#: Of what stands in the peers' own environments, what decides how fast they are.
+_PEERS: Final = ("django", "django-tenants", "gunicorn", "fastapi", "sqlalchemy", "asyncpg")
 _HEAD: Final = """# Benchmarks
 
-Written by `make bench`; no number here was typed by hand. Every comparison was made in one run on one machine, in
-alternating rounds after a warm-up; a value is the median of its rounds, the spread the least and the most of them. The
-same as JSON is `build/bench.json`; `make bench COMPARE=an-earlier.json` prints the change of every figure since then.
+Written by `make bench`; no number below was typed by hand. A value with a spread is the median of as many rounds as are
+given, the spread the least and the most of them; contestants took turns in these, after a round that does not count. What
+has no spread was measured once. benchmarks.json beside this file is the same for programs: the next run says what has
+changed since.
 """
 
 
@@ -41,57 +51,127 @@ class Answer:
 
 
 def machine() -> dict[str, str]:
-    """Return what the figures depend on, by what it is."""
+    """Return what the figures depend on: the machine, and what runs on it by name and version."""
     facts = {
         "Processor": f"{os.cpu_count()} x {_first('/proc/cpuinfo', 'model name')}",
         "Memory": f"{int(_first('/proc/meminfo', 'MemTotal').split()[0]) / 1024**2:.0f} GiB",
         "Kernel": platform.release(),
         "Python": platform.python_version(),
-        "Postgres": subprocess.run(
-            [postgres_bin() / "postgres", "--version"], check=True, capture_output=True, text=True
-        ).stdout.strip(),
+        "Postgres": _said([f"{postgres_bin()}/postgres", "--version"]),
+        "Kubernetes": KUBERNETES_VERSION.removeprefix("v"),
+        "kwok": _module("kwok", "sigs.k8s.io/kwok"),
+        "vegeta": _module("vegeta", "github.com/tsenart/vegeta/v12"),
     }
-    return {**facts, **{name: version(name) for name in _LIBRARIES}}
+    return {**facts, **{name: version(name) for name in _LIBRARIES}, **_pins()}
 
 
-def as_json(answers: Sequence[Answer], facts: dict[str, str]) -> dict[str, Any]:
-    """Return what a later run can compare with."""
-    figures = {answer.name: [asdict(figure) for figure in answer.figures] for answer in answers}
-    return {"machine": facts, "questions": figures}
+def record(answers: Sequence[Answer], known: Record) -> Record:
+    """Return what is known now: what was asked anew, and what a machine like this one answered to the other questions."""
+    facts = machine()
+    kept = known.get("questions", {}) if known.get("machine") == facts else {}
+    asked = {answer.name: _entry(answer) for answer in answers}
+    return {"machine": facts, "questions": {**kept, **asked}}
 
 
-def as_markdown(answers: Sequence[Answer], facts: dict[str, str]) -> str:
+def read(path: Path) -> Record:
+    """Return an earlier record, or an empty one."""
+    found: Record = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
+def write(known: Record, path: Path, names: Sequence[str]) -> None:
+    """Write a record and, beside it, the document with the questions in this order."""
+    questions = {name: known["questions"][name] for name in names if name in known["questions"]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**known, "questions": questions}, indent=2) + "\n")
+    path.with_suffix(".md").write_text(as_markdown(known["machine"], questions))
+
+
+def as_markdown(facts: Mapping[str, str], questions: Mapping[str, Record]) -> str:
     """Return the document."""
     parts = [_HEAD, _table(("", ""), list(facts.items()))]
-    for answer in answers:
-        doc = inspect.getdoc(answer.question) or ""
-        title, _, rest = doc.partition("\n")
-        parts += [f"## {title.rstrip('.')}\n", f"{rest.strip()}\n" if rest.strip() else ""]
-        rows = [
-            (each.name, f"{each.value:.4g} {each.unit}".strip(), each.spread, each.limit, each.verdict, each.note)
-            for each in answer.figures
-        ]
-        parts.append(_table(("figure", "measured", "spread", "bar", "", "note"), rows))
+    for entry in questions.values():
+        parts += [f"## {entry['title']}\n", entry["text"], f"Measured on {entry['on']}, {entry['build']}.\n"]
+        rows = []
+        for figure in _figures(entry):
+            rounds = str(len(figure.rounds)) if figure.rounds else ""
+            rows.append(
+                (figure.name, figure.measured, figure.spread, rounds, figure.limit, figure.verdict, figure.note)
+            )
+        parts.append(_table(("figure", "measured", "spread", "rounds", "bar", "", "note"), rows))
     return "\n".join(part for part in parts if part)
 
 
-def changes(before: dict[str, Any], answers: Sequence[Answer]) -> list[str]:
-    """Return a line for each figure that an earlier run measured as well, with the change as a ratio."""
-    lines = []
-    for answer in answers:
-        known = {each["name"]: each["value"] for each in before["questions"].get(answer.name, [])}
-        for figure in answer.figures:
-            if known.get(figure.name):
-                ratio = figure.value / known[figure.name]
-                lines.append(
-                    f"{figure.name}: {known[figure.name]:.4g} -> {figure.value:.4g} {figure.unit} (x{ratio:.2f})"
-                )
+def changes(before: Record, after: Record, names: Sequence[str]) -> list[str]:
+    """Return a line for every figure of these questions that is in both records, one for each that is gone, and first what
+    is not the same about the machine."""
+    lines = [
+        f"not the same machine: {name} {before['machine'].get(name)} -> {value}"
+        for name, value in after["machine"].items()
+        if before.get("machine") and before["machine"].get(name) != value
+    ]
+    for name in names:
+        then = {figure.name: figure for figure in _figures(before.get("questions", {}).get(name, {"figures": []}))}
+        now = {figure.name: figure for figure in _figures(after["questions"][name])}
+        lines += [_change(then[each], now[each]) for each in then if each in now]
+        lines += [f"{each}: {then[each].measured} -> not measured" for each in then if each not in now]
     return lines
+
+
+def _change(then: Figure, now: Figure) -> str:
+    times = f" (x{now.value / then.value:.2f})" if then.value else ""
+    verdict = f" {now.verdict}" if (now.verdict or then.verdict) != then.verdict else ""
+    return f"{now.name}: {amount(then.value)} -> {now.measured}{times}{verdict}"
+
+
+def _entry(answer: Answer) -> Record:
+    doc = inspect.getdoc(answer.question) or ""
+    title, _, text = doc.partition("\n")
+    return {
+        "title": title.rstrip("."),
+        "text": f"{text.strip()}\n" if text.strip() else "",
+        "on": f"{datetime.now(UTC):%Y-%m-%d}",
+        "build": _build(),
+        "figures": [asdict(figure) for figure in answer.figures],
+    }
+
+
+def _figures(entry: Record) -> list[Figure]:
+    return [Figure(**known) for known in entry["figures"]]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+    cells = ([" ".join(cell.split()).replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells) + "\n"
+
+
+def _pins() -> dict[str, str]:
+    """What the peers' environments are locked to; where that goes by the version of Python, this one's."""
+    text = "\n".join(path.read_text() for path in sorted((REPOSITORY / "tests/bench/peers").glob("*/requirements.txt")))
+    found = {}
+    for name in _PEERS:
+        lines = re.findall(rf"^{name}==(\S+)(?: ; python_full_version (<|>=) '3\.12')?", text, re.MULTILINE)
+        older = [pin for pin, side in lines if side != (">=" if platform.python_version_tuple() < ("3", "12") else "<")]
+        found[name] = older[0]
+    return found
+
+
+def _build() -> str:
+    git = ["git", "-C", str(REPOSITORY)]
+    changed = _said([*git, "status", "--porcelain", "--", "operator", "app", "charts", "crds", "tests", "hack"])
+    return f"build {_said([*git, 'rev-parse', '--short', 'HEAD'])}{' and changes to it' if changed else ''}"
+
+
+def _module(tool: str, module: str) -> str:
+    text = (REPOSITORY / "hack/tools" / tool / "go.mod").read_text()
+    found = re.search(rf"{re.escape(module)} v(\S+)", text)
+    return found[1] if found else "unknown"
+
+
+def _said(command: Sequence[str]) -> str:
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def _first(path: str, key: str) -> str:

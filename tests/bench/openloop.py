@@ -1,23 +1,33 @@
-"""An open loop at a fixed rate, by vegeta: every request is sent when it is due, whether or not earlier ones are answered,
-and its latency counts from then. So a server that stalls is charged for all who would have waited."""
+"""The open loop: every request is sent when it is due, whether or not earlier ones are answered, and its latency counts from
+when it was due. So a server that stalls is charged for all who would have waited, and so is one whose load comes late
+because the machine has nothing left."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import csv
 import json
+import math
+import statistics
 import subprocess
 import tempfile
+import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
 
 from tests.bench.lab import LOAD_CORE, on_core
 from tests.programs import program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    import random
+    from collections.abc import Iterable, Mapping, Sequence
 
-_MILLISECOND = 1e6
+_TIMEOUT_SECONDS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -42,40 +52,123 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Arrival:
-    """What came of it; times in milliseconds, `rate` in requests per second that were answered well."""
+class Answered:
+    """One request: its status, 0 for none, and when it was due, was sent and was answered, in seconds of one clock."""
 
-    requests: int
-    errors: int
-    mean: float
-    p50: float
-    p99: float
-    rate: float
-    worst: str
+    status: int
+    due: float
+    sent: float
+    ended: float
+
+    @property
+    def milliseconds(self) -> float:
+        """What it took since it was due."""
+        return 1000 * (self.ended - self.due)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What came of many."""
+
+    answers: Sequence[Answered]
+
+    @property
+    def requests(self) -> int:
+        """How many were sent."""
+        return len(self.answers)
+
+    @property
+    def codes(self) -> Counter[int]:
+        """How often each status was the answer, 0 for none."""
+        return Counter(each.status for each in self.answers)
+
+    @property
+    def errors(self) -> int:
+        """How many were not answered well; redirects are answers."""
+        return sum(count for code, count in self.codes.items() if not 200 <= code < 400)
+
+    @property
+    def mean(self) -> float:
+        """Milliseconds, of all."""
+        return statistics.fmean(each.milliseconds for each in self.answers)
+
+    @property
+    def p50(self) -> float:
+        """Milliseconds."""
+        return self.quantile(0.5)
+
+    @property
+    def p99(self) -> float:
+        """Milliseconds."""
+        return self.quantile(0.99)
+
+    @property
+    def lag(self) -> float:
+        """By how many milliseconds the load itself was late, 99 times of 100 at most."""
+        return _quantile([1000 * (each.sent - each.due) for each in self.answers], 0.99)
+
+    def quantile(self, share: float) -> float:
+        """Milliseconds that this share of the requests took at most."""
+        return _quantile([each.milliseconds for each in self.answers], share)
+
+    def __str__(self) -> str:
+        codes = ", ".join(f"{count} x {code or 'no answer'}" for code, count in self.codes.most_common())
+        return f"{codes}; p99 {self.p99:.1f} ms"
 
 
 def arrive(asks: Iterable[Ask], rate: float, seconds: float, core: int | None = LOAD_CORE) -> Arrival:
-    """Send the requests in turn, from the first again after the last, `rate` a second; redirects are answers."""
+    """Send the requests in turn at an even pace, by vegeta, from the first again after the last, `rate` a second."""
     vegeta = str(program("vegeta", "vegeta"))
+    pace = max(1, round(rate * 60))
     with tempfile.TemporaryDirectory() as folder:
-        targets, results = Path(folder) / "targets", Path(folder) / "results"
+        targets, results, table = (Path(folder) / name for name in ("targets", "results", "table"))
         targets.write_text("\n".join(ask.target() for ask in asks) + "\n")
         attack = [vegeta, "-cpus", "1", "attack", "-format=json", f"-targets={targets}", f"-output={results}"]
-        attack += [f"-rate={max(1, round(rate * 60))}/1m", f"-duration={seconds}s", "-redirects=-1", "-timeout=10s"]
+        attack += [f"-rate={pace}/1m", f"-duration={seconds}s", "-redirects=-1", f"-timeout={_TIMEOUT_SECONDS}s"]
+        attack += ["-max-body=0"]
         subprocess.run(attack if core is None else on_core(core, attack), check=True, timeout=seconds + 60)
-        report = subprocess.run(
-            [vegeta, "report", "-type=json", str(results)], check=True, capture_output=True, text=True
-        )
-    said = json.loads(report.stdout)
-    latency = said["latencies"]
-    codes = said["status_codes"]
-    good = sum(count for code, count in codes.items() if 200 <= int(code) < 400)
-    return Arrival(
-        requests=said["requests"],
-        errors=said["requests"] - good,
-        mean=latency["mean"] / _MILLISECOND,
-        p50=latency["50th"] / _MILLISECOND,
-        p99=latency["99th"] / _MILLISECOND,
-        rate=said["throughput"],
-        worst="; ".join((said["errors"] or [])[:3]),
-    )
+        subprocess.run([vegeta, "encode", "-to=csv", f"-output={table}", str(results)], check=True)
+        with table.open(newline="") as file:
+            rows = list(csv.reader(file))
+    # Nanoseconds of the clock when it was sent, status, nanoseconds until the answer; further on the number it was sent as.
+    sent = [(int(row[9]), int(row[1]), int(row[0]) / 1e9, int(row[2]) / 1e9) for row in rows]
+    assert sent, "vegeta sent nothing"
+    began = min(at - number * 60 / pace for number, _, at, _ in sent)
+    return Arrival([Answered(status, began + number * 60 / pace, at, at + took) for number, status, at, took in sent])
+
+
+def come_and_go(asks: Sequence[Ask], rate: float, turns: random.Random) -> Arrival:
+    """Send each request once, as many people do who think in between for as long as they like and know nothing of each
+    other: `rate` a second on average, by a process of Poisson's."""
+    due, at = [], 0.0
+    for _ in asks:
+        due.append(at)
+        at += turns.expovariate(rate)
+    return Arrival(asyncio.run(_send(asks, due)))
+
+
+async def _send(asks: Sequence[Ask], due: Sequence[float]) -> Sequence[Answered]:
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
+    # Cookies are the people's, and each request carries its own.
+    jar, connector = aiohttp.DummyCookieJar(), aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(timeout=timeout, cookie_jar=jar, connector=connector) as client:
+        began = time.monotonic() + 0.1
+
+        async def one(ask: Ask, at: float) -> Answered:
+            await asyncio.sleep(began + at - time.monotonic())
+            sent = time.monotonic()
+            try:
+                async with client.request(
+                    ask.method, ask.url, headers=ask.headers, data=ask.body, allow_redirects=False
+                ) as answer:
+                    await answer.read()
+                    status = answer.status
+            except (aiohttp.ClientError, TimeoutError):
+                status = 0
+            return Answered(status, began + at, sent, time.monotonic())
+
+        return await asyncio.gather(*(one(ask, at) for ask, at in zip(asks, due, strict=True)))
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    return sorted(values)[max(0, math.ceil(len(values) * share) - 1)]

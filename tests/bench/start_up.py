@@ -77,7 +77,7 @@ def _whole(lab: Lab, name: str) -> Iterator[Figure]:
     if isinstance(weight, tuple):
         yield Figure(f"{name} image, with its base", weight[0], "MiB", note=f"{weight[1]:.0f} MiB to pull")
     elif weight:
-        yield Figure(f"{name} image, with its base", 0, "MiB", note=f"not built here: {weight}")
+        yield Figure.missing(f"{name} image, with its base", weight)
 
 
 def _starts(lab: Lab, app: Laid, operator: Laid) -> Starts:

@@ -11,7 +11,7 @@ from tests.bench.__main__ import QUESTIONS, ask
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_a_question_is_answered(name: str) -> None:
-    answer = ask(name, smoke=True)
+    answer = ask(name, [], smoke=True)
     names = [figure.name for figure in answer.figures]
     assert names
     assert len(set(names)) == len(names)

@@ -41,10 +41,20 @@ class Figure:
         """Return the median of several rounds as one figure that knows its spread."""
         return cls(name, statistics.median(rounds), unit, bar, note, at_least, tuple(rounds))
 
+    @classmethod
+    def missing(cls, name: str, why: str) -> Figure:
+        """Return a figure for what could not be measured, which misses its bar."""
+        return cls(f"{name}, not measured", 1, "", 0, why)
+
+    @property
+    def measured(self) -> str:
+        """The value with its unit."""
+        return f"{amount(self.value)} {self.unit}".strip()
+
     @property
     def spread(self) -> str:
         """The least and the most of the rounds, in words."""
-        return f"{min(self.rounds):.4g} to {max(self.rounds):.4g}" if self.rounds else ""
+        return f"{amount(min(self.rounds))} to {amount(max(self.rounds))}" if self.rounds else ""
 
     @property
     def limit(self) -> str:
@@ -64,11 +74,16 @@ class Figure:
         return self.value >= self.bar and self.value > 0 if self.at_least else self.value <= self.bar
 
 
+def amount(value: float) -> str:
+    """A number as people read it: four digits, and from a thousand on whole."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def render(figures: Sequence[Figure]) -> str:
     """One line a figure: name, value, spread, bar, verdict, note; columns as wide as their widest cell."""
     rows: list[tuple[str, ...]] = [("figure", "measured", "spread", "bar", "", "")]
     rows += [
-        (each.name, f"{each.value:.4g} {each.unit}", each.spread, each.limit, each.verdict, each.note)
+        (each.name, each.measured, each.spread, each.limit, each.verdict, " ".join(each.note.split()))
         for each in figures
     ]
     if not any(figure.rounds for figure in figures):
