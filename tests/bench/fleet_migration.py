@@ -7,7 +7,7 @@ and the least there is: a connection and a query of the revision. The change add
 revision, and a migration Job of its own, a process with a cold start, for each tenant, twelve at once as the chart has it, without
 the time a pod takes. In the last batch every Job under way is ended by SIGKILL once half of it is done; then what is left is run
 again. django-tenants does either for all of its schemas by one command, with its executor of several processes; all but one of
-its schemas were made by restoring a dump of the first, for making them by migrations takes a quarter of an hour.
+its schemas were made by restoring a dump of the first, which is quicker than to make them by migrations.
 """
 
 from __future__ import annotations

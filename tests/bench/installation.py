@@ -118,11 +118,16 @@ class Installation:
         for name in names or [body["metadata"]["name"] for body in self.tenants()]:
             self.objects.patch("HOATenant", name, label)
 
-    def looks(self) -> int:
+    def looks(self) -> Looks:
         """Return how many looks at tenants the operator has finished since it started."""
         known = self.operator.metrics()
-        found = (f'hoa_operator_reconciles_total{{kind="tenant",result="{result}"}}' for result in ("ok", "error"))
-        return int(sum(known.get(name, 0.0) for name in found))
+
+        def total(start: str) -> int:
+            return int(sum(value for name, value in known.items() if name.startswith(start)))
+
+        count = 'hoa_operator_reconciles_total{kind="tenant",result='
+        under_way = total("hoa_operator_queue_depth") + total("hoa_operator_reconciles_running")
+        return Looks(total(f'{count}"ok"'), total(f'{count}"error"'), under_way)
 
     def writes(self) -> list[dict[str, str]]:
         """Return the operator's writes to the API so far, leases left out."""
@@ -141,6 +146,15 @@ class Installation:
     def memory(self) -> float:
         """Return the operator's resident memory in MiB."""
         return self.operator.metrics()["process_resident_memory_bytes"] / 1024**2
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Looks at tenants: how many ended well, how many did not, and how many wait or are at work."""
+
+    well: int
+    failed: int
+    under_way: int
 
 
 @dataclass

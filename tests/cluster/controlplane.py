@@ -13,7 +13,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -22,7 +22,7 @@ from tests.processes import Process, free_port
 from tests.programs import MissingProgramError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 ADMIN_TOKEN = "admin-token-of-this-test-run"  # valid only on a loopback port, for one run
 CONTROLLERS_TOKEN = "controllers-token-of-this-test-run"
@@ -51,6 +51,9 @@ class ControlPlane:
     #: Further flags of kube-apiserver.
     flags: Sequence[str] = ()
     processes: list[Process] = field(default_factory=list, init=False)
+    #: What of the audit log was read so far, and the number of its bytes.
+    _writes: list[dict[str, str]] = field(default_factory=list, init=False)
+    _read: int = field(default=0, init=False)
 
     @property
     def url(self) -> str:
@@ -138,26 +141,19 @@ class ControlPlane:
 
     def writes(self, user_contains: str = "", agent_contains: str = "") -> list[dict[str, str]]:
         """Return the writes seen so far, as verb, resource, namespace, name, user and agent."""
-        found = []
-        for line in self.audit_log.read_text().splitlines() if self.audit_log.exists() else []:
-            event = json.loads(line)
-            reference, user = event.get("objectRef", {}), event["user"].get("username", "")
-            agent = event.get("userAgent", "")
-            if user_contains in user and agent_contains in agent:
-                found.append(
-                    {
-                        "verb": event["verb"],
-                        "resource": "/".join(
-                            part for part in (reference.get("resource"), reference.get("subresource")) if part
-                        ),
-                        "namespace": reference.get("namespace", ""),
-                        "name": reference.get("name", ""),
-                        "code": str(event.get("responseStatus", {}).get("code", "")),
-                        "user": user,
-                        "agent": agent,
-                    }
-                )
-        return found
+        self._read_on()
+        return [each for each in self._writes if user_contains in each["user"] and agent_contains in each["agent"]]
+
+    def _read_on(self) -> None:
+        """Read what was logged since, but for a line that is still being written."""
+        if not self.audit_log.exists():
+            return
+        with self.audit_log.open("rb") as log:
+            log.seek(self._read)
+            for line in log:
+                if line.endswith(b"\n"):
+                    self._writes.append(_write(json.loads(line)))
+                    self._read += len(line)
 
     def _run(self, name: str, command: list[str]) -> Process:
         process = Process(name, command, self.folder / f"{name}.log").start()
@@ -218,6 +214,7 @@ class ControlPlane:
                 f"--audit-policy-file={self.folder / 'audit-policy.yaml'}",
                 f"--audit-log-path={self.audit_log}",
                 "--audit-log-mode=blocking",
+                "--audit-log-maxsize=100000",  # MiB, or it begins anew at 100
                 "--v=1",
                 *self.flags,
             ],
@@ -255,3 +252,16 @@ def _answers(url: str, authority: Path | None) -> bool:
             return bool(response.status == 200)
     except (OSError, urllib.error.URLError):
         return False
+
+
+def _write(event: Mapping[str, Any]) -> dict[str, str]:
+    reference = event.get("objectRef", {})
+    return {
+        "verb": event["verb"],
+        "resource": "/".join(part for part in (reference.get("resource"), reference.get("subresource")) if part),
+        "namespace": reference.get("namespace", ""),
+        "name": reference.get("name", ""),
+        "code": str(event.get("responseStatus", {}).get("code", "")),
+        "user": event["user"].get("username", ""),
+        "agent": event.get("userAgent", ""),
+    }
