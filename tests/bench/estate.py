@@ -81,11 +81,12 @@ def filling(lab: Lab) -> PostgresServer:
     return lab.postgres({**SERVING, **dict.fromkeys(SAFE, "off")})
 
 
-def serving_from(server: PostgresServer, core: int) -> None:
-    """Have it end, write everything down, and come back on one core as it would serve."""
+def serving_from(server: PostgresServer, core: int, connections: int) -> None:
+    """Have it end, write everything down, and come back on one core as it would serve, with no more connections than so many."""
     server.process.send(signal.SIGINT)
     server.process.wait(120)
     os.sync()
     safe = [word for name in SAFE for word in ("-c", f"{name}=on")]
+    safe += ["-c", f"max_connections={connections}"]
     server.process.command = on_core(core, [*server.process.command, *safe])
     server.start()

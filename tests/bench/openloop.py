@@ -95,21 +95,17 @@ class Arrival:
     @property
     def p50(self) -> float:
         """Milliseconds."""
-        return self.quantile(0.5)
+        return quantile([each.milliseconds for each in self.answers], 0.5)
 
     @property
     def p99(self) -> float:
         """Milliseconds."""
-        return self.quantile(0.99)
+        return p99([each.milliseconds for each in self.answers])
 
     @property
     def lag(self) -> float:
         """By how many milliseconds the load itself was late, 99 times of 100 at most."""
-        return _quantile([1000 * (each.sent - each.due) for each in self.answers], 0.99)
-
-    def quantile(self, share: float) -> float:
-        """Milliseconds that this share of the requests took at most."""
-        return _quantile([each.milliseconds for each in self.answers], share)
+        return p99([1000 * (each.sent - each.due) for each in self.answers])
 
     def __str__(self) -> str:
         codes = ", ".join(f"{count} x {code or 'no answer'}" for code, count in self.codes.most_common())
@@ -131,7 +127,7 @@ def arrive(asks: Iterable[Ask], rate: float, seconds: float, core: int | None = 
         with table.open(newline="") as file:
             rows = list(csv.reader(file))
     # Nanoseconds of the clock when it was sent, status, nanoseconds until the answer; further on the number it was sent as.
-    sent = [(int(row[9]), int(row[1]), int(row[0]) / 1e9, int(row[2]) / 1e9) for row in rows]
+    sent = [(int(row[8]), int(row[1]), int(row[0]) / 1e9, int(row[2]) / 1e9) for row in rows]
     assert sent, "vegeta sent nothing"
     began = min(at - number * 60 / pace for number, _, at, _ in sent)
     return Arrival([Answered(status, began + number * 60 / pace, at, at + took) for number, status, at, took in sent])
@@ -170,5 +166,11 @@ async def _send(asks: Sequence[Ask], due: Sequence[float]) -> Sequence[Answered]
         return await asyncio.gather(*(one(ask, at) for ask, at in zip(asks, due, strict=True)))
 
 
-def _quantile(values: Sequence[float], share: float) -> float:
+def quantile(values: Sequence[float], share: float) -> float:
+    """Return what this share of the values are at most, the nearest rank."""
     return sorted(values)[max(0, math.ceil(len(values) * share) - 1)]
+
+
+def p99(values: Sequence[float]) -> float:
+    """Return what 99 of 100 are at most."""
+    return quantile(values, 0.99)

@@ -67,8 +67,9 @@ def _onboard(installation: Installation, tenants: Sequence[str]) -> None:
 def _looks(lab: Lab, installation: Installation, number: int) -> Iterator[Figure]:
     rates, costs = [], []
     writes = len(installation.writes())
+    seen = installation.looks().well
     installation.touch()
-    _looked_at(installation, installation.looks().well + number)  # to warm up
+    _looked_at(installation, seen + number)  # to warm up
     for _ in range(lab.rounds):
         before, cpu, started = installation.looks(), installation.cpu()[OPERATOR], time.monotonic()
         installation.touch()

@@ -15,7 +15,6 @@ The batches add up: the last one fills the installation up to 2 000 tenants.
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +25,7 @@ from tests.bench.companies import Companies
 from tests.bench.databases import Databases, Tenant, migrations
 from tests.bench.figures.table import Figure
 from tests.bench.installation import OPERATOR, Installation, Readiness
+from tests.bench.openloop import p99
 from tests.overlay import HEAD
 
 if TYPE_CHECKING:
@@ -144,8 +144,3 @@ def _batch(installation: Installation, number: int) -> _Batch:
         cpu={name: (after[name] - before[name]) / number for name in after},
         writes=(len(installation.writes()) - writes) / number,
     )
-
-
-def p99(values: Sequence[float]) -> float:
-    """Return what 99 of 100 are no more than."""
-    return sorted(values)[max(0, math.ceil(len(values) * 0.99) - 1)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.bench.openloop import p99
 from tests.bench.operator_motion import slope
-from tests.bench.provisioning import p99
 
 
 @pytest.mark.parametrize(
