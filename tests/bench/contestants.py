@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import httpx
 
 import hoa_app
+from hoa_app.db.proof import PLANNING
 from tests.bench.lab import SERVER_CORE
 from tests.bench.openloop import Ask
 from tests.contract.app.platform import ROOT
@@ -93,7 +94,7 @@ def start_bare(lab: Lab, home: Neighbourhood) -> Contestant:
         **inherited(),
         "PYTHONPATH": str(ROOT),
         "PORT": str(port),
-        "DSN": f"{tenant.dsn('app')} options='-c default_transaction_read_only=on -c app.current_tenant={tenant.id} -c jit=off'",
+        "DSN": f"{tenant.dsn('app')} options='-c default_transaction_read_only=on -c app.current_tenant={tenant.id} {PLANNING}'",
         "POOL_SIZE": str(CONNECTIONS),
         "TEMPLATES_OF": str(Path(hoa_app.__file__).parent),
     }

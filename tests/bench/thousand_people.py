@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import yaml
 
+from tests.bench import cpu
 from tests.bench.alternating import alternate
 from tests.bench.contestants import Contestant, start_ours
 from tests.bench.figures.table import Figure
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tests.bench.lab import Lab
     from tests.bench.openloop import Arrival, Ask
     from tests.contract.app.platform import MadeTenant
+    from tests.fix_postgres import PostgresServer
 
 PEOPLE: Final = 1000
 STAFF: Final = 12
@@ -107,8 +109,11 @@ def measure(lab: Lab) -> Iterator[Figure]:
     rate = people / THINK_SECONDS
     number = round(rate * lab.size(30, 2))
     turns = random.Random(5)
+    before = crowd.cpu()
     rounds = alternate({"ours": lambda: crowd.stay(crowd.plan(turns, number), rate, turns)}, lab.rounds)["ours"]
-    note = f"{people} people, {rate:.0f} requests/s"
+    spent = {name: (seconds - before[name]) / (1 + lab.rounds) / number * 1000 for name, seconds in crowd.cpu().items()}
+    note = f"{people} people, {rate:.0f} requests/s; a request took {spent['app']:.1f} ms of a core in the app and"
+    note += f" {spent['Postgres']:.1f} in Postgres"
     yield Figure.over([each.mean for each in rounds], "a thousand people, average", "ms", MEAN_MS, note)
     yield Figure.over([each.p99 for each in rounds], "a thousand people, p99", "ms", P99_MS, note)
     lag = max(each.lag for each in rounds)
@@ -122,6 +127,7 @@ class Crowd:
     """The app's processes, and everyone who is there."""
 
     tenant: MadeTenant
+    postgres: PostgresServer
     servers: Sequence[Contestant]
     homeowners: Sequence[Person]
     staff: Sequence[Person]
@@ -154,6 +160,11 @@ class Crowd:
             assert grown == {table: sent[table] for table in grown}, (grown, sent)
         return came
 
+    def cpu(self) -> dict[str, float]:
+        """Return the seconds of processor time that both took so far."""
+        app = sum(cpu.seconds(server.process.pid) for server in self.servers)
+        return {"app": app, "Postgres": cpu.seconds_with_ended(self.postgres.process.pid)}
+
     def _who(self, doing: Doing, turn: int) -> Person:
         people = self.staff if doing.by_staff else self.homeowners
         return people[turn % len(people)]
@@ -170,7 +181,8 @@ def gather(lab: Lab, number: int) -> Crowd:
     """Make the company with its people, sign them in and start the app twice."""
     folder = lab.folder / "platform"
     folder.mkdir()
-    tenant = Platform(lab.postgres().access, folder).make_tenant("crowd", limits=limits())
+    postgres = lab.postgres()
+    tenant = Platform(postgres.access, folder).make_tenant("crowd", limits=limits())
     home = settle(tenant, people=number * 3 // 2, staff=STAFF)
     with tenant.as_admin() as connection:
         connection.execute(ACCOUNTS, {"homeowners": number - STAFF})
@@ -183,7 +195,7 @@ def gather(lab: Lab, number: int) -> Crowd:
     people = [Person(place, own.get(one.id)) for place, one in enumerate(there)]
     everybody = replace(home, staff=there)
     servers = [start_ours(lab, everybody, core=None) for _ in range(PODS)]
-    return Crowd(tenant, servers, people[STAFF:], people[:STAFF])
+    return Crowd(tenant, postgres, servers, people[STAFF:], people[:STAFF])
 
 
 def limits() -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -23,3 +23,15 @@ async def enqueue(tx: Tx, kind: str, payload: Mapping[str, Any], dedupe_key: str
     if isinstance(tx, TenantConnection):
         tx.wakes_worker = True
     return cursor.rowcount == 1
+
+
+async def enqueue_all(tx: Tx, kind: str, payloads: Sequence[Mapping[str, Any]]) -> None:
+    """Add several effects of one kind, by one statement."""
+    if not payloads:
+        return
+    await tx.execute(
+        "INSERT INTO outbox (kind, payload) SELECT %s, payload FROM unnest(%s::jsonb[]) payload",
+        (kind, [Jsonb(dict(payload)) for payload in payloads]),
+    )
+    if isinstance(tx, TenantConnection):
+        tx.wakes_worker = True

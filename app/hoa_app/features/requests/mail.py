@@ -4,7 +4,7 @@ What is queued names things by id. The text is made when the mail leaves, so tha
 Nobody is written to about what they did themselves, and nobody twice about one thing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -16,13 +16,13 @@ from hoa_app.features.requests.model import Request
 from hoa_app.features.requests.workflow import CATEGORIES, STATES, Category, State
 from hoa_app.identity.actor import Actor
 from hoa_app.jobs.context import JobContext
-from hoa_app.jobs.outbox import enqueue
+from hoa_app.jobs.outbox import enqueue_all
 
 KIND = "requests.mail"
 TOLD = 10
 WAITING = (
-    "SELECT id, payload FROM outbox WHERE state = 'queued' AND kind = %s AND payload @> %s"
-    " ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED"
+    "SELECT id, payload FROM outbox WHERE state = 'queued' AND kind = %s AND payload->>'request_id' = %s"
+    " AND payload->>'user_id' = ANY(%s) ORDER BY created_at DESC FOR UPDATE SKIP LOCKED"
 )
 
 
@@ -30,11 +30,10 @@ async def tell_of_new(tx: Tx, actor: Actor, request: Request) -> None:
     """A request was filed: its managers hear of it, and the homeowner, if someone else filed it for them."""
     news = f"New request from {request.reporter}."
     homeowner = request.reporter_user_id
-    for user_id in await store.managers(tx):
-        if user_id not in (actor.user_id, homeowner):
-            await _queue(tx, request, user_id, news, whole=True)
+    managers = [each for each in await store.managers(tx) if each not in (actor.user_id, homeowner)]
+    await _queue(tx, request, managers, news, whole=True)
     if homeowner not in (None, actor.user_id):
-        await _queue(tx, request, homeowner, f"{actor.name} noted this request for you.", whole=True)
+        await _queue(tx, request, [homeowner], f"{actor.name} noted this request for you.", whole=True)
 
 
 async def tell_of_reply(tx: Tx, actor: Actor, request: Request, state: State | None, comment_id: UUID | None) -> None:
@@ -42,22 +41,21 @@ async def tell_of_reply(tx: Tx, actor: Actor, request: Request, state: State | N
     homeowner = request.reporter_user_id
     if homeowner not in (None, actor.user_id):
         news = f"Your request is now {STATES[state].label.lower()}." if state else f"{actor.name} wrote to you."
-        await _queue(tx, request, homeowner, news, comment_id)
+        await _queue(tx, request, [homeowner], news, comment_id)
     moved = f" and moved it to {STATES[state].label.lower()}" if state else ""
     news = f"{actor.name} replied{moved}." if comment_id else f"{actor.name} moved it to {_label(state)}."
     if request.assignee_id is not None:
         if request.assignee_id not in (actor.user_id, homeowner) and actor.user_id in (homeowner, request.created_by):
-            await _queue(tx, request, request.assignee_id, news, comment_id)
+            await _queue(tx, request, [request.assignee_id], news, comment_id)
     elif actor.user_id == homeowner:
-        for user_id in await store.managers(tx):
-            if user_id != actor.user_id:
-                await _queue(tx, request, user_id, news, comment_id)
+        managers = [each for each in await store.managers(tx) if each != actor.user_id]
+        await _queue(tx, request, managers, news, comment_id)
 
 
 async def tell_of_task(tx: Tx, actor: Actor, request: Request, assignee_id: UUID | None) -> None:
     """A request was given to someone: they hear of it."""
     if assignee_id not in (None, actor.user_id):
-        await _queue(tx, request, assignee_id, f"{actor.name} asked you to look after this request.", whole=True)
+        await _queue(tx, request, [assignee_id], f"{actor.name} asked you to look after this request.", whole=True)
 
 
 async def send(context: JobContext, tx: Tx, payload: Mapping[str, Any]) -> None:
@@ -95,20 +93,31 @@ def _label(state: State | None) -> str:
 
 
 async def _queue(
-    tx: Tx, request: Request, user_id: UUID | None, news: str, comment_id: UUID | None = None, *, whole: bool = False
+    tx: Tx,
+    request: Request,
+    user_ids: Sequence[UUID],
+    news: str,
+    comment_id: UUID | None = None,
+    *,
+    whole: bool = False,
 ) -> None:
     """``whole`` mails tell the request itself too, to people who have not read it.
 
     While a mail about the request still waits for the same person, the news joins it. One that is being sent just now
     is locked, and no longer takes any.
     """
-    key = {"request_id": str(request.id), "user_id": str(user_id)}
     told = {"news": news, "comment_id": str(comment_id) if comment_id else None}
-    row = await (await tx.execute(WAITING, (KIND, Jsonb(key)))).fetchone()
-    if row is None:
-        await enqueue(tx, KIND, {**key, **told, "whole": whole})
-        return
-    before = row["payload"]
-    earlier = [*before.get("earlier", []), {"news": before["news"], "comment_id": before.get("comment_id")}]
-    payload = {**key, **told, "whole": whole or before.get("whole", False), "earlier": earlier}
-    await tx.execute("UPDATE outbox SET payload = %s WHERE id = %s", (Jsonb(payload), row["id"]))
+    cursor = await tx.execute(WAITING, (KIND, str(request.id), [str(each) for each in user_ids]))
+    # The oldest comes last, and counts.
+    waiting = {row["payload"]["user_id"]: row for row in await cursor.fetchall()}
+    new = []
+    for user_id in map(str, user_ids):
+        payload: dict[str, Any] = {"request_id": str(request.id), "user_id": user_id, **told, "whole": whole}
+        if user_id not in waiting:
+            new.append(payload)
+            continue
+        before = waiting[user_id]["payload"]
+        earlier = [*before.get("earlier", []), {"news": before["news"], "comment_id": before.get("comment_id")}]
+        payload |= {"whole": whole or before.get("whole", False), "earlier": earlier}
+        await tx.execute("UPDATE outbox SET payload = %s WHERE id = %s", (Jsonb(payload), waiting[user_id]["id"]))
+    await enqueue_all(tx, KIND, new)
