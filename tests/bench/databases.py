@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
-import secrets
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -32,6 +31,7 @@ from hoa_operator.postgres import (
     role_name,
     template_name,
 )
+from hoa_operator.scram import generate_password
 from tests.overlay import HEAD
 from tests.programs import REPOSITORY
 
@@ -51,8 +51,8 @@ class Tenant:
     """A tenant and the passwords it shall have."""
 
     id: UUID = field(default_factory=uuid4)
-    app_password: str = field(default_factory=lambda: secrets.token_urlsafe(16))
-    migrator_password: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    app_password: str = field(default_factory=generate_password)
+    migrator_password: str = field(default_factory=generate_password)
 
     @property
     def database(self) -> str:
@@ -92,7 +92,7 @@ class Databases:
         asyncio.run(self._make_template())
 
     async def _make_template(self) -> None:
-        door, password = self.door(), secrets.token_urlsafe(16)
+        door, password = self.door(), generate_password()
         await door.lock_front_doors()
         await door.ensure_template(HEAD, password)
         environment = self._login(template_name(HEAD), TEMPLATE_MIGRATOR, password)

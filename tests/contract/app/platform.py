@@ -27,6 +27,7 @@ from hoa_operator import registry_setup
 from hoa_operator.postgres import AdminLogin, DatabaseIdentity, DatabaseSpec, PostgresServer, ServerAddress
 from hoa_operator.postgres.names import ROLE_KINDS, TEMPLATE_MIGRATOR, TEMPLATE_OWNER, template_name
 from hoa_operator.registry_setup import ConnectionDirectory
+from hoa_operator.scram import generate_password
 from tests.contract.fix_registry import cluster_of
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ class MadeTenant:
     platform: Platform
     slug: str
     id: UUID
-    app_password: str = field(default_factory=lambda: secrets.token_urlsafe(16))
-    migrator_password: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    app_password: str = field(default_factory=generate_password)
+    migrator_password: str = field(default_factory=generate_password)
     keys: list[dict[str, str]] = field(default_factory=lambda: [new_key()])
     admin_email: str = ""
     login: str = "app"
@@ -199,7 +200,7 @@ class Platform:
     def rotate(self, tenant: MadeTenant) -> None:
         """Have the operator put new credentials in force; the ones before are good until `retire`."""
         tenant.login = "app_b" if tenant.login == "app" else "app"
-        tenant.app_password, tenant.migrator_password = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
+        tenant.app_password, tenant.migrator_password = generate_password(), generate_password()
         tenant.keys.insert(0, new_key())
         self.make_database(tenant, overlapping=True)
         tenant.update(
@@ -214,7 +215,7 @@ class Platform:
 
     def make_template(self) -> None:
         """Have the operator make the template of this schema, its migration Job included; tenants can then be cloned."""
-        password = secrets.token_urlsafe(16)
+        password = generate_password()
         by_the_operator(self._at_the_door(lambda door: door.ensure_template(serving.head(), password)))
         environment = {
             **self.server_environment(),
