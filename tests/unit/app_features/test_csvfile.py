@@ -116,6 +116,8 @@ def test_too_many_rows_are_refused() -> None:
         ("H,1,Ana,,12,,", "phone", "not a phone"),
         ("H,1,Ana,,,soon,", "owner_since", "not a date"),
         ("H,1,Ana,,,2026-02-30,", "owner_since", "not a date"),
+        ("H,1,Ana,,,20260203,", "owner_since", "not a date"),
+        ("H,1,Ana,,,1799-12-31,", "owner_since", "not a date"),
         ("H,1,Ana,,,2026-11-24,", "owner_since", "future"),
         ("H,1,Ana,,,,perhaps", "primary_contact", "neither yes nor no"),
         (f"H,1,{'x' * 200},,,,", "name", "200 characters"),

@@ -1,9 +1,10 @@
 """SQL of imports: a file's lines go into a staging table, where they are matched and applied as whole sets.
 
-COPY refuses tables with row-level security, so lines travel as one array per column: a round trip for thousands.
+COPY refuses tables with row-level security, so lines travel as JSON: a round trip for thousands.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -51,40 +52,27 @@ async def insert(tx: Tx, created_by: UUID, filename: str, parsed: ParsedFile) ->
 
 async def _insert_rows(tx: Tx, import_id: UUID, rows: Sequence[HomeownerRow]) -> None:
     await tx.execute(
-        "INSERT INTO import_rows (import_id, line, community, unit, unit_address, name, email, phone, mailing_address,"
-        " owner_since, is_primary, person_key) SELECT %s, * FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[],"
-        " %s::text[], %s::text[], %s::text[], %s::text[], %s::date[], %s::bool[], %s::text[])",
-        (
-            import_id,
-            [row.line for row in rows],
-            [row.community for row in rows],
-            [row.unit for row in rows],
-            [row.unit_address for row in rows],
-            [row.name for row in rows],
-            [row.email for row in rows],
-            [row.phone for row in rows],
-            [row.mailing_address for row in rows],
-            [row.owner_since for row in rows],
-            [row.primary for row in rows],
-            [row.person_key for row in rows],
-        ),
+        "INSERT INTO import_rows (tenant_id, outcome, import_id, line, community, unit, unit_address, name, email, phone,"
+        " mailing_address, owner_since, is_primary, person_key) SELECT (SELECT current_tenant()), 'New', %s, r.*"
+        ' FROM json_to_recordset(%s) AS r (line int, community text, unit text, unit_address text, "name" text, email text,'
+        ' phone text, mailing_address text, owner_since date, "primary" bool, person_key text)',
+        (import_id, _json([{**vars(row), "person_key": row.person_key} for row in rows])),
     )
 
 
 async def _insert_errors(tx: Tx, import_id: UUID, errors: Sequence[RowError], first: int) -> None:
     await tx.execute(
-        "INSERT INTO import_errors (import_id, place, line, column_name, value, problem, remedy)"
-        " SELECT %s, * FROM unnest(%s::int[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[])",
+        "INSERT INTO import_errors (import_id, place, line, column_name, value, problem, remedy) SELECT %s, r.*"
+        ' FROM json_to_recordset(%s) AS r (place int, line int, "column" text, value text, problem text, remedy text)',
         (
             import_id,
-            list(range(first, first + len(errors))),
-            [error.line for error in errors],
-            [error.column for error in errors],
-            [error.value[:200] for error in errors],
-            [error.problem for error in errors],
-            [error.remedy for error in errors],
+            _json([{**vars(e), "value": e.value[:200], "place": place} for place, e in enumerate(errors, first)]),
         ),
     )
+
+
+def _json(rows: list[dict[str, Any]]) -> str:
+    return msgspec.json.encode(rows).decode()
 
 
 async def found(tx: Tx, import_id: UUID, created_by: UUID, *, lock: bool = False) -> Import | None:

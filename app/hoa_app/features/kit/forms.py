@@ -17,6 +17,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 def one_line(text: str) -> str:
     """Text as it is stored when it is one line: NFC, without outer or doubled white space or control characters."""
+    if text.isascii() and text.isprintable() and "  " not in text:  # as most cells of a spreadsheet, which are many
+        return text.strip()
     return _SPACE.sub(
         " ", _CONTROL.sub("", unicodedata.normalize("NFC", text)).replace("\r", " ").replace("\n", " ")
     ).strip()
