@@ -205,7 +205,14 @@ async def test_filters_and_counts_agree(office: Office) -> None:
     _, person, unit = await office.homeowner("filter.place")
     await office.request(title=f"{word} there", personId=person["id"], unitId=unit["id"])
     assert f"{word} there" in shown(await office.manager.see(f"/requests?q={unit['community']}"))
+    for held in (unit["label"], person["name"], f"{word} THERE"):
+        assert f"{word} there" in shown(await office.manager.see(f"/requests?q={held.swapcase()}")), held
     assert f"#{requests[0]['number']} " in shown(await office.manager.see(f"/requests?q=%23{requests[0]['number']}"))
+    ((author,),) = office.rows("SELECT name FROM users WHERE id = %s", requests[0]["createdBy"])
+    assert f"{word} 0" in shown(await office.manager.see(f"/requests?q={author.upper()}"))
+    assert f"{word} there" not in shown(await office.manager.see(f"/requests?q={author.upper()}")), (
+        "it is somebody else's"
+    )
 
 
 async def test_pages_of_requests_hold_each_once(office: Office) -> None:
