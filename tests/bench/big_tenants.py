@@ -83,7 +83,7 @@ def _of_one_community(connection: psycopg.Connection) -> str:
 
 
 def _middle_of_people(connection: psycopg.Connection) -> str:
-    ordered = 'SELECT lower(name), id::text FROM people ORDER BY lower(name) COLLATE "C", id'
+    ordered = 'SELECT name, id::text FROM people ORDER BY name COLLATE "und-x-icu", id'
     row = connection.execute(f"{ordered} OFFSET (SELECT count(*) / 2 FROM people) LIMIT 1").fetchone()
     assert row is not None
     return f"/people?after={encode_cursor(*row)}"

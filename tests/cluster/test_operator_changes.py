@@ -10,6 +10,7 @@ import pytest
 from tests.cluster.operating import app_available, bring_up, condition, eventually, is_ready, settled
 from tests.cluster.platform import tenant
 from tests.cluster.test_operator_deletion import REGISTRY
+from tests.overlay import HEAD
 
 if TYPE_CHECKING:
     from tests.cluster.platform import Platform
@@ -168,7 +169,9 @@ def test_a_new_admin_is_invited_beside_the_first_owner(live: Platform) -> None:
     inside(live, "UPDATE outbox SET state = 'done' WHERE dedupe_key LIKE 'welcome-mail:%'")
     settled(live)
     live.kubectl.apply(tenant("seabreeze", admin={"name": "New", "email": "new@seabreeze.example"}))
-    live.kubectl.wait_for("job", "tenant-seabreeze-migrate-0002-2", lambda body: bool(body["status"].get("succeeded")))
+    live.kubectl.wait_for(
+        "job", f"tenant-seabreeze-migrate-{HEAD}-2", lambda body: bool(body["status"].get("succeeded"))
+    )
     body = live.kubectl.wait_for("hoatenant", "seabreeze", lambda found: _mail(found)["reason"] == "Queued")
     assert _mail(body)["message"] == "the invitation to new@seabreeze.example waits in the outbox"
     opened = "SELECT email, role FROM invitations WHERE accepted_at IS NULL AND revoked_at IS NULL"
@@ -194,7 +197,7 @@ def test_the_template_is_made_and_the_server_counts_its_tenants(live: Platform) 
     body = live.kubectl.wait_for(
         "hoads", "default", lambda found: condition(found, "TemplateReady")["status"] == "True", 60
     )
-    assert body["status"]["templateRevision"] == "0002"
+    assert body["status"]["templateRevision"] == HEAD
     live.kubectl.wait_for("hoads", "default", lambda found: found["status"]["tenants"] == 1)
     bring_up(live, "pinnacle")
     live.kubectl.wait_for("hoads", "default", lambda found: found["status"]["tenants"] == 2)

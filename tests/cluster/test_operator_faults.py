@@ -12,6 +12,7 @@ from tests.cluster.operating import app_available, bring_up, condition, eventual
 from tests.cluster.platform import tenant
 from tests.cluster.test_operator_deletion import databases, roles, rows
 from tests.cluster.test_operator_refusals import refused
+from tests.overlay import HEAD
 
 if TYPE_CHECKING:
     from tests.cluster.jobs import JobRunner
@@ -66,7 +67,7 @@ def test_a_final_failure_is_not_tried_again_when_its_job_is_cleaned_away(
     operator = platform.operator().start()
     platform.kubectl.apply(tenant("seabreeze"))
     platform.kubectl.wait_for("hoatenant", "seabreeze", lambda found: "failedMigration" in found.get("status", {}), 60)
-    platform.kubectl.delete("job", "tenant-seabreeze-migrate-0002")  # as its time to live does
+    platform.kubectl.delete("job", f"tenant-seabreeze-migrate-{HEAD}")  # as its time to live does
     settled(platform)
     operator.kill()
     operator.start()
@@ -85,7 +86,7 @@ def test_a_job_that_hangs_is_ended_and_tried_again(own_platform: Platform, job_r
     platform.operator(HOA_JOB_DEADLINE_SECONDS="10").start()
     platform.kubectl.apply(tenant("seabreeze"))
     platform.kubectl.wait_for("hoatenant", "seabreeze", refused("SchemaCurrent", "MigrationTimedOut"), 60)
-    platform.kubectl.wait_for("job", "tenant-seabreeze-migrate-0002-2", lambda _: True, 40)
+    platform.kubectl.wait_for("job", f"tenant-seabreeze-migrate-{HEAD}-2", lambda _: True, 40)
     platform.kubectl.wait_for("hoatenant", "seabreeze", is_ready, 60)
 
 

@@ -15,6 +15,7 @@ from tests.cluster.operating import app_available, bring_up, condition, is_ready
 from tests.cluster.platform import tenant
 from tests.cluster.test_operator_deletion import REGISTRY, databases, roles, rows
 from tests.never import never
+from tests.overlay import HEAD
 from tests.waiting import soon, until
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def test_onboarding_survives_a_kill_at_every_step(own_platform: Platform, job_ru
     assert one(platform, REGISTRY, "SELECT count(*) FROM placements") == 1
     assert one(platform, name, "SELECT count(*) FROM invitations") == 1
     runs = [run for run in job_runner.runs_in(platform.namespace) if "tenant-seabreeze" in run]
-    assert runs == [f"{platform.namespace}/tenant-seabreeze-migrate-0002"]
+    assert runs == [f"{platform.namespace}/tenant-seabreeze-migrate-{HEAD}"]
     secrets = platform.kubectl.list("secret", "-l", "hoaconnect.com/tenant=seabreeze")
     assert [secret["metadata"]["name"] for secret in secrets] == [
         "tenant-seabreeze-credentials",

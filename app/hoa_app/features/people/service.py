@@ -41,7 +41,7 @@ _TAKEN = "Another person already has this address. Each person needs their own, 
 async def listed(tx: Tx, search: str, community_id: UUID | None, after: str | None, limit: int) -> Page[Person]:
     """A page of people by name; every word of ``search`` must be found in name, mail, phone, unit or community."""
     found = await store.people(tx, search[:120], community_id, decode_cursor(after, "text", "uuid"), limit)
-    return paged(found, limit, lambda row: (row.name.lower(), row.id))
+    return paged(found, limit, lambda row: (row.name, row.id))
 
 
 async def get(tx: Tx, person_id: UUID) -> Person:

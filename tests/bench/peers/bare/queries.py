@@ -23,7 +23,7 @@ SELECT p.id, p.name, p.email, p.phone, p.mailing_address, p.version, p.user_id,
   FROM people p
 """
 PERSON = f"{_PERSON} WHERE p.id = %s"
-PEOPLE = f'{_PERSON} WHERE true ORDER BY lower(p.name) COLLATE "C", p.id LIMIT %s'
+PEOPLE = f'{_PERSON} WHERE true ORDER BY p.name COLLATE "und-x-icu", p.id LIMIT %s'
 TIME_ZONE = "SELECT value FROM settings WHERE key = 'time_zone'"
 COMMUNITIES = "SELECT id, name FROM communities ORDER BY lower(name)"
 INVITATIONS = (
