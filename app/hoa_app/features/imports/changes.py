@@ -17,13 +17,15 @@ _CELLS = (
     ("primary_contact", "CASE WHEN r.is_primary THEN 'yes' WHEN NOT r.is_primary THEN 'no' END", None),
 )
 _KNOWN_PRIMARY = "CASE WHEN o.is_primary THEN 'yes' WHEN NOT o.is_primary THEN 'no' END"
-_PAIRS = ", ".join(f"('{column}', {new}, {old or _KNOWN_PRIMARY})" for column, new, old in _CELLS)
+_PAIRS = ", ".join(
+    f"({place}, '{column}', {new}, {old or _KNOWN_PRIMARY})" for place, (column, new, old) in enumerate(_CELLS)
+)
 _CHANGES = f"""
-SELECT r.line, r.name, r.community, r.unit, jsonb_agg(jsonb_build_array(c.name, c.old, c.new)) AS cells
+SELECT r.line, r.name, r.community, r.unit, jsonb_agg(jsonb_build_array(c.name, c.old, c.new) ORDER BY c.place) AS cells
   FROM import_rows r
   LEFT JOIN people p ON p.id = r.person_id LEFT JOIN units u ON u.id = r.unit_id
   LEFT JOIN ownerships o ON o.id = r.ownership_id
- CROSS JOIN LATERAL (VALUES {_PAIRS}) AS c (name, new, old)
+ CROSS JOIN LATERAL (VALUES {_PAIRS}) AS c (place, name, new, old)
  WHERE r.import_id = %s AND c.old IS NOT NULL AND c.new <> c.old
  GROUP BY r.line, r.name, r.community, r.unit ORDER BY r.line LIMIT %s
 """  # noqa: S608 - constants
