@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: What a key signs is good for a year at most (API tokens, contract section 1); a day more covers every clock.
+#: What a key signs is good for a year at most (API tokens, contract section 1); a day more covers every clock, and the two
+#: minutes for which the app still signs with a key that was replaced.
 LIFETIME: Final = timedelta(days=366)
 #: A Secret holds a mebibyte; so many keys are a tenth of that. Only somebody who rotates all the time comes near.
 MOST: Final = 400
@@ -56,7 +57,7 @@ def decode_signing_keys(text: str) -> tuple[SigningKey, ...]:
 
 
 def still_needed(keys: Sequence[SigningKey], now: datetime) -> tuple[SigningKey, ...]:
-    """Return the newest key and those whose tokens may still be good: a key signs until the next newer one is made."""
+    """Return the newest key and those whose tokens may still be good: a key signs until pods know the next newer one."""
     replaced = [key.created_at for key in keys[:-1]]
     older = [key for key, since in zip(keys[1:], replaced, strict=True) if now < since + LIFETIME]
     return (keys[0], *older)[:MOST]

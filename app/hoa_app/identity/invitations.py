@@ -151,7 +151,7 @@ async def mint_link(tx: Tx, tenant: Tenant, invitation_id: UUID) -> tuple[str, O
         "UPDATE invitations SET token_hash = CASE WHEN token_hash = ANY(%s) THEN token_hash ELSE %s END, sent_at = now()"
         " WHERE id = %s AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > now()"
         " RETURNING id, email, name, role, person_id, token_hash",
-        (link.hashes, link.newest, invitation_id),
+        (link.hashes, link.preferred, invitation_id),
     )
     row = await cursor.fetchone()
     return (link.token(row.pop("token_hash")), OpenInvitation(**row)) if row else None

@@ -40,7 +40,7 @@ async def mint_link(tx: Tx, tenant: Tenant, reset_id: UUID) -> tuple[str, str, s
         "UPDATE password_resets r SET token_hash = CASE WHEN token_hash = ANY(%s) THEN token_hash ELSE %s END FROM users u"
         " WHERE r.id = %s AND r.used_at IS NULL AND r.expires_at > now() AND u.id = r.user_id AND u.disabled_at IS NULL"
         " RETURNING r.token_hash, u.email, u.name",
-        (link.hashes, link.newest, reset_id),
+        (link.hashes, link.preferred, reset_id),
     )
     row = await cursor.fetchone()
     return (link.token(row["token_hash"]), row["email"], row["name"]) if row else None

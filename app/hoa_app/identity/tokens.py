@@ -81,7 +81,7 @@ def mint(tenant: Tenant, kind: Kind, expires_at: int) -> Minted:
 
 @dataclass(frozen=True)
 class LinkSecrets:
-    """What a mailed link may prove itself by, by hash, newest key first: known only to whoever holds the tenant's keys.
+    """What a mailed link may prove itself by, by hash, the key that signs first: known only to whoever holds the tenant's keys.
 
     An attempt to send it anew keeps the link of the one before, also after the keys were rotated in between.
     """
@@ -94,8 +94,8 @@ class LinkSecrets:
         return list(self.by_hash)
 
     @property
-    def newest(self) -> bytes:
-        """The hash to store where none of them is."""
+    def preferred(self) -> bytes:
+        """The hash to store where none of them is: a late pod finds it among its own, too."""
         return next(iter(self.by_hash))
 
     def token(self, stored: bytes) -> str:

@@ -177,11 +177,12 @@ class Registry:
     def _secrets_of(self, row: Row) -> Secrets:
         """What is sealed in the row. While no mounted key opens it, which a key that comes late may, what was known before
         serves on for the same login, and the row is read again at the next look; raises SealError if nothing was known."""
+        known = self._by_id.get(row["tenant_id"])
         try:
-            return unseal(row, self._unsealer)
+            found = unseal(row, self._unsealer)
+            return found._replace(keys=found.keys.following(known.keys, time.time())) if known is not None else found
         except SealError as error:
             self._unread.add(row["tenant_id"])
-            known = self._by_id.get(row["tenant_id"])
             if known is None or known.database.username != row["database"].get("username"):
                 raise
             log.error(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ class SealError(Exception):
 class _SealedKey(msgspec.Struct):
     kid: str
     k: str
+    createdAt: datetime  # noqa: N815 - as the contract spells it
 
 
 class Unsealer:
@@ -48,7 +50,7 @@ class Unsealer:
         """The tenant's key ring; raises SealError."""
         try:
             raw = msgspec.json.decode(self.open(sealed), type=list[_SealedKey])
-            ring = KeyRing(tuple(SigningKey(key.kid, _decode(key.k)) for key in raw))
+            ring = KeyRing(tuple(SigningKey(key.kid, _decode(key.k), key.createdAt.timestamp()) for key in raw))
         except (msgspec.MsgspecError, ValueError) as error:
             raise SealError(f"the signing keys are not in the agreed form: {error}") from None
         if not ring.keys or any(len(key.secret) < 32 for key in ring.keys):

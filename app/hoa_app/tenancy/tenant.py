@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 SERVED_STATES = frozenset({"Active", "ReadOnly", "Suspended"})
+#: Seconds before a new key signs. Another pod that missed the notification finds it within 36 s (docs/contract.md, section 1);
+#: one whose connection broke unnoticed needs 25 s to see that, 15 s to connect and 15 s to read. Twice that and more.
+SIGNS_AFTER: Final = 120.0
 
 
 @dataclass(frozen=True)
@@ -76,34 +80,47 @@ class Database:
 
 @dataclass(frozen=True)
 class SigningKey:
-    """One symmetric key; `kid` travels in the token's header."""
+    """One symmetric key; `kid` travels in the token's header. `since` is when, in Unix seconds, pods began to learn of it."""
 
     kid: str
     secret: bytes = field(repr=False)
+    since: float = 0.0
 
 
 @dataclass(frozen=True)
 class KeyRing:
-    """The tenant's signing keys, newest first: the first signs, all verify."""
+    """The tenant's signing keys, newest first. All verify; the newest signs that every pod knows, so that what one pod signs
+    during a rotation is good at all of them."""
 
     keys: tuple[SigningKey, ...] = field(repr=False, default=())
 
     @property
     def signing(self) -> SigningKey:
-        """The key new tokens are signed with."""
-        return self.keys[0]
+        """The key that signs now."""
+        return self.signing_at(time.time())
+
+    def signing_at(self, now: float) -> SigningKey:
+        """The newest key known for `SIGNS_AFTER`; while there is none, the one known longest."""
+        return next((key for key in self.keys if key.since <= now - SIGNS_AFTER), self.keys[-1])
+
+    def following(self, before: KeyRing, now: float) -> KeyRing:
+        """This ring where `before` was known until now: other pods learn of a key that is new in it no earlier, however long
+        ago it was made."""
+        since = {key.kid: key.since for key in before.keys}
+        return KeyRing(tuple(replace(key, since=since.get(key.kid, now)) for key in self.keys))
 
     def find(self, kid: str) -> SigningKey | None:
         """The key named `kid`, if it is this tenant's."""
         return next((key for key in self.keys if key.kid == kid), None)
 
     def mac(self, purpose: str, message: str) -> str:
-        """Hex MAC of `message` under the newest key, separated by purpose."""
+        """Hex MAC of `message` under the key that signs, separated by purpose."""
         return _mac(self.signing.secret, purpose, message)
 
     def macs(self, purpose: str, message: str) -> list[str]:
-        """Hex MACs of `message` under each of the keys, newest first."""
-        return [_mac(key.secret, purpose, message) for key in self.keys]
+        """Hex MACs of `message` under each of the keys, first the one that signs."""
+        first = self.signing
+        return [_mac(key.secret, purpose, message) for key in (first, *(key for key in self.keys if key != first))]
 
     def mac_matches(self, purpose: str, message: str, given: str) -> bool:
         """Whether `given` is a MAC of `message` under any of the keys."""

@@ -12,6 +12,7 @@ import pytest
 from hoa_app.db.session import TenantDatabase
 from hoa_app.identity.tokens import audience, issuer, mint
 from hoa_app.problems import Problem
+from hoa_app.tenancy import tenant as tenants
 from tests.contract.app.browser import PASSWORD, add_user, eventually
 from tests.contract.app.conftest import serving
 from tests.contract.app.platform import MadeTenant, new_key
@@ -159,7 +160,10 @@ class TestLock2Token:
             connection.execute("UPDATE users SET role = 'board' WHERE email = 'demoted@seabreeze.example'")
         assert (await program.get("/api/v1/users")).status_code == 403
 
-    async def test_keys_rotate_without_signing_anyone_out(self, platform: Platform, owners: tuple[str, str]) -> None:
+    async def test_keys_rotate_without_signing_anyone_out(
+        self, platform: Platform, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tenants, "SIGNS_AFTER", 0.0)
         tenant = platform.make_tenant("rotating")
         add_user(tenant, "owner")
         async with serving(platform) as site:

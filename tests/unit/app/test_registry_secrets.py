@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from cryptography.fernet import Fernet
 from hoa_app.metrics import Metrics
 from hoa_app.settings import Settings
 from hoa_app.tenancy.registry import Registry
+from hoa_app.tenancy.tenant import SIGNS_AFTER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,3 +110,40 @@ def test_another_login_cannot_do_with_the_password_before(registry: Registry, ke
     database = {"host": "db", "port": 5432, "dbname": "d", "username": "d_app_b", "sslmode": "require"}
     take(registry, row(Fernet.generate_key(), database=database))
     assert registry.get(TENANT) is None
+
+
+def ring(*made: tuple[str, str]) -> bytes:
+    return json.dumps([{"kid": kid, "k": "A" * 43, "createdAt": at} for kid, at in made]).encode()
+
+
+def test_a_new_key_signs_when_every_pod_has_had_time_to_learn_of_it(registry: Registry, keys_file: Path) -> None:
+    take(registry, row(keys_file.read_bytes()))
+    # The operator made it long ago, and then could not write the row.
+    keys = ring(("k2", "2026-02-01T00:00:00Z"), ("k1", "2026-01-01T00:00:00Z"))
+    sealed = Fernet(keys_file.read_bytes()).encrypt(keys)
+    take(registry, row(keys_file.read_bytes(), sealed_signing_keys=sealed))
+    learnt = time.time()
+    found = registry.get(TENANT)
+    assert found is not None
+    assert found.keys.signing.kid == "k1"
+    assert found.keys.signing_at(learnt + SIGNS_AFTER).kid == "k2"
+    take(registry, row(keys_file.read_bytes(), sealed_signing_keys=sealed, display_name="Renamed"))
+    later = registry.get(TENANT)
+    assert later is not None
+    assert later.keys == found.keys, "another change of the row does not begin it anew"
+
+
+def test_a_pod_that_starts_goes_by_when_the_key_was_made(registry: Registry, keys_file: Path) -> None:
+    keys = ring(("k2", "2026-02-01T00:00:00Z"), ("k1", "2026-01-01T00:00:00Z"))
+    take(registry, row(keys_file.read_bytes(), sealed_signing_keys=Fernet(keys_file.read_bytes()).encrypt(keys)))
+    found = registry.get(TENANT)
+    assert found is not None
+    made = found.keys.keys[0].since
+    assert [found.keys.signing_at(made + later).kid for later in (SIGNS_AFTER - 1, SIGNS_AFTER)] == ["k1", "k2"]
+
+
+def test_the_only_key_signs_at_once(registry: Registry, keys_file: Path) -> None:
+    take(registry, row(keys_file.read_bytes()))
+    found = registry.get(TENANT)
+    assert found is not None
+    assert found.keys.signing_at(found.keys.keys[0].since).kid == "k1"
