@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from hoa_operator.cache import Change
+    from hoa_operator.cache import Cache, Change
     from hoa_operator.kube import Kube
     from hoa_operator.manifests.meta import Family, Manifest
     from hoa_operator.observe import Sources
@@ -236,8 +236,8 @@ async def tell(doors: Doors, event: Manifest) -> None:
 
 
 async def apply_object(doors: Doors, manifest: Manifest) -> None:
-    """Apply a child over what was seen of it last; an object of that name that is not the operator's stays untouched. One
-    that is, and is not seen because it has lost its labels, has them back, and `Relabelled` is raised.
+    """Apply a child over what was seen of it last; an object of that name that is not the operator's, or is another tenant's,
+    stays untouched. One that is not seen because it has lost its labels has them back, and `Relabelled` is raised.
 
     A request over what was seen that is on its way while another operator takes the lead, and arrives late, changes nothing.
     The first one, over nothing, has no version to carry: ADR 0008 says what that means.
@@ -248,6 +248,7 @@ async def apply_object(doors: Doors, manifest: Manifest) -> None:
         await _adopt_or_refuse(doors, manifest)
         cache.observe(kind, await doors.kube.apply(manifest))
         return
+    _refuse_anothers(cache, seen, manifest)
     known = {key: seen["metadata"][key] for key in ("uid", "resourceVersion")}
     try:
         after = await doors.kube.apply({**manifest, "metadata": {**manifest["metadata"], **known}})
@@ -255,6 +256,19 @@ async def apply_object(doors: Doors, manifest: Manifest) -> None:
         await _see_again(doors, seen)
         raise
     cache.observe(kind, after)
+
+
+def _refuse_anothers(cache: Cache, seen: Object, manifest: Manifest) -> None:
+    """Refuse to take over what another HOATenant owns that there is: names are made of two, and two pairs can make one."""
+    for owner in seen["metadata"].get("ownerReferences") or ():
+        other = cache.get(TENANT, owner["name"]) if owner["kind"] == TENANT.kind else None
+        if other is not None and other["metadata"]["uid"] == owner["uid"] and not is_owned_by(manifest, owner["uid"]):
+            raise UserError(
+                "NameTaken",
+                f"{manifest['kind']} {name_of(manifest)} is HOATenant {owner['name']}'s and was left as it is; give this "
+                "HOATenant another name, or its domains an issuer of another name, and annotate it with "
+                f"{names.ANNOTATION_RETRY}=now",
+            )
 
 
 async def _see_again(doors: Doors, seen: Object) -> None:

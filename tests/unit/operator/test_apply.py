@@ -112,6 +112,29 @@ async def test_what_was_never_seen_is_made_without_a_version() -> None:
     assert version_in(cache) == "1"
 
 
+def owned(meta: Json, tenant: str, uid: str) -> Json:
+    owner = {"apiVersion": "hoaconnect.com/v1alpha1", "kind": "HOATenant", "name": tenant, "uid": uid}
+    return {**meta, "ownerReferences": [owner]}
+
+
+@pytest.mark.parametrize("holder", ["lives", "made anew", "gone"])
+async def test_what_another_living_tenant_owns_is_left_to_it(holder: str) -> None:
+    server = Server(5)
+    assert server.live is not None
+    here, cache = doors(server, {**server.live, "metadata": owned(server.live["metadata"], "acme", "acme-1")})
+    if holder != "gone":
+        uid = "acme-1" if holder == "lives" else "acme-2"
+        cache.observe(TENANT, {"metadata": {"name": "acme", "uid": uid, "resourceVersion": "1"}})
+    wanted = {**MANIFEST, "metadata": owned(META, "acme-clusterissuer-letsencrypt", "other")}
+    if holder == "lives":
+        with pytest.raises(UserError, match=f"Ingress {NAME} is HOATenant acme's and was left as it is") as refused:
+            await apply_object(here, wanted)
+        assert refused.value.reason == "NameTaken"
+    else:
+        await apply_object(here, wanted)
+    assert len(server.applied) == (holder != "lives")
+
+
 ROW = row_of(world())
 
 
