@@ -11,21 +11,26 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from hoa_operator import names
+from hoa_operator.kinds import annotations_of
+from hoa_operator.tenant import Issuer
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
-    from typing import Any
+
+    from hoa_operator.kinds import Object
 
 _TYPE = "kubernetes.io/tls"
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What a Secret's certificate is for, and when it holds."""
+    """What a Secret's certificate is for, when it holds, and which issuer made it, if cert-manager put it there."""
 
     hosts: tuple[str, ...]
     not_before: datetime
     not_after: datetime
+    issuer: Issuer | None = None
 
     def covers(self, host: str) -> bool:
         """Tell whether a browser takes it for `host`; a wildcard stands for one label (RFC 6125, 6.4.3)."""
@@ -41,7 +46,7 @@ class Fault:
     message: str
 
 
-def read(secret: Mapping[str, Any]) -> Certificate | Fault:
+def read(secret: Object) -> Certificate | Fault:
     """Return the certificate in a Secret of type kubernetes.io/tls, or what is wrong with it."""
     if secret.get("type") != _TYPE:
         return _invalid(f"is of type {secret.get('type') or 'Opaque'}, not {_TYPE}")
@@ -61,7 +66,7 @@ def read(secret: Mapping[str, Any]) -> Certificate | Fault:
     mine, its = (one.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for one in (key, leaf.public_key()))
     if mine != its:
         return _invalid("holds a private key that is not its certificate's")
-    return Certificate(_hosts(leaf), leaf.not_valid_before_utc, leaf.not_valid_after_utc)
+    return Certificate(_hosts(leaf), leaf.not_valid_before_utc, leaf.not_valid_after_utc, _issuer(secret))
 
 
 def trouble(certificate: Certificate | Fault, host: str, now: datetime) -> Fault | None:
@@ -78,12 +83,19 @@ def trouble(certificate: Certificate | Fault, host: str, now: datetime) -> Fault
     return None
 
 
+def _issuer(secret: Object) -> Issuer | None:
+    name, kind = (
+        annotations_of(secret).get(key) for key in (names.ANNOTATION_ISSUER_NAME, names.ANNOTATION_ISSUER_KIND)
+    )
+    return Issuer(name, kind) if name and kind else None
+
+
 def _hosts(leaf: x509.Certificate) -> tuple[str, ...]:
     try:
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ()
-    return tuple(name.lower() for name in names.get_values_for_type(x509.DNSName))
+    return tuple(name.lower() for name in found.get_values_for_type(x509.DNSName))
 
 
 def _invalid(message: str) -> Fault:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hoa_operator import names
+from hoa_operator import hosting, names
 from hoa_operator.kinds import DEPLOYMENT, HPA, INGRESS, PDB, SECRET, SERVICE
 from hoa_operator.manifests import autoscalers, dedicated, ingresses, jobs, secrets
 from hoa_operator.manifests.meta import Family, digest, tenant_family
@@ -124,11 +124,7 @@ def routes(world: World, hosts: Collection[str] | None = None) -> list[Manifest]
         ingresses.Route(
             tenant=world.name,
             own_host=world.target.hosts[0],
-            domains=tuple(
-                domain
-                for domain in world.target.spec.domains
-                if domain.host not in world.domains.budget.turns and (hosts is None or domain.host in hosts)
-            ),
+            domains=tuple(domain for domain in hosting.domains(world) if hosts is None or domain.host in hosts),
             ingress_class=route.ingress_class,
             service=backend(world),
             https=route.https,

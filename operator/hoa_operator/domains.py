@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hoa_operator import certificates, names
-from hoa_operator.budget import Scene
+from hoa_operator.budget import Claim, Scene
 from hoa_operator.certificates import Certificate
 from hoa_operator.kinds import INGRESS, SECRET, TENANT
 from hoa_operator.world import Domains
@@ -45,15 +45,21 @@ def allowed(
     issued = [domain for domain in spec.domains if domain.issuer is not None]
     if not issued or not route.https:
         return domains
-    hosts = {domain.host: _had(domains, name, domain, now) for domain in issued}
+    owner = names.bounded(name)
+    claims = {Claim(owner, domain.host, domain.issuer): _had(domains, name, domain, now) for domain in issued}
     scene = Scene(cache.all(INGRESS), cache.all(TENANT), route.certificates_per_hour)
-    verdict = budget.ask(scene, name, hosts, now) if spec.policy == "Managed" else budget.look(scene, name, now)
+    verdict = budget.ask(scene, claims, now) if spec.policy == "Managed" else budget.look(scene, claims, now)
     return replace(domains, budget=verdict)
 
 
 def _had(domains: Domains, tenant: str, domain: Domain, now: datetime) -> datetime | None:
-    """Return since when a host has a certificate that serves it."""
+    """Return since when a host has a certificate that serves it and that its issuer made: of another issuer's a new one is
+    made."""
     found = domains.secrets.get(names.certificate_secret(tenant, domain.host))
-    if isinstance(found, Certificate) and certificates.trouble(found, domain.host, now) is None:
+    if (
+        isinstance(found, Certificate)
+        and found.issuer == domain.issuer
+        and certificates.trouble(found, domain.host, now) is None
+    ):
         return found.not_before
     return None

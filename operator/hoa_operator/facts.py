@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from hoa_operator import desire, filling, hosting, migrating, names, rotating, steps
+from hoa_operator import budget, desire, filling, hosting, migrating, names, rotating, steps
 from hoa_operator.postgres import names as postgres_names
 from hoa_operator.tenant import format_time
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hoa_operator.world import World
 
 #: What is said of a tenant only while there is one.
-WHILE_THERE: Final = ("state", "placement", "hosts", "storage", "pendingTier")
+WHILE_THERE: Final = ("state", "placement", "hosts", "storage", "pendingTier", budget.AWAITED)
 
 
 def read(world: World) -> dict[str, Any]:
@@ -32,7 +32,15 @@ def read(world: World) -> dict[str, Any]:
         "appVersion": world.settings.app.version if world.revision else None,
         "credentials": _credentials(world),
         "database": {"server": target.server.name, "name": desire.database_name(world)} if placed else None,
+        budget.AWAITED: _awaited(world),
     }
+
+
+def _awaited(world: World) -> dict[str, str] | None:
+    """Return since when hosts wait for a certificate's turn. Who is only looked at has none, and keeps its place."""
+    before = (world.body.get("status") or {}).get(budget.AWAITED) or {}
+    managed = world.target.spec.policy == "Managed"
+    return (budget.awaited(before, world.domains.budget, world.now) if managed else before) or None
 
 
 def _credentials(world: World) -> dict[str, str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from hoa_operator import budget, certificates, names
@@ -15,8 +16,16 @@ if TYPE_CHECKING:
 
 
 def served(world: World) -> tuple[str, ...]:
-    """Return the hosts that are routed: those that wait for a certificate's turn are not yet."""
-    return tuple(host for host in world.target.hosts if host not in world.domains.budget.turns)
+    """Return the hosts that are routed: those that wait for a certificate's turn are not yet, but by an issuer before."""
+    verdict = world.domains.budget
+    return tuple(host for host in world.target.hosts if host not in verdict.turns or host in verdict.kept)
+
+
+def domains(world: World) -> tuple[Domain, ...]:
+    """Return the domains that are routed, each with who makes its certificate for now."""
+    routed, kept = served(world), world.domains.budget.kept
+    mine = (domain for domain in world.target.spec.domains if domain.host in routed)
+    return tuple(replace(domain, issuer=kept.get(domain.host, domain.issuer)) for domain in mine)
 
 
 def finding(world: World) -> tuple[Literal["True", "False"], str, str]:
@@ -42,10 +51,13 @@ def troubles(world: World) -> Iterator[tuple[str, str]]:
 
 def _waits(world: World, domain: Domain) -> tuple[str, str]:
     most, turn = world.settings.route.certificates_per_hour, world.domains.budget.turns[domain.host]
+    kept = world.domains.budget.kept.get(domain.host)
     message = (
         f"{domain.host} waits for the certificate budget, turn {turn}: {most} certificates an hour are asked for "
         "(ingress.certificates.perHour)"
     )
+    if kept is not None:
+        message += f"; until then it is served by {kept.kind} {kept.name}"
     return budget.WAITS, message
 
 

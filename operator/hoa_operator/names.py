@@ -50,6 +50,10 @@ ANNOTATION_SEALING_STEP: Final = f"{GROUP}/sealing-step"
 ANNOTATION_SEALING_SINCE: Final = f"{GROUP}/sealing-step-since"
 #: On an Ingress whose certificates cert-manager makes: JSON of each host and when its certificate was asked for.
 ANNOTATION_CERTIFICATES: Final = f"{GROUP}/certificates"
+#: cert-manager's own, by the issuer's kind: on an Ingress that it is to make certificates for, and on the Secret of one.
+ISSUER_ANNOTATIONS: Final = {"ClusterIssuer": "cert-manager.io/cluster-issuer", "Issuer": "cert-manager.io/issuer"}
+ANNOTATION_ISSUER_NAME: Final = "cert-manager.io/issuer-name"
+ANNOTATION_ISSUER_KIND: Final = "cert-manager.io/issuer-kind"
 
 APP_NAME: Final = "hoa-connect"
 APP_CONTAINER: Final = "app"

@@ -33,7 +33,7 @@ class Admin:
     name: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Issuer:
     """A cert-manager issuer."""
 
@@ -197,7 +197,7 @@ def parse_spec(body: Mapping[str, Any]) -> TenantSpec:
             placement=spec.get("placement", "Shared"),
             time_zone=_time_zone(spec.get("timeZone", "America/New_York")),
             database=_database(spec.get("database") or {}),
-            domains=tuple(_domain(entry) for entry in spec.get("domains") or ()),
+            domains=tuple(parse_domain(entry) for entry in spec.get("domains") or ()),
             branding=_branding(spec.get("branding") or {}),
             limits=_limits(spec.get("limits") or {}),
             credentials=_credentials(spec.get("credentials") or {}),
@@ -249,7 +249,8 @@ def _database(raw: Mapping[str, Any]) -> DatabaseWish:
     )
 
 
-def _domain(raw: Mapping[str, Any]) -> Domain:
+def parse_domain(raw: Mapping[str, Any]) -> Domain:
+    """Parse one of `spec.domains`."""
     tls = raw.get("tls") or {}
     issuer = tls.get("issuerRef")
     return Domain(

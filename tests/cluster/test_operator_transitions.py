@@ -154,6 +154,33 @@ def test_certificates_are_asked_for_one_after_the_other_and_a_restart_forgets_no
     kubectl.wait_for("hoatenant", "pinnacle", domains("CertificatePending"))
 
 
+def test_another_issuer_waits_for_its_turn_and_the_one_before_serves_until_then(own_platform: Platform) -> None:
+    kubectl, before = own_platform.kubectl, "tenant-seabreeze-clusterissuer-acme"
+    app_available(kubectl)
+    operator = budgeted(own_platform, "operator-0")
+    bring_up(own_platform, domains=[{"host": "a.example", "tls": ISSUED}])
+    kubectl.wait_for("hoatenant", "seabreeze", domains("CertificatePending"))
+    operator.stop()
+    budgeted(own_platform, "operator-1")
+    bring_up(own_platform, domains=[{"host": "a.example", "tls": {"issuerRef": {"name": "other"}}}])
+    body = kubectl.wait_for("hoatenant", "seabreeze", domains("WaitsForCertificateBudget"))
+    assert "a.example waits for the certificate budget, turn 1" in condition(body, "DomainsReady")["message"]
+    settled(own_platform, quiet=5.0)
+    body, kept = kubectl.get("hoatenant", "seabreeze"), kubectl.get("ingress", before)
+    assert condition(body, "DomainsReady")["message"].endswith("until then it is served by ClusterIssuer acme")
+    assert "a.example" in body["status"]["hosts"]
+    assert list(body["status"]["certificatesAwaited"]) == ["a.example"]
+    assert [rule["host"] for rule in kept["spec"]["rules"]] == ["a.example"]
+    old = {"hoaconnect.com/certificates": '{"a.example":"2026-01-01T00:00:00Z"}'}
+    kubectl.patch("ingress", before, {"metadata": {"annotations": old}})
+    kubectl("annotate", "hoatenant", "seabreeze", "example.com/look=1")
+    kubectl.wait_for("ingress", "tenant-seabreeze-clusterissuer-other", lambda _: True)
+    body = kubectl.wait_for("hoatenant", "seabreeze", domains("CertificatePending"))
+    settled(own_platform, quiet=5.0)
+    assert kubectl.find("ingress", before) is None
+    assert "certificatesAwaited" not in kubectl.get("hoatenant", "seabreeze")["status"]
+
+
 def test_a_tier_deleted_under_its_tenant_is_said_and_breaks_nothing(live: Platform) -> None:
     kubectl = live.kubectl
     carried_out(live, tier="medium")

@@ -75,8 +75,7 @@ def _ingress(family: Family, route: Route, name: str, domains: Sequence[Domain],
 
 def _issued(route: Route, issuer: Issuer, domains: Sequence[Domain]) -> dict[str, str]:
     """Name the issuer, and keep when each certificate was asked for: that is counted (budget)."""
-    word = "cluster-issuer" if issuer.kind == "ClusterIssuer" else "issuer"
-    annotations = {f"cert-manager.io/{word}": issuer.name}
+    annotations = {names.ISSUER_ANNOTATIONS[issuer.kind]: issuer.name}
     asked = {domain.host: route.asked[domain.host] for domain in domains if domain.host in route.asked}
     return annotations | ({names.ANNOTATION_CERTIFICATES: spelled(asked)} if asked else {})
 

@@ -15,11 +15,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from hoa_operator import certificates, conditions, desire, events, hosting
-from hoa_operator.budget import Verdict
+from hoa_operator.budget import Budget, Claim, Scene, Verdict
+from hoa_operator.cache import Cache
 from hoa_operator.certificates import Certificate, Fault
+from hoa_operator.domains import allowed
 from hoa_operator.kinds import annotations_of
 from hoa_operator.plan import plan
 from hoa_operator.status import Report, build
+from hoa_operator.tenant import Issuer, parse_spec
 from hoa_operator.world import Domains, World
 from tests.unit.operator.samples import NOW, served, settings, tenant_body
 
@@ -41,7 +44,7 @@ def pem(*hosts: str, start: datetime = NOW - timedelta(days=1), days: int = 90) 
 
 def secret(certificate: bytes, key: bytes, kind: str = "kubernetes.io/tls") -> Json:
     data = {"tls.crt": base64.b64encode(certificate).decode(), "tls.key": base64.b64encode(key).decode()}
-    return {"type": kind, "data": data}
+    return {"type": kind, "metadata": {}, "data": data}
 
 
 def wrong(made: Json, host: str = HOST, now: datetime = NOW) -> str | None:
@@ -61,7 +64,7 @@ FAULTS: dict[str, tuple[Json, str]] = {
         "CertificateSecretInvalid: is of type Opaque, not kubernetes.io/tls",
     ),
     "no key": (
-        {"type": "kubernetes.io/tls", "data": {"tls.crt": "eA=="}},
+        {"type": "kubernetes.io/tls", "metadata": {}, "data": {"tls.crt": "eA=="}},
         "CertificateSecretInvalid: lacks the key tls.crt or tls.key",
     ),
     "no certificate": (
@@ -146,6 +149,44 @@ def test_a_domain_that_waits_is_told_its_turn_and_not_routed_yet() -> None:
     assert hosting.served(base) == ("seabreeze.hoaconnect.test",)
     (own,) = desire.routes(base)
     assert [rule["host"] for rule in own["spec"]["rules"]] == ["seabreeze.hoaconnect.test"]
+
+
+def test_a_domain_that_waits_for_another_issuer_is_served_by_the_one_before() -> None:
+    before = Issuer("staging", "ClusterIssuer")
+    base = hosted(ISSUED, budget=Verdict(asked={HOST: NOW}, turns={HOST: 3}, kept={HOST: before}, wait=60.0))
+    assert found(base).message.endswith("; until then it is served by ClusterIssuer staging")
+    assert hosting.served(base) == ("seabreeze.hoaconnect.test", HOST)
+    _, issued = desire.routes(base)
+    assert issued["metadata"]["name"] == "tenant-seabreeze-clusterissuer-staging"
+    assert annotations_of(issued)["hoaconnect.com/certificates"] == f'{{"{HOST}":"2026-11-23T12:00:00Z"}}'
+
+
+def test_since_when_a_domain_waits_is_noted_until_it_no_longer_does() -> None:
+    def looked(before: Json, **domains: Any) -> Json:
+        base = hosted(ISSUED, **domains)
+        base = replace(base, body={**base.body, "status": before})
+        return build(Report(base.target.identity, before, NOW, world=base, plan=plan(base)))
+
+    waits = Verdict(turns={HOST: 3}, wait=60.0)
+    assert looked({}, budget=waits)["certificatesAwaited"] == {HOST: "2026-11-23T12:00:00Z"}
+    since = {"certificatesAwaited": {HOST: "2026-11-20T12:00:00Z"}}
+    assert looked(since, budget=waits)["certificatesAwaited"] == since["certificatesAwaited"]
+    assert "certificatesAwaited" not in looked(since, budget=Verdict(asked={HOST: NOW}))
+
+
+@pytest.mark.parametrize(("issuer", "had"), [("acme", True), ("staging", False), ("", False)])
+def test_a_certificate_of_another_issuer_is_made_anew_and_takes_a_turn(issuer: str, had: bool) -> None:
+    made = secret(*pem(HOST))
+    if issuer:
+        kinds = {"cert-manager.io/issuer-name": issuer, "cert-manager.io/issuer-kind": "ClusterIssuer"}
+        made["metadata"] = {"annotations": kinds}
+    spec = parse_spec(tenant_body(domains=[{"host": HOST, "tls": ISSUED}]))
+    held = Domains({f"tenant-seabreeze-tls-{HOST}": certificates.read(made)})
+    route = settings(HOA_URL_SCHEME="https", HOA_CERTIFICATES_PER_HOUR="1").route
+    book, other = Budget(), Claim("other", "other.example", Issuer("acme", "ClusterIssuer"))
+    book.ask(Scene([], [], 1), {other: None}, NOW)
+    verdict = allowed(book, Cache(), ("seabreeze", spec), held, route, NOW).budget
+    assert (verdict.turns == {}) is had
 
 
 def test_when_a_certificate_was_asked_for_is_kept_with_its_ingress() -> None:
