@@ -43,11 +43,13 @@ ANNOTATION_MIGRATED: Final = f"{GROUP}/migrated"
 ANNOTATION_BEGUN: Final = f"{GROUP}/migration-begun"
 #: On the migrator's Secret: what the last success said of the admin's invitation.
 ANNOTATION_INVITATION: Final = f"{GROUP}/invitation"
-#: On the Secret of the sealing keys: a person's request, when they were last rotated, and how far a rotation is.
+#: On the Secret of the sealing keys: a person's request, when they were last rotated, how far a rotation is, and the
+#: fingerprint of the key that it brings.
 ANNOTATION_ROTATE_REQUESTED: Final = f"{GROUP}/rotate-requested-at"
 ANNOTATION_ROTATED_AT: Final = f"{GROUP}/rotated-at"
 ANNOTATION_SEALING_STEP: Final = f"{GROUP}/sealing-step"
 ANNOTATION_SEALING_SINCE: Final = f"{GROUP}/sealing-step-since"
+ANNOTATION_SEALING_KEY: Final = f"{GROUP}/sealing-step-key"
 #: On an Ingress whose certificates cert-manager makes: JSON of each host and when its certificate was asked for.
 ANNOTATION_CERTIFICATES: Final = f"{GROUP}/certificates"
 #: cert-manager's own, by the issuer's kind: on an Ingress that it is to make certificates for, and on the Secret of one.

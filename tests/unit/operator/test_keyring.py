@@ -71,6 +71,7 @@ def test_the_way_of_a_key() -> None:
     assert done.annotations() == {
         names.ANNOTATION_SEALING_STEP: None,
         names.ANNOTATION_SEALING_SINCE: None,
+        names.ANNOTATION_SEALING_KEY: None,
         names.ANNOTATION_ROTATED_AT: NOW.isoformat(),
     }
 
@@ -80,6 +81,50 @@ def test_what_is_written_reads_back(step: Any) -> None:
     keys = Keys(("a", "b"), step, NOW if step else BORN, NOW)
     said = {key: value for key, value in keys.annotations().items() if value is not None}
     assert read(secret(**said), "a, b\n") == keys
+
+
+def put(held: Keys, *keys: str) -> Keys:
+    """What the operator reads after a person wrote these keys into the Secret, and left its annotations."""
+    said = {key: value for key, value in held.annotations().items() if value is not None}
+    return read(secret(**said), ",".join(keys))
+
+
+@pytest.mark.parametrize("keys", [("old", "new", "copy"), ("copy", "old", "new"), ("new", "copy", "old")])
+def test_a_key_that_a_person_puts_back_meanwhile_is_not_taken_for_the_new_one(keys: tuple[str, ...]) -> None:
+    staged = put(stage(IDLE, "new", NOW), *keys)
+    promoted = decide(staged, PACE, NOW + SPREAD, sealed_anew=False).become
+    assert promoted is not None
+    assert promoted.keys[0] == "new"
+    assert sorted(promoted.keys) == sorted(keys), "rows may be sealed with any of them"
+    again = decide(put(promoted, *keys), PACE, NOW + SPREAD * 3, sealed_anew=True).become
+    if keys[0] != "new":
+        assert again is not None
+        assert (again.keys[0], again.step, again.since) == ("new", PROMOTED, NOW + SPREAD * 3), (
+            "no other one stays first"
+        )
+        again = decide(again, PACE, NOW + SPREAD * 5, sealed_anew=True).become
+    assert again is not None
+    assert again.keys == ("new",)
+
+
+@pytest.mark.parametrize("step", [STAGED, PROMOTED])
+@pytest.mark.parametrize("keys", [("old",), ("old", "copy")])
+def test_a_new_key_that_a_person_took_out_is_made_anew(step: Any, keys: tuple[str, ...]) -> None:
+    left = put(replace(stage(IDLE, "new", NOW), step=step), *keys)
+    assert is_due(left, PACE, NOW + timedelta(seconds=1))
+    anew = stage(left, "newer", NOW)
+    assert (anew.keys, anew.step, anew.new) == ((*keys, "newer"), STAGED, "newer")
+
+
+def test_what_tells_the_new_key_does_not_tell_what_it_is() -> None:
+    assert "new" not in str(stage(IDLE, "new-and-secret", NOW).annotations())
+
+
+def test_a_rotation_that_an_older_version_began_goes_by_the_place() -> None:
+    said = {names.ANNOTATION_SEALING_STEP: STAGED, names.ANNOTATION_SEALING_SINCE: format_time(NOW)}
+    promoted = decide(read(secret(**said), "old,new"), PACE, NOW + SPREAD, sealed_anew=False).become
+    assert promoted is not None
+    assert promoted.keys == ("new", "old")
 
 
 def test_a_secret_that_somebody_put_back_is_at_rest() -> None:
