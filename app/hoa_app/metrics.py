@@ -69,7 +69,8 @@ class Metrics:
         )
         self.isolation_refusals = Counter(
             "hoa_isolation_refusals",
-            "Attempts to cross from one tenant to another",
+            "Attempts to cross from one tenant to another; of these a cookie is most often one that a browser kept of the"
+            " company that had the domain before",
             ["lock", "tenant_id"],
             registry=registry,
         )

@@ -35,7 +35,14 @@ class Cookies:
         """Forget the session in the browser."""
         response.delete_cookie(self.session, path="/", secure=self.secure, httponly=True, samesite="lax")
 
+    def no_session_header(self) -> bytes:
+        """A Set-Cookie header that forgets the session."""
+        return f"{self.session}=; Max-Age=0; Path=/; HttpOnly; SameSite=lax{self._tail}".encode("latin-1")
+
     def visit_header(self, value: str) -> bytes:
         """A Set-Cookie header for the visit."""
-        tail = "; Secure" if self.secure else ""
-        return f"{self.visit}={value}; Path=/; HttpOnly; SameSite=lax{tail}".encode("latin-1")
+        return f"{self.visit}={value}; Path=/; HttpOnly; SameSite=lax{self._tail}".encode("latin-1")
+
+    @property
+    def _tail(self) -> str:
+        return "; Secure" if self.secure else ""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from hoa_app.tenancy.tenant import Tenant
 
 ASSETS = "/assets/"
+#: In the scope's state: the token that came along is another tenant's.
+FOREIGN = "foreign_token"
 log = get_logger()
 
 
@@ -46,6 +48,8 @@ class Identity:
         token = bearer or read_cookie(facts.cookie, self._cookies.session)
         if token:
             state["actor"] = await self._actor(scope, tenant, token, strict=bool(bearer))
+        if state.pop(FOREIGN, False):
+            send = self._without_session(send)
         if facts.tenant_id and state["actor"] is None:
             raise unauthorized("x-tenant-id is accepted only with a valid session or token.")
         known_visit = read_cookie(facts.cookie, self._cookies.visit)
@@ -58,11 +62,12 @@ class Identity:
         await self._app(scope, receive, send if known_visit else self._with_visit(state, send))
 
     async def _actor(self, scope: Scope, tenant: Tenant, token: str, *, strict: bool) -> Actor | None:
-        """A bad bearer token is refused; a bad cookie is a visitor who has not signed in yet."""
+        """A bad bearer token is refused; a bad cookie is a visitor who has not signed in yet. Another tenant's cookie is what
+        browsers keep of the company that had the domain before: they are told to forget it."""
         try:
             claims = self._verifier.verify(tenant, token)
         except TokenError as error:
-            self._note_foreign(tenant, token, error)
+            scope["state"][FOREIGN] = self._is_foreign(tenant, token, error, strict=strict)
             if strict:
                 raise unauthorized("The token is not valid here.") from None
             return None
@@ -71,11 +76,15 @@ class Identity:
             raise unauthorized("The token was revoked or is too old.")
         return actor
 
-    def _note_foreign(self, tenant: Tenant, token: str, error: TokenError) -> None:
-        if not isinstance(error, ForeignTokenError) or self._services.registry.owner_of_key(key_id(token)) is None:
-            return
-        self._services.metrics.isolation_refusals.labels("token", tenant.id_text).inc()
-        log.warning("isolation refusal", lock="token", why=str(error), tenant=tenant.id_text)
+    def _is_foreign(self, tenant: Tenant, token: str, error: TokenError, *, strict: bool) -> bool:
+        """Tell, and count, whether a token is another tenant's; it may also be forged, or newer than this pod's keys."""
+        owner = self._services.registry.owner_of_key(key_id(token))
+        if not isinstance(error, ForeignTokenError) or owner is None:
+            return False
+        lock = "token" if strict or owner.id == tenant.id else "cookie"
+        self._services.metrics.isolation_refusals.labels(lock, tenant.id_text).inc()
+        log.warning("isolation refusal", lock=lock, why=str(error), tenant=tenant.id_text)
+        return True
 
     def _check_forgery(self, scope: Scope, facts: Facts, body: Body) -> None:
         state = scope["state"]
@@ -88,6 +97,19 @@ class Identity:
         anchored = state["actor"] is not None or state["visit"]
         if not given or not anchored or not anchor_matches(state["tenant"], state["actor"], state["visit"], given):
             raise _outlived(facts, body, signed_in=state["actor"] is not None)
+
+    def _without_session(self, send: Send) -> Send:
+        ours = f"{self._cookies.session}=".encode("latin-1")
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = message["headers"]
+                begins = any(name == b"set-cookie" and value.startswith(ours) for name, value in headers)
+                if not begins:  # whoever signs in with this answer stays signed in
+                    message["headers"] = [*headers, (b"set-cookie", self._cookies.no_session_header())]
+            await send(message)
+
+        return sending
 
     def _with_visit(self, state: dict[str, object], send: Send) -> Send:
         async def sending(message: Message) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -13,7 +14,8 @@ from hoa_app.db.session import TenantDatabase
 from hoa_app.identity.tokens import audience, issuer, mint
 from hoa_app.problems import Problem
 from hoa_app.tenancy import tenant as tenants
-from tests.contract.app.browser import PASSWORD, add_user, eventually
+from hoa_app.tenancy.tenant import KeyRing, SigningKey
+from tests.contract.app.browser import HIDDEN, PASSWORD, add_user, eventually
 from tests.contract.app.conftest import serving
 from tests.contract.app.platform import MadeTenant, new_key
 
@@ -117,9 +119,50 @@ class TestLock2Token:
         browser = await site.signed_in(seabreeze, owners[0])
         cookie = f"hoa_session={browser.client.cookies['hoa_session']}"
         stranger = site.client(pinnacle.host, accept="text/html", cookie=cookie)
+        before = refusals(site, "token", pinnacle), refusals(site, "cookie", pinnacle)
         page = await stranger.get("/account")
         assert (page.status_code, page.headers["location"]) == (303, "/sign-in?next=%2Faccount")
         assert (await stranger.get("/api/v1/me")).status_code == 401
+        assert (refusals(site, "token", pinnacle), refusals(site, "cookie", pinnacle)) == (before[0], before[1] + 2)
+
+    async def test_a_browser_forgets_the_cookie_of_who_had_the_domain_before(
+        self, site: Site, seabreeze: MadeTenant, pinnacle: MadeTenant, owners: tuple[str, str]
+    ) -> None:
+        there = await site.signed_in(seabreeze, owners[0])
+        browser = site.browser(pinnacle)
+        browser.client.cookies.set("hoa_session", there.client.cookies["hoa_session"], domain=pinnacle.host)
+        before = refusals(site, "cookie", pinnacle)
+        await browser.get("/sign-in")
+        assert "hoa_session" not in browser.client.cookies
+        assert (await browser.sign_in(owners[0])).status_code == 303
+        assert (await browser.get("/account")).status_code == 200
+        assert refusals(site, "cookie", pinnacle) == before + 1
+        kept = f"hoa_session={there.client.cookies['hoa_session']}; hoa_visit=v"
+        form = {"csrf_token": await self._form(site, pinnacle), "email": owners[0], "password": PASSWORD}
+        answer = await site.client(pinnacle.host, cookie=kept, accept="text/html").post("/sign-in", data=form)
+        assert answer.status_code == 303
+        begun = [one for one in answer.headers.get_list("set-cookie") if one.startswith("hoa_session=")]
+        assert len(begun) == 1, "who signs in with the old cookie still there stays signed in"
+        assert "Max-Age=0" not in begun[0]
+
+    async def _form(self, site: Site, tenant: MadeTenant) -> str:
+        page = await site.client(tenant.host, cookie="hoa_visit=v", accept="text/html").get("/sign-in")
+        found = HIDDEN.search(page.text)
+        assert found
+        return found[1]
+
+    async def test_a_token_that_nobody_s_key_signed_is_not_taken_for_anothers(
+        self, site: Site, seabreeze: MadeTenant, pinnacle: MadeTenant
+    ) -> None:
+        """It may be newer than what this pod knows of the keys: the browser keeps it."""
+        there = site.services.registry.get(seabreeze.id)
+        assert there is not None
+        unknown = replace(there, keys=KeyRing((SigningKey("unheard-of", b"k" * 32),)))
+        cookie = f"hoa_session={mint(unknown, 'session', FOREVER).token}"
+        before = refusals(site, "cookie", pinnacle)
+        page = await site.client(pinnacle.host, accept="text/html", cookie=cookie).get("/sign-in")
+        assert not [one for one in page.headers.get_list("set-cookie") if one.startswith("hoa_session=")]
+        assert refusals(site, "cookie", pinnacle) == before
 
     @pytest.mark.parametrize("forged", ["tenantId", "iss", "aud"])
     async def test_right_key_wrong_claims(
