@@ -33,8 +33,9 @@ def finding(world: World, usage: Usage) -> tuple[Literal["True", "False"], str, 
         "remove photos"
     )
     if level == "NearLimit":
-        return "True", level, f"{figures}; once it is full, uploads are refused; {room}"
-    return "False", level, f"{figures}; uploads are refused, everything else goes on; {room}"
+        return "True", level, f"{figures}; once it is full, uploads that do not fit are refused; {room}"
+    left = f"larger than the room left (about {taken.left // storage.MEBIBYTE} MiB)"
+    return "False", level, f"{figures}; uploads {left} are refused, everything else goes on; {room}"
 
 
 def _limit(world: World, taken: Storage) -> str:

@@ -40,6 +40,11 @@ class Storage:
         return self.database + self.files
 
     @property
+    def left(self) -> int:
+        """Bytes that still fit."""
+        return max(0, self.limit - self.used)
+
+    @property
     def percent(self) -> int:
         """Whole percent of the limit, never rounded up to it."""
         return self.used * 100 // self.limit
@@ -78,8 +83,7 @@ def told(measured: Storage, before: Storage | None, meant: str | None) -> Storag
 
 def level(storage: Storage, before: str | None) -> Level:
     """Return what the figures mean; `before` is what they meant, which lasts until they are clear of the boundary."""
-    left = storage.limit - storage.used
-    if left < LARGEST_UPLOAD or (before == "Full" and left < 2 * LARGEST_UPLOAD):
+    if storage.left < LARGEST_UPLOAD or (before == "Full" and storage.left < 2 * LARGEST_UPLOAD):
         return "Full"
     clear = CLEAR_PERCENT if before in ("NearLimit", "Full") else NEAR_PERCENT
     return "NearLimit" if storage.used * 100 >= clear * storage.limit else "WithinLimit"

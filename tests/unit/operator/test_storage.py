@@ -86,7 +86,10 @@ def test_a_storage_in_which_no_upload_fits_is_full() -> None:
     found = status.condition(full, "StorageWithinLimit")
     assert found is not None
     assert found["status"] == "False"
-    assert "uploads are refused, everything else goes on" in found["message"]
+    assert "uploads larger than the room left (about 0 MiB) are refused, everything else goes on" in found["message"]
+    some = status.condition(looked(holding(10 * GIB - 16 * MEBIBYTE), {}), "StorageWithinLimit")
+    assert some is not None
+    assert "uploads larger than the room left (about 5 MiB) are refused" in some["message"]
     assert "spec.limits.storage (now 10Gi)" in found["message"]
     ready = status.condition(full, "Ready")
     assert ready is not None
