@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -248,6 +249,25 @@ def test_an_uninstall_lets_go_of_tenants_and_keeps_all_data(installation: Instal
     for name in MADE_SECRETS:
         assert kubectl.find("secret", name) is not None
     kubectl.patch("hoat", "acme", {"metadata": {"finalizers": None}})
+    kubectl.delete("hoat", "acme", "--timeout=10s")
+
+
+def test_an_uninstall_waits_for_the_operators_last_pod(installation: Installation) -> None:
+    installation.install()
+    kubectl = installation.kubectl
+    selected = kubectl.get("deployment", "hoa-connect-operator")["spec"]["selector"]["matchLabels"]
+    spec = {"containers": [{"name": "operator", "image": "operator"}]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "last", "labels": selected}, "spec": spec}
+    kubectl.apply(pod, tenant("acme"))
+    with ThreadPoolExecutor(1) as thread:
+        uninstalled = thread.submit(installation.uninstall)
+        until(lambda: kubectl.get("deployment", "hoa-connect-operator")["spec"]["replicas"] == 0, "the stop")
+        # The pod ends, is counted no longer, and does what it has begun.
+        until(lambda: not kubectl.get("deployment", "hoa-connect-operator")["status"].get("replicas"), "its pods' end")
+        kubectl.patch("hoat", "acme", {"metadata": {"finalizers": [FINALIZER]}})
+        kubectl.delete("pod", "last", "--force", "--grace-period=0")
+        uninstalled.result()
+    assert not kubectl.get("hoat", "acme")["metadata"].get("finalizers")
     kubectl.delete("hoat", "acme", "--timeout=10s")
 
 

@@ -15,6 +15,7 @@ import ssl
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,18 +217,25 @@ def release_tenants(api: Api, namespace: str, operator: str) -> None:
             " then they go once an operator runs here again"
         )
     stop_operator(api, namespace, operator)
-    for tenant in tenants_of(api, namespace):
-        name, finalizers = tenant["metadata"]["name"], tenant["metadata"].get("finalizers", [])
-        if FINALIZER not in finalizers:
-            continue
-        if is_leaving(tenant):
-            say(f"HOATenant {name}: deleted meanwhile; it goes once an operator runs here again")
-            continue
-        kept = [entry for entry in finalizers if entry != FINALIZER]
-        version = tenant["metadata"]["resourceVersion"]
+    wait_until(lambda: not let_go(api, namespace), "no tenant has the operator's finalizer any more")
+    for tenant in filter(is_leaving, tenants_of(api, namespace)):
+        say(f"HOATenant {tenant['metadata']['name']}: deleted meanwhile; it goes once an operator runs here again")
+
+
+def let_go(api: Api, namespace: str) -> bool:
+    """Take the operator's finalizer off every tenant that is not being deleted; tell whether one had it."""
+    held = [
+        tenant
+        for tenant in tenants_of(api, namespace)
+        if FINALIZER in tenant["metadata"].get("finalizers", []) and not is_leaving(tenant)
+    ]
+    for tenant in held:
+        name, version = tenant["metadata"]["name"], tenant["metadata"]["resourceVersion"]
+        kept = [entry for entry in tenant["metadata"]["finalizers"] if entry != FINALIZER]
         change = {"metadata": {"finalizers": kept, "resourceVersion": version}}
         api.call("PATCH", f"{tenants_path(namespace)}/{name}", change, MERGE_PATCH)
         say(f"HOATenant {name}: let go of; its database stays")
+    return bool(held)
 
 
 def tenants_path(namespace: str) -> str:
@@ -247,12 +255,18 @@ def is_leaving(tenant: Json) -> bool:
 
 
 def stop_operator(api: Api, namespace: str, operator: str) -> None:
-    """Scale the operator to nothing and wait for its last pod, which would put the finalizer back."""
+    """Scale the operator to nothing and wait for its last pod, which would put the finalizer back: it works on while it
+    ends, when the Deployment counts it no longer. One that was evicted has ended, and stays until it is cleaned away."""
     deployment = f"/apis/apps/v1/namespaces/{namespace}/deployments/{operator}"
-    if api.find(deployment) is None:
+    live = api.find(deployment)
+    if live is None:
         return
     api.call("PATCH", f"{deployment}/scale", {"spec": {"replicas": 0}}, MERGE_PATCH)
-    wait_until(lambda: not (api.find(deployment) or {}).get("status", {}).get("replicas"), "the operator has stopped")
+    selector = ",".join(f"{key}={value}" for key, value in live["spec"]["selector"]["matchLabels"].items())
+    query = {"labelSelector": selector, "fieldSelector": "status.phase!=Failed,status.phase!=Succeeded"}
+    pods = f"/api/v1/namespaces/{namespace}/pods?{urllib.parse.urlencode(query)}"
+    look = f"kubectl -n {namespace} get pods -l {selector}"
+    wait_until(lambda: not api.call("GET", pods)["items"], f"no pod of the operator is left ({look})")
     say("The operator has stopped")
 
 
