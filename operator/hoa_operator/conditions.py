@@ -90,6 +90,8 @@ def _accepted(world: World) -> str:
     message = f"tier {world.target.tier.name}, server {world.target.server.name}"
     if world.target.pending_tier is not None:
         message += f"; {world.target.pending_tier.describe()}"
+    if world.target.spec.backup:
+        message += "; spec.backup is not carried out yet: back the server up"
     kept = [behind.words for behind in world.kept_behind if not behind.lost]
     lost = [behind.words for behind in world.kept_behind if behind.lost]
     if kept:

@@ -108,7 +108,7 @@ class CredentialsWish:
 
 @dataclass(frozen=True)
 class TenantSpec:
-    """`spec`, with every default applied."""
+    """`spec`, with every default applied; `backup` tells whether it speaks of backups, which nothing carries out yet."""
 
     slug: str
     display_name: str
@@ -126,6 +126,7 @@ class TenantSpec:
     branding: Branding
     limits: LimitOverrides
     credentials: CredentialsWish
+    backup: bool = False
 
     def hosts(self, base_domain: str) -> tuple[str, ...]:
         """Return every host that reaches the tenant, the canonical one first."""
@@ -201,6 +202,7 @@ def parse_spec(body: Mapping[str, Any]) -> TenantSpec:
             branding=_branding(spec.get("branding") or {}),
             limits=_limits(spec.get("limits") or {}),
             credentials=_credentials(spec.get("credentials") or {}),
+            backup=spec.get("backup") is not None,
         )
     except KeyError as missing:
         raise UserError("SpecInvalid", f"spec.{missing.args[0]} is missing; add it") from missing

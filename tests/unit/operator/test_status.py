@@ -200,6 +200,17 @@ def test_a_login_that_was_changed_is_said() -> None:
     assert said(built, "CredentialsReady") == ("False", "PasswordChanged")
 
 
+def test_backups_that_nothing_carries_out_are_not_promised() -> None:
+    asked = status.condition(build(report(served(tenant_body(backup={"retentionDays": 30})))), "SpecAccepted")
+    silent = status.condition(build(report(served())), "SpecAccepted")
+    assert asked is not None
+    assert silent is not None
+    assert (asked["status"], asked["message"]) == (
+        "True",
+        f"{silent['message']}; spec.backup is not carried out yet: back the server up",
+    )
+
+
 def test_a_rejected_spec_stalls_a_new_tenant() -> None:
     identity = parse_identity(tenant_body())
     failure = Failure(UserError("TierUnknown", "use another"), steps.SPEC_ACCEPTED)
