@@ -21,7 +21,7 @@ from hoa_operator.manifests.meta import tenant_family
 from hoa_operator.observe import observe_remains
 from hoa_operator.reconcile import Outcome
 from hoa_operator.removal import DRAIN
-from hoa_operator.target import Failure, StepFailed
+from hoa_operator.target import Failure, StepFailed, attributed
 from hoa_operator.tenant import Disposal, format_time
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ class OrphanReconciler:
         settings, body = self._sources.settings, self._body(row)
         for _ in range(_ROUNDS):
             remains = await observe_remains(self._sources, body, self._clock())
-            decided = teardown.plan_deletion(replace(remains, drained=row.state == "Deleting"), Disposal())
+            with attributed(steps.DATABASE_READY):
+                decided = teardown.plan_deletion(replace(remains, drained=row.state == "Deleting"), Disposal())
             if not decided.steps:
                 if decided.waits_for is None:
                     log.warning("tenant without HOATenant retained", tenant=row.owner, tenant_id=str(row.tenant_id))

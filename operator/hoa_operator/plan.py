@@ -243,7 +243,7 @@ def check_data_is_there(world: World) -> None:
         "DatabaseLost",
         f"database {postgres_names.database_name(placement.tenant_id)} (oid {placement.database_oid}) on "
         f"{placement.server_name} {found}; nothing was put in its place. Recover it from the server's own backup "
-        "(docs/operations/lost-server.md), or delete the HOATenant",
+        "(docs/operations/lost-server.md), or delete the HOATenant, whose condition Deleting says how to let it go without",
     )
 
 

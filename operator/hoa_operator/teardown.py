@@ -149,10 +149,32 @@ def _data(remains: Remains, disposal: Disposal) -> list[Step]:
         kept: list[Step] = [] if closed else [Tombstone(placement.server_name, proof, remains.now)]
         retire = Retire(Retirement(row.tenant_id, remains.now, disposal.window))
         return [*kept, _told_retained(placement, disposal), retire]
+    if placement.database_oid is not None and not disposal.at_once and not _is_there_or_gone(placement, database):
+        raise _missing(placement)
     # Without an oid a killed run's session may still be making it: dropping waits for that session's lock.
-    gone = database.absent and placement.database_oid is not None
+    gone = database.absent and placement.database_oid is not None and _is_same_server(placement, database)
     dropped: list[Step] = [] if gone else [DropDatabase(placement.server_name, proof)]
     return [*dropped, _told_dropped(placement), Forget(row.tenant_id)]
+
+
+def _is_same_server(placement: Placement, database: ObservedDatabase) -> bool:
+    return placement.system_identifier == database.system_identifier
+
+
+def _is_there_or_gone(placement: Placement, database: ObservedDatabase) -> bool:
+    """Tell whether the database is found, or nothing of it is left, as only a drop leaves it. Roles without their database say
+    that somebody renamed it, or dropped it by hand."""
+    return database.exists or (database.absent and _is_same_server(placement, database))
+
+
+def _missing(placement: Placement) -> WorldError:
+    name, oid = postgres_names.database_name(placement.tenant_id), placement.database_oid
+    return WorldError(
+        "DatabaseLost",
+        f"database {name} (oid {oid}), which is to be kept, is not on HOADatabaseServer {placement.server_name} under either of "
+        "its names; nothing of it is dropped. Where somebody renamed it (pg_database has it by its oid), "
+        "rename it back; if it was dropped, see docs/operations/lost-server.md",
+    )
 
 
 def _told_retained(placement: Placement, disposal: Disposal) -> Tell:

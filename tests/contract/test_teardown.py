@@ -167,21 +167,66 @@ async def test_a_replaced_database_is_not_dropped(server: RealServer, door: Post
     assert spec.database in names_left(server, spec)
 
 
-async def test_a_role_used_elsewhere_stops_the_drop_of_roles(server: RealServer, door: PostgresServer) -> None:
+def fill(server: RealServer, spec: DatabaseSpec, dbname: str) -> None:
+    """Put a table of the tenant's owner with something in it into a database."""
+    server.run(
+        "CREATE TABLE precious AS SELECT generate_series(1, 1000) AS id",
+        f'ALTER TABLE precious OWNER TO "{owner_of(spec)}"',
+        dbname=dbname,
+    )
+
+
+def copy_of(server: RealServer, spec: DatabaseSpec, how: str) -> str:
+    """Make a copy of the tenant's database with its owners, and return its name."""
+    name = f"{how}_{spec.tenant_id.hex[:8]}"
+    if how == "renamed":
+        server.run(f'ALTER DATABASE "{spec.database}" RENAME TO {name}')
+    elif how == "owned":
+        server.run(f'CREATE DATABASE {name} OWNER "{owner_of(spec)}"')
+    elif how == "cloned":
+        server.run(f'CREATE DATABASE {name} TEMPLATE "{spec.database}"')
+    else:  # as pg_restore does
+        server.run(f"CREATE DATABASE {name}")
+        fill(server, spec, name)
+    return name
+
+
+@pytest.mark.parametrize("how", ["renamed", "owned", "cloned", "restored"])
+async def test_what_the_roles_own_elsewhere_stops_the_drop_before_it_begins(
+    server: RealServer, door: PostgresServer, how: str
+) -> None:
+    spec = new_spec()
+    await door.ensure(spec)
+    fill(server, spec, spec.database)
+    proof = await proof_of(door, spec)
+    copy = copy_of(server, spec, how)
+    before = names_left(server, spec)
+    with pytest.raises(WorldError) as caught:
+        await door.drop(proof)
+    assert (caught.value.reason, f"database {copy}" in caught.value.message) == ("ObjectsDependOnRole", True)
+    assert lacks_words(caught.value.message) == ""
+    assert names_left(server, spec) == before
+    for dbname in {copy, spec.database if how != "renamed" else copy} - ({copy} if how == "owned" else set()):
+        assert server.one("SELECT count(*) FROM precious", dbname=dbname) == 1000
+    if how == "renamed":
+        server.run(f'ALTER DATABASE {copy} RENAME TO "{spec.database}"')
+    else:
+        server.run(f"DROP DATABASE {copy}")
+    assert await door.drop(proof) == "Dropped"
+    assert names_left(server, spec) == []
+
+
+async def test_a_copy_that_was_given_to_somebody_else_stays(server: RealServer, door: PostgresServer) -> None:
     spec = new_spec()
     await door.ensure(spec)
     proof = await proof_of(door, spec)
-    extra = f"extra_{spec.tenant_id.hex[:8]}"
-    server.run(f'CREATE DATABASE {extra} OWNER "{owner_of(spec)}"')
-    with pytest.raises(Exception, match="depend") as caught:
-        await door.drop(proof)
-    assert getattr(caught.value, "reason", "") == "ObjectsDependOnRole"
-    assert f"owner of database {extra}" in str(caught.value)
-    assert lacks_words(str(caught.value)) == ""
-    assert owner_of(spec) in names_left(server, spec)
-    server.run(f"DROP DATABASE {extra}")
+    copy = copy_of(server, spec, "restored")
+    server.run(f'REASSIGN OWNED BY "{owner_of(spec)}" TO postgres', dbname=copy)
+    server.run(f'ALTER DATABASE "{spec.database}" OWNER TO "{owner_of(spec)}"')
     assert await door.drop(proof) == "Dropped"
+    assert server.one("SELECT count(*) FROM precious", dbname=copy) == 1000
     assert names_left(server, spec) == []
+    server.run(f"DROP DATABASE {copy}")
 
 
 async def test_roles_without_a_database_are_dropped(server: RealServer, door: PostgresServer) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 _CREATED = re.compile(r'^CREATE (DATABASE|ROLE) "(hoa_connect_tenant_([0-9a-f]{32})\w*)"')
 _DROPPED = re.compile(r'^DROP (DATABASE|ROLE) "(hoa_connect_(?:tenant|deleted)_([0-9a-f]{32})\w*)"')
+#: DROP OWNED takes whatever the roles have, whichever database it is run in.
+_LOST = re.compile(r'^DROP (?:DATABASE|ROLE|OWNED BY) "hoa_connect_(?:tenant|deleted)_([0-9a-f]{32})')
 
 
 @dataclass
@@ -54,8 +56,8 @@ class Ledger:
             alive = alive | {name} if made else alive - {name}
         for statement in installation.pg.journal:
             text = " ".join(statement.text.split())
-            if gone := _DROPPED.match(text):
-                allowed = self.may_be_dropped.get(gone[3])
+            if lost := _LOST.match(text):
+                allowed = self.may_be_dropped.get(lost[1])
                 if allowed is None or statement.at < allowed:
                     yield f"dropped without proof: {text}"
 

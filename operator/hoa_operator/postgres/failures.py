@@ -28,7 +28,7 @@ _BY_STATE: Final[dict[str, tuple[str, str]]] = {
     "2BP01": (
         "ObjectsDependOnRole",
         "something outside the tenant's database belongs to its role or is granted to it; there, as an administrator, run REASSIGN"
-        " OWNED BY or DROP OWNED BY that role; what waits for it then goes on (docs/operations/retained-databases.md)",
+        " OWNED BY that role, then DROP OWNED BY it; what waits for it then goes on (docs/operations/retained-databases.md)",
     ),
     "3D000": (
         "DatabaseMissing",

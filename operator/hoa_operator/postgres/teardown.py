@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from psycopg import errors, sql
 
 from hoa_operator.errors import WorldError
-from hoa_operator.postgres import comments, names
+from hoa_operator.postgres import comments, elsewhere, names
 from hoa_operator.postgres.failures import not_ours
 from hoa_operator.postgres.observe import observe
-from hoa_operator.postgres.provision import ident, join
+from hoa_operator.postgres.provision import ident
 from hoa_operator.postgres.sessions import terminate, terminate_database
 
 if TYPE_CHECKING:
@@ -169,39 +169,21 @@ async def _claim(
 
 
 async def drop(connection: Connection, connections: Connections, proof: OwnershipProof) -> Dropped:
-    """Drop the database with whatever is connected to it, then its roles; `Absent` when nothing was left."""
+    """Drop the database with whatever is connected to it, then its roles; `Absent` when nothing was left.
+
+    Nothing is dropped while the roles own anything elsewhere.
+    """
     observed = await observe(connection, proof.tenant_id)
     prove(proof, observed)
     if observed.absent:
         return "Absent"
+    present = [name for kind, name in names.role_names(proof.tenant_id).items() if observed.role(kind).exists]
+    await elsewhere.refuse_owned(connection, present, observed.oid if observed.exists else None)
     if observed.exists:
         await drop_database(connection, observed.name)
-    present = [name for kind, name in names.role_names(proof.tenant_id).items() if observed.role(kind).exists]
-    await _shed(connection, connections, present)
+    await elsewhere.take_grants(connection, connections, present)
     async with connection.transaction():
         for name in reversed(present):
             await terminate(connection, name)
             await connection.execute(sql.SQL("DROP ROLE {}").format(ident(name)))
     return "Dropped"
-
-
-async def _shed(connection: Connection, connections: Connections, roles: list[str]) -> None:
-    """Take from roles that are about to go what others granted them: the owner of any database may, and so keep them for ever.
-
-    Where a database is closed it stays; then Postgres says which one when the role is dropped.
-    """
-    cursor = await connection.execute(
-        "SELECT DISTINCT d.datname FROM pg_shdepend s LEFT JOIN pg_database d ON d.oid = s.dbid AND d.datallowconn"
-        " JOIN pg_roles r ON r.oid = s.refobjid AND s.refclassid = 'pg_authid'::regclass WHERE r.rolname = ANY(%s)",
-        [roles],
-    )
-    granted = await cursor.fetchall()
-    for name in roles if granted else ():
-        await join(connection, name)
-    forget = sql.SQL("DROP OWNED BY {}").format(sql.SQL(", ").join(map(ident, roles)))
-    for row in granted:
-        if row["datname"] is None:
-            await connection.execute(forget)
-            continue
-        async with connections.within(row["datname"]) as inside:
-            await inside.execute(forget)

@@ -71,6 +71,12 @@ def test_a_drop_needs_a_tenant_that_was_deleted_with_its_data_before() -> None:
     assert complaints(said(create()), said(drop(), at=5.0), said(create()), dropped={ONE: 4.0}) == []
 
 
+def test_what_roles_have_in_other_databases_is_dropped_under_the_same_terms() -> None:
+    emptied = f'DROP OWNED BY "hoa_connect_tenant_{ONE}_owner", "hoa_connect_tenant_{ONE}_app"'
+    assert complaints(said(emptied, at=5.0)) == [f"dropped without proof: {emptied}"]
+    assert complaints(said(emptied, at=5.0), dropped={ONE: 4.0}) == []
+
+
 def test_more_migrations_than_there_was_cause_for_are_told() -> None:
     assert complaints(migrated=2) == []
     assert complaints(migrated=3) == ["t1: 3 migrations ended well, and there was cause for 2"]

@@ -28,6 +28,7 @@ from hoa_operator.steps import (
 from hoa_operator.teardown import Remains, plan_deletion, plan_rollback
 from hoa_operator.tenant import Disposal, parse_identity
 from hoa_operator.world import Record
+from tests.faults.words import lacks_words
 from tests.unit.operator.samples import NOW, OID, SYSTEM, UID, children, nothing_yet, placement, served, tenant_body
 
 RETAIN, AT_ONCE = Disposal(), Disposal(timedelta(0))
@@ -245,6 +246,21 @@ def test_what_may_still_be_in_the_making_is_dropped_under_its_lock() -> None:
 def test_roles_without_a_database_are_dropped() -> None:
     roles = ObservedDatabase(exists=False, system_identifier=SYSTEM, roles=served().database.roles)
     assert names(plan_deletion(without_children(database=roles), AT_ONCE).steps) == ["DropDatabase", "Forget"]
+
+
+@pytest.mark.parametrize("policy", [RETAIN, Disposal(timedelta(hours=1))])
+def test_a_database_that_is_to_be_kept_and_is_not_found_is_waited_for(policy: Disposal) -> None:
+    renamed = ObservedDatabase(exists=False, system_identifier=SYSTEM, roles=served().database.roles)
+    with pytest.raises(WorldError, match=f"oid {OID}") as caught:
+        plan_deletion(without_children(database=renamed), policy)
+    assert (caught.value.reason, lacks_words(caught.value.message)) == ("DatabaseLost", "")
+
+
+def test_another_server_that_has_nothing_of_it_is_no_proof_that_it_is_gone() -> None:
+    elsewhere = replace(nothing_yet(), system_identifier="another")
+    assert names(plan_deletion(without_children(database=elsewhere), AT_ONCE).steps) == ["DropDatabase", "Forget"]
+    with pytest.raises(WorldError, match="is to be kept"):
+        plan_deletion(without_children(database=elsewhere), RETAIN)
 
 
 def test_a_rollback_never_touches_a_database_that_was_in_use() -> None:
