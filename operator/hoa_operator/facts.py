@@ -15,10 +15,18 @@ if TYPE_CHECKING:
 
 #: What is said of a tenant only while there is one.
 WHILE_THERE: Final = ("state", "placement", "hosts", "storage", "pendingTier", budget.AWAITED)
+#: What the registry says of a tenant. Where that has lost one that was in service, the status alone tells where its data is.
+_ON_RECORD: Final = ("tenantID", "schemaRevision", "appVersion", "database")
 
 
 def read(world: World) -> dict[str, Any]:
     """Return what is known; None for what is not."""
+    before = world.body.get("status") or {}
+    lost = world.row is None and steps.is_onboarded(before)
+    return _known(world) | ({key: before.get(key) for key in _ON_RECORD} if lost else {})
+
+
+def _known(world: World) -> dict[str, Any]:
     target = world.target
     placed = world.record.placement is not None
     figures = {"storage": filling.told(world, world.usage)[0].to_status()} if world.usage else {}

@@ -33,6 +33,7 @@ from hoa_operator.target import StepFailed, Surroundings, Target, attributed, ch
 from hoa_operator.teardown import Remains, is_abandoned
 from hoa_operator.tenant import AUTO_TIER, parse_identity, parse_spec
 from hoa_operator.turns import Track, Turns, Wish
+from hoa_operator.unrecorded import Unrecorded, remembered
 from hoa_operator.usage import Passwords, look_inside
 from hoa_operator.world import Children, Domains, Reading, Record, RowSecrets, World, registered_login
 
@@ -85,8 +86,7 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
             alive = [UUID(tenant["metadata"]["uid"]) for tenant in sources.tenants()]
             record = await taken_over(sources.registry, identity, spec, alive)
         around, server = await _place(sources, body, identity, spec, record)
-    known = record.row or record.kept
-    tenant_id = known.tenant_id if known else identity.uid
+    tenant_id = _tenant_id(identity, body, record)
     kin = children_of(sources.cache, identity.name)
     record = replace(record, secrets=_secrets(sources.sealer, record.row, kin))
     with attributed(DATABASE_READY):
@@ -121,6 +121,15 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
     )
 
 
+def _tenant_id(identity: Identity, body: Object, record: Record) -> UUID:
+    """Return whose data it is: what is on record, what the status remembers where nothing is, else a new tenant's."""
+    known = record.row or record.kept
+    if known is not None:
+        return known.tenant_id
+    lost = remembered(identity, body)
+    return lost.row.tenant_id if lost else identity.uid
+
+
 async def observe_remains(sources: Sources, body: Object, now: datetime) -> Remains:
     """Return what is left of a tenant that goes away."""
     identity = parse_identity(body)
@@ -141,7 +150,20 @@ async def observe_remains(sources: Sources, body: Object, now: datetime) -> Rema
         children=children_of(sources.cache, identity.name),
         installation=sources.settings.installation,
         now=now,
+        unrecorded=await _unrecorded(sources, identity, body) if record.row is None else None,
     )
+
+
+async def _unrecorded(sources: Sources, identity: Identity, body: Object) -> Unrecorded | None:
+    """Return what there is of a deleted tenant that has no row; nothing where it is another's by now, who took it over."""
+    found = remembered(identity, body) if identity.deleting else None
+    if found is None or identity.abandoned_server == found.server:
+        return found
+    with attributed(DATABASE_READY):
+        if await sources.registry.by_tenant_id(found.row.tenant_id) is not None:
+            return None
+        async with sources.fleet.door(server_named(sources.cache, found.server)) as door:
+            return replace(found, database=await door.observe(found.row.tenant_id))
 
 
 def _tier(spec: TenantSpec, homeowners: int, row: RegistryRow | None, known: tuple[Tier, ...]) -> Tier:

@@ -142,7 +142,8 @@ def _registered_anew(world: World) -> list[Step]:
             "TenantRecordLost",
             f"the registry does not know this tenant, which was in service, and HOADatabaseServer {server} has no database "
             f"{name} of it; nothing was put in its place. Restore the registry, or the database, from a backup that has it "
-            "(docs/operations/lost-server.md), or delete this HOATenant and apply it again to begin with an empty one",
+            "(docs/operations/lost-server.md), or delete this HOATenant (its condition Deleting says how to let it go) and apply it "
+            "again to begin with an empty one",
         )
     message = f"the registry did not know this tenant, which was in service; its row is made anew for database {name}"
     return [Tell("Warning", "TenantRecordRebuilt", message)]

@@ -32,6 +32,7 @@ from hoa_operator.steps import (
     Tombstone,
 )
 from hoa_operator.tenant import Disposal
+from hoa_operator.unrecorded import put_on_record
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from hoa_operator.postgres.model import ObservedDatabase
     from hoa_operator.registry_model import Placement, RegistryRow
     from hoa_operator.tenant import Identity
+    from hoa_operator.unrecorded import Unrecorded
     from hoa_operator.world import Children, Record
 
 
@@ -51,7 +53,7 @@ _DRAIN_LOOK: Final = 0.5
 @dataclass(frozen=True)
 class Remains:
     """What is left of a tenant. `database` is None while nobody asked its server, or no server was ever recorded; `drained`
-    says that sessions have had their time to finish."""
+    says that sessions have had their time to finish. `unrecorded` is what its status says where the registry has no row."""
 
     identity: Identity
     record: Record
@@ -60,6 +62,7 @@ class Remains:
     installation: str
     now: datetime
     drained: bool = False
+    unrecorded: Unrecorded | None = None
 
 
 def plan_deletion(remains: Remains, disposal: Disposal) -> Plan:
@@ -70,7 +73,11 @@ def plan_deletion(remains: Remains, disposal: Disposal) -> Plan:
     lingering = _lingering(remains)
     if lingering:
         return Plan(waits_for=waiting.for_children(remains.identity.namespace, lingering))
-    return Plan((RemoveFinalizer(),)) if remains.identity.has_finalizer else Plan()
+    if not remains.identity.has_finalizer:
+        return Plan()
+    lost = remains.unrecorded
+    given_up = [_told_abandoned(lost.row.tenant_id, lost.server)] if lost and lost.database is None else []
+    return Plan((*given_up, RemoveFinalizer()))
 
 
 def holds_data(row: RegistryRow | None, uid: UUID) -> bool:
@@ -91,6 +98,10 @@ def _removal(remains: Remains, disposal: Disposal) -> Plan:
     if row is not None and row.state not in ("Deleting", "Deleted"):
         return Plan((StopServing(row.tenant_id),))
     steps: list[Step] = [*_children(remains, secrets=False)]
+    if row is None and remains.unrecorded is not None:
+        steps = steps or put_on_record(remains.unrecorded, remains.installation)
+        if steps:
+            return Plan(tuple(steps))
     if row is not None and row.state != "Deleted":
         if _is_draining(remains):
             sessions = remains.database.sessions if remains.database else 0
@@ -131,7 +142,10 @@ def _data(remains: Remains, disposal: Disposal) -> list[Step]:
     if placement is None:
         return [Forget(row.tenant_id)]
     if is_abandoned(remains.identity, placement):
-        return [_told_abandoned(placement), Retire(Retirement(row.tenant_id, remains.now, abandoned=True))]
+        return [
+            _told_abandoned(row.tenant_id, placement.server_name),
+            Retire(Retirement(row.tenant_id, remains.now, abandoned=True)),
+        ]
     if database is None:
         raise WorldError(
             "ServerUnknown",
@@ -202,8 +216,8 @@ def _told_dropped(placement: Placement) -> Tell:
     return Tell("Normal", "DatabaseDropped", f"database {name} on HOADatabaseServer {server} and its roles are gone")
 
 
-def _told_abandoned(placement: Placement) -> Tell:
-    name, server = postgres_names.database_name(placement.tenant_id), placement.server_name
+def _told_abandoned(tenant_id: UUID, server: str) -> Tell:
+    name = postgres_names.database_name(tenant_id)
     return Tell(
         "Warning",
         "DatabaseAbandoned",

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from tests.cluster.operating import app_available, bring_up, is_ready, settled
+from tests.cluster.operating import app_available, bring_up, eventually, is_ready, settled
 from tests.cluster.platform import tenant
-from tests.cluster.test_operator_deletion import REGISTRY, databases
+from tests.cluster.test_operator_blockers import obey, waits_for
+from tests.cluster.test_operator_deletion import REGISTRY, databases, rows
 
 if TYPE_CHECKING:
     from tests.cluster.platform import Json, Platform
@@ -86,6 +87,42 @@ def test_a_tenant_whose_database_is_lost_too_is_not_begun_anew(own_platform: Pla
     assert "Restore the registry" in said
     settled(platform)
     assert databases(platform) == set()
-    platform.kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    platform.kubectl.delete("hoatenant", "seabreeze", "--wait=false")
+    message = waits_for(platform.kubectl, "seabreeze", "TenantRecordLost")
+    assert "Restore the registry" in message
+    obey(platform.kubectl, message)
+    platform.kubectl.wait_gone("hoatenant", "seabreeze")
     platform.kubectl.apply(tenant("seabreeze"))
     platform.kubectl.wait_for("hoatenant", "seabreeze", is_ready, 60)
+
+
+def test_tenants_that_are_deleted_meanwhile_are_closed_and_retained_or_dropped(own_platform: Platform) -> None:
+    platform, kubectl = own_platform, own_platform.kubectl
+    app_available(kubectl)
+    operator = platform.operator().start()
+    kept = bring_up(platform)["status"]
+    dropped = bring_up(platform, "dropped", database={"deletionPolicy": "Delete", "undeleteWindow": "0s"})["status"]
+    operator.stop()
+    forget(platform)
+    kubectl("delete", "hoatenant", "seabreeze", "dropped", "--wait=false")
+    operator = platform.operator("operator-1").start()
+    for name in ("seabreeze", "dropped"):
+        kubectl.wait_gone("hoatenant", name)
+    retained = f"hoa_connect_deleted_{kept['tenantID'].replace('-', '')}"
+    assert databases(platform) == {retained}
+    with psycopg.connect(platform.postgres.dsn()) as connection:
+        open_roles = connection.execute(
+            "SELECT rolname FROM pg_roles WHERE rolcanlogin AND starts_with(rolname, 'hoa_connect_tenant_')"
+            " UNION SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s)",
+            [dropped["database"]["name"]],
+        ).fetchall()
+    assert open_roles == []
+    assert told(platform) >= {"TenantRecordRebuilt", "DatabaseRetained", "DatabaseDropped"}
+    back = bring_up(platform, adoptionPolicy="IfUnclaimed")["status"]
+    assert back["tenantID"] == kept["tenantID"]
+    operator.stop()
+    forget(platform)
+    platform.operator("operator-2").start()
+    uid = kubectl.get("hoatenant", "seabreeze")["metadata"]["uid"]
+    eventually(lambda: rows(platform, uid) == [("Active", "seabreeze")])
+    assert kubectl.get("hoatenant", "seabreeze")["status"]["tenantID"] == kept["tenantID"]

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
 
-from hoa_operator import timing
+from hoa_operator import steps, timing
 from hoa_operator.errors import UserError
 from hoa_operator.plan import plan
 from hoa_operator.status import Report, build
-from hoa_operator.steps import AddFinalizer, Register, Tell
+from hoa_operator.steps import AddFinalizer, DeleteObject, RecordPlacement, Register, RemoveFinalizer, Retire, Tell
 from hoa_operator.target import Failure
+from hoa_operator.teardown import Remains, plan_deletion
+from hoa_operator.tenant import Disposal, parse_identity
+from hoa_operator.unrecorded import remembered
 from hoa_operator.world import Record
-from tests.unit.operator.samples import NOW, Json, made, provisioned, served, world
+from tests.faults.words import lacks_words
+from tests.unit.operator.samples import NOW, Json, children, made, placement, provisioned, served, tenant_body, world
 
 if TYPE_CHECKING:
+    from hoa_operator.postgres.model import ObservedDatabase
     from hoa_operator.world import World
 
 MONTH = timedelta(days=30)
@@ -38,9 +43,9 @@ def forgotten(base: World) -> World:
 
 def test_a_tenant_that_was_in_service_is_registered_anew_with_its_database() -> None:
     base = served()
-    steps = plan(forgotten(replace(base, database=made(base)))).steps
-    assert [type(step) for step in steps if not isinstance(step, AddFinalizer)] == [Tell, Register]
-    (event,) = [step for step in steps if isinstance(step, Tell)]
+    decided = plan(forgotten(replace(base, database=made(base)))).steps
+    assert [type(step) for step in decided if not isinstance(step, AddFinalizer)] == [Tell, Register]
+    (event,) = [step for step in decided if isinstance(step, Tell)]
     assert (event.kind, event.reason) == ("Warning", "TenantRecordRebuilt")
 
 
@@ -95,3 +100,86 @@ def test_the_deadline_stands_still_while_a_person_is_waited_for() -> None:
         assert not timing.is_late(on, DEADLINE)
         later = replace(on, before=build(on), now=NOW + MONTH + timedelta(seconds=DEADLINE + 1))
         assert timing.is_late(later, DEADLINE)
+
+
+def test_its_status_goes_on_telling_where_its_data_is() -> None:
+    """Else the next look would place it anew, and a deletion would find nothing to close."""
+    base = served()
+    lost = forgotten(replace(base, database=world().database))
+    before = {**told(), "tenantID": str(UUID(int=7))}
+    error = Failure(UserError("TenantRecordLost", "x"), steps.DATABASE_READY)
+    lost = replace(lost, body={**lost.body, "status": before})
+    after = build(Report(lost.target.identity, before, NOW, world=lost, failure=error))
+    for key in ("tenantID", "database", "schemaRevision", "appVersion"):
+        assert after[key] == before[key]
+
+
+# One that goes
+
+
+DELETED = tenant_body(meta={"deletionTimestamp": "2026-11-23T12:00:00Z"})
+WHO = parse_identity(DELETED)
+
+
+def going(status: Json | None = None, *, observed: ObservedDatabase | None = None, **changes: Any) -> Remains:
+    """What is left of a deleted tenant that the registry does not know, its children gone; its status tells that it was in service."""
+    found = remembered(WHO, {**DELETED, "status": told() if status is None else status})
+    lost = replace(found, database=observed) if found else None
+    base = Remains(
+        WHO, Record(None, None, None), None, children(), served().settings.installation, NOW, unrecorded=lost
+    )
+    return replace(base, **changes)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_one_that_goes_is_put_on_record_with_its_database_and_goes_on_from_there(*, closed: bool) -> None:
+    observed = replace(made(served()), tombstone=closed)
+    event, register, place = plan_deletion(going(observed=observed), Disposal()).steps
+    assert isinstance(event, Tell)
+    assert (event.kind, event.reason) == ("Warning", "TenantRecordRebuilt")
+    assert isinstance(register, Register)
+    row = register.row
+    assert (row.state, row.slug, row.hosts, row.tier, row.schema_revision) == (
+        "Deleting",
+        "seabreeze",
+        (),
+        "small",
+        "0002",
+    )
+    assert (row.tenant_id, row.uid, row.display_name) == (WHO.uid, WHO.uid, "Seabreeze Management")
+    assert place == RecordPlacement(placement())
+    after = going(record=Record(row, placement(), None), unrecorded=None, database=observed)
+    assert isinstance(plan_deletion(after, Disposal()).steps[-1], Retire)
+
+
+def test_its_route_goes_first() -> None:
+    decided = plan_deletion(going(observed=made(served()), children=served().children), Disposal()).steps
+    assert {type(step) for step in decided} == {DeleteObject}
+    assert {step.kind.kind for step in decided if isinstance(step, DeleteObject)} == {"Ingress"}
+
+
+@pytest.mark.parametrize("there", ["roles only", "another's"])
+def test_what_is_not_surely_its_own_holds_it_until_a_person_decides(there: str) -> None:
+    database = made(served())
+    other = replace(database.identity, uid=UUID(int=7)) if database.identity else None
+    observed = {"roles only": replace(database, exists=False), "another's": replace(database, identity=other)}[there]
+    with pytest.raises(UserError, match="Restore the registry") as caught:
+        plan_deletion(going(observed=observed), Disposal(timedelta(0)))
+    assert (caught.value.reason, lacks_words(caught.value.message)) == ("TenantRecordLost", "")
+    told_to_go = plan_deletion(going(), Disposal()).steps
+    assert [type(step) for step in told_to_go] == [Tell, RemoveFinalizer]
+    assert isinstance(told_to_go[0], Tell)
+    assert told_to_go[0].reason == "DatabaseAbandoned"
+
+
+def test_one_of_which_nothing_is_left_goes() -> None:
+    """As after its data was dropped, and the operator killed before it took the finalizer off."""
+    assert plan_deletion(going(observed=world().database), Disposal()).steps == (RemoveFinalizer(),)
+
+
+def test_one_that_never_was_in_service_goes_simply() -> None:
+    base = provisioned()
+    half_made = build(Report(base.target.identity, {}, NOW, world=base, plan=plan(base)))
+    for status in ({}, half_made):
+        assert remembered(WHO, {**DELETED, "status": status}) is None
+        assert plan_deletion(going(status), Disposal()).steps == (RemoveFinalizer(),)

@@ -1,0 +1,71 @@
+"""A tenant that goes and was in service, and that no row of the registry tells of: that was lost, or restored from an older
+copy. Its database is neither left open nor forgotten: its row is made anew from its status and from what its server shows,
+and then it goes like any other. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from hoa_operator.errors import UserError
+from hoa_operator.postgres.model import DatabaseIdentity
+from hoa_operator.postgres.names import database_name
+from hoa_operator.registry_model import Placement, RegistryRow
+from hoa_operator.steps import RecordPlacement, Register, Step, Tell, is_onboarded
+
+if TYPE_CHECKING:
+    from hoa_operator.kinds import Object
+    from hoa_operator.postgres.model import ObservedDatabase
+    from hoa_operator.tenant import Identity
+
+
+@dataclass(frozen=True)
+class Unrecorded:
+    """The row that the tenant's status speaks of, the server that its data lies on, and what that shows of it: None where
+    nobody asked, because a person gave the server up."""
+
+    row: RegistryRow
+    server: str
+    database: ObservedDatabase | None = None
+
+
+def remembered(identity: Identity, body: Object) -> Unrecorded | None:
+    """Return what the status of a tenant that was in service says; nothing for one that never was, of which no data is."""
+    spec, said = body.get("spec") or {}, body.get("status") or {}
+    server = (said.get("database") or {}).get("server")
+    if not server or not is_onboarded(said):
+        return None
+    row = RegistryRow(
+        tenant_id=UUID(said.get("tenantID") or str(identity.uid)),
+        uid=identity.uid,
+        namespace=identity.namespace,
+        name=identity.name,
+        slug=spec.get("slug") or identity.name,
+        hosts=(),
+        display_name=spec.get("displayName") or identity.name,
+        state="Deleting",
+        placement=spec.get("placement", "Shared"),
+        tier=said.get("tier") or "unknown",
+        limits={},
+        schema_revision=said.get("schemaRevision"),
+    )
+    return Unrecorded(row, server)
+
+
+def put_on_record(found: Unrecorded, installation: str) -> list[Step]:
+    """Return the steps that make its row anew, none where nothing is left of it; raise where what is there is not surely its."""
+    row, database = found.row, found.database
+    if database is None or database.absent:
+        return []
+    if not database.exists or database.identity != DatabaseIdentity(row.tenant_id, row.uid, installation):
+        raise UserError(
+            "TenantRecordLost",
+            f"the registry does not know this tenant, which was in service, and HOADatabaseServer {found.server} has roles of it, "
+            f"but no database {database_name(row.tenant_id)} that is surely its own; nothing of it is dropped. Restore the registry "
+            "from a backup that knows it, or look with psql who renamed the database or changed its comment, and put that back "
+            "(docs/operations/lost-server.md)",
+        )
+    place = Placement(row.tenant_id, found.server, database.system_identifier, database.oid)
+    message = f"the registry did not know this tenant, which was in service; its row is made anew for database {database.name}"
+    return [Tell("Warning", "TenantRecordRebuilt", message), Register(row), RecordPlacement(place)]
