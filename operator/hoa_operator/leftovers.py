@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 #: What is due is tried again at every resync; after two of them something must hold it up.
 OVERDUE: Final = timedelta(minutes=15)
 _RETAINED: Final = "docs/operations/retained-databases.md"
+_LOST: Final = "docs/operations/lost-server.md"
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,13 @@ def _databases(look: Look, server: ServerLook, known: Mapping[UUID, Retained]) -
         why = _why_nobodys(look, database, known)
         if why is None:
             continue
+        drop = (
+            server.psql(f'DROP DATABASE "{database.name}" WITH (FORCE)')
+            + " (after pg_dump, unless it is surely not needed)"
+        )
+        todo = _why_kept(look, database.tenant_id, database.identity) or _unseen(look, database.tenant_id) or drop
         yield Leftover(
-            "Database", database.name, server.name, why,
-            server.psql(f'DROP DATABASE "{database.name}" WITH (FORCE)') + " (after pg_dump, unless it is surely not needed)",
-            database.deleted_at, database.size_bytes,
+            "Database", database.name, server.name, why, todo, database.deleted_at, database.size_bytes,
         )  # fmt: skip
 
 
@@ -142,13 +146,62 @@ def _why_nobodys(look: Look, database: TenantDatabase, known: Mapping[UUID, Reta
         if oid is None or oid == database.oid:
             return None
         return f"the registry's tenant of that id has another database (oid {oid}, this is {database.oid})"
-    elsewhere = next((r for r in look.records or () if r.row.tenant_id == database.tenant_id and r.placement), None)
-    if elsewhere is not None and elsewhere.placement is not None:
-        return f"the registry has that tenant's data on HOADatabaseServer {elsewhere.placement.server_name}"
-    uid = str(database.identity.uid) if database.identity else ""
-    if look.tenants and uid in look.tenants:
-        return f"HOATenant {look.tenants[uid]} owns it, but the registry does not know it: was it put back from an old copy?"
+    elsewhere = _recorded(look, database.tenant_id)
+    if elsewhere is not None:
+        return f"the registry has that tenant's data on HOADatabaseServer {elsewhere.server_name}"
+    owner = _owner(look, database.tenant_id, database.identity)
+    if owner is not None:
+        return f"HOATenant {owner} owns it, but the registry does not know it: was it put back from an old copy?"
     return "the registry does not know it"
+
+
+def _why_kept(look: Look, tenant_id: UUID | None, identity: DatabaseIdentity | None) -> str | None:
+    """Return what to do instead, where the registry says nothing of a tenant that may need what is left of it."""
+    if look.tenants is None:
+        return "it could not be told whether a HOATenant owns it: look again once they can be read"
+    if _recorded(look, tenant_id) is not None:
+        return None
+    owner = _owner(look, tenant_id, identity)
+    if owner is not None:
+        return (
+            f"keep it: restore the registry from a backup that knows it, or have the operator register HOATenant {owner} anew "
+            f"(kubectl -n {look.namespace} describe hoat {owner} says what it waits for; {_LOST})"
+        )
+    if any(found.tombstone for server in look.servers for found in server.databases if found.tenant_id == tenant_id):
+        return (
+            "it could not be told whether its undelete window is over, which only the registry knew: restore that from a backup "
+            f"that has it, then it is dropped when it is due, or comes back with adoptionPolicy: IfUnclaimed; {_RETAINED}"
+        )
+    return None
+
+
+def _unseen(look: Look, tenant_id: UUID | None) -> str | None:
+    """Return what comes before dropping a database beside the one on record, where nobody saw that one."""
+    place = _recorded(look, tenant_id)
+    if place is None or _sees(look, place):
+        return None
+    return (
+        f"it could not be told whether it is needed: the database on record (oid {place.database_oid} on HOADatabaseServer "
+        f"{place.server_name}) was not seen. Find that first: {_LOST}"
+    )
+
+
+def _recorded(look: Look, tenant_id: UUID | None) -> Placement | None:
+    """Return where the registry has the data of a tenant."""
+    return next((found.placement for found in look.records or () if found.row.tenant_id == tenant_id), None)
+
+
+def _sees(look: Look, place: Placement) -> bool:
+    return any(
+        server.name == place.server_name and place.database_oid in {found.oid for found in server.databases}
+        for server in look.servers
+    )
+
+
+def _owner(look: Look, tenant_id: UUID | None, identity: DatabaseIdentity | None) -> str | None:
+    """Return the living HOATenant that a comment names, or whose uid the tenant id is: that of whoever made the database."""
+    alive = look.tenants or {}
+    return (alive.get(str(identity.uid)) if identity else None) or alive.get(str(tenant_id))
 
 
 def _roles(look: Look, server: ServerLook, known: Mapping[UUID, Retained]) -> Iterator[Leftover]:
@@ -159,7 +212,8 @@ def _roles(look: Look, server: ServerLook, known: Mapping[UUID, Retained]) -> It
         login = ", and it can log in" if role.can_login else ""
         first = ", after its database" if database_name(role.tenant_id) in present else ""
         drop = server.psql(f'DROP ROLE "{role.name}"') + first
-        yield Leftover("Role", role.name, server.name, f"the registry places no such tenant here{login}", drop)
+        todo = _why_kept(look, role.tenant_id, role.identity) or drop
+        yield Leftover("Role", role.name, server.name, f"the registry places no such tenant here{login}", todo)
 
 
 def _is_others(look: Look, identity: DatabaseIdentity | None) -> bool:

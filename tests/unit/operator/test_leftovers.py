@@ -89,19 +89,21 @@ def test_what_is_retained_is_no_orphan_until_its_window_is_long_over() -> None:
     assert find(replace(on, now=NOW + timedelta(days=999), records=(forever,))) == []
 
 
+ELSEWHERE = ServerLook("other", LOGIN, (database(oid=7),), ())
+
+
 @pytest.mark.parametrize(
     ("records", "tenants", "why"),
     [
         ((), {}, "the registry does not know it"),
-        ((), {UID: "seabreeze"}, "HOATenant seabreeze owns it, but the registry does not know it"),
-        ((record(place={"database_oid": 7}),), {UID: "x"}, "has another database (oid 7, this is 16500)"),
-        ((record(place={"server_name": "other"}),), {UID: "x"}, "on HOADatabaseServer other"),
+        ((record(place={"server_name": "other", "database_oid": 7}),), {UID: "x"}, "on HOADatabaseServer other"),
     ],
 )
-def test_a_database_that_the_registry_does_not_place_there(
+def test_a_database_that_nobody_can_need_is_dropped_by_this_command(
     records: tuple[Retained, ...], tenants: dict[str, str], why: str
 ) -> None:
     found = look(database(), records=records, tenants=tenants, server_names={"a": "default", "b": "other"})
+    found = replace(found, servers=(*found.servers, *([ELSEWHERE] if records else [])))
     (orphan,) = [item for item in find(found) if item.kind == "Database"]
     assert why in orphan.why
     assert (orphan.size, orphan.where) == (5 * 2**20, "default")
@@ -110,6 +112,46 @@ def test_a_database_that_the_registry_does_not_place_there(
         "psql", "-h", "postgres", "-p", "5432", "-U", "postgres", "-d", "postgres", "-c",
         f'DROP DATABASE "{database_name(ID)}" WITH (FORCE)',
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("there", "records", "tenants", "why", "todo"),
+    [
+        (
+            database(),
+            (),
+            {UID: "seabreeze"},
+            "HOATenant seabreeze owns it, but the registry does not know it",
+            "restore the registry",
+        ),
+        (database(identity=None), (), {UID: "seabreeze"}, "HOATenant seabreeze owns it", "restore the registry"),
+        (database(), (), None, "the registry does not know it", "could not be told whether a HOATenant owns it"),
+        (retained_database(), (), {}, "the registry does not know it", "adoptionPolicy: IfUnclaimed"),
+        (
+            database(),
+            (record(place={"database_oid": 7}),),
+            {UID: "x"},
+            "has another database (oid 7, this is 16500)",
+            "the database on record (oid 7 on HOADatabaseServer default) was not seen",
+        ),
+        (
+            database(),
+            (record(place={"server_name": "other"}),),
+            {UID: "x"},
+            "on HOADatabaseServer other",
+            "the database on record (oid 16500 on HOADatabaseServer other) was not seen",
+        ),
+    ],
+)
+def test_what_may_be_the_only_data_of_somebody_has_no_command_that_drops_it(
+    there: TenantDatabase, records: tuple[Retained, ...], tenants: dict[str, str] | None, why: str, todo: str
+) -> None:
+    found = find(look(there, roles=(role(),), records=records, tenants=tenants))
+    (orphan,) = [item for item in found if item.kind == "Database"]
+    assert why in orphan.why
+    assert todo in orphan.todo
+    assert "DROP" not in orphan.todo
+    assert records or not [item.todo for item in found if "DROP" in item.todo]
 
 
 def test_one_that_is_only_just_made_is_no_orphan() -> None:
