@@ -85,7 +85,6 @@ class Remover:
                 tenant_id = remains.record.row.tenant_id if remains.record.row else report.identity.uid
                 await self._take(decided, remains.identity, str(tenant_id))
                 if any(isinstance(step, steps.RemoveFinalizer) for step in decided.steps):
-                    self._stopped.pop(report.identity.uid, None)
                     break
         except StepFailed as failed:
             return replace(report, failure=failed.failure)
@@ -96,6 +95,7 @@ class Remover:
     def _is_drained(self, remains: Remains) -> bool:
         row = remains.record.row
         if row is None or row.state != "Deleting":
+            self._stopped.pop(remains.identity.uid, None)  # of a rollback, too: whoever is retried is drained anew
             return False
         return self._clock() - self._stopped.setdefault(remains.identity.uid, self._clock()) >= DRAIN
 
