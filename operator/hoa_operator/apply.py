@@ -108,6 +108,7 @@ async def _registry(
         case steps.Retire(retirement):
             await registry.retire(retirement, epoch)
             doors.sources.places.release(str(retirement.tenant_id))
+            doors.sources.usage.forget(retirement.tenant_id)
         case steps.StopServing(tenant_id):
             await registry.set_state(tenant_id, "Deleting", epoch)
         case steps.Forget(tenant_id):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -13,9 +14,14 @@ from hoa_operator.errors import HostTaken, UserError
 from hoa_operator.kinds import INGRESS, TENANT, Kind
 from hoa_operator.kube import Conflict
 from hoa_operator.names import LABEL_MANAGED_BY, MANAGED_BY
-from hoa_operator.steps import Register
+from hoa_operator.places import Places
+from hoa_operator.registry_model import Retirement
+from hoa_operator.removal import subject_of
+from hoa_operator.steps import Forget, Register, Retire
 from hoa_operator.target import StepFailed
-from tests.unit.operator.samples import row_of, settings, tenant_body, world
+from hoa_operator.usage import UsageBook
+from hoa_operator.world import Reading
+from tests.unit.operator.samples import NOW, UID, row_of, settings, tenant_body, usage, world
 
 Json = dict[str, Any]
 NAME = "tenant-seabreeze"
@@ -168,3 +174,30 @@ async def test_only_a_host_that_its_holder_gives_up_is_worth_waiting_for(there: 
         await apply(there, subject, Register(ROW))
     assert caught.value.failure.error.reason == reason
     assert caught.value.failure.for_people == (reason == "HostTaken")
+
+
+@pytest.mark.parametrize("step", [Forget(UUID(UID)), Retire(Retirement(UUID(UID), NOW))])
+async def test_what_a_tenant_that_is_gone_had_in_use_is_believed_no_more(step: Forget | Retire) -> None:
+    """Its data may come back after months, and its Secrets are others then."""
+    book, places = UsageBook(lambda: 0.0, 300.0), Places()
+    places.give(UID, "default")
+
+    async def read(homeowners: int) -> int:
+        async def ask() -> Reading:
+            return Reading(usage(homeowners=homeowners))
+
+        found = (await book.read(UUID(UID), ask)).usage
+        return found.homeowners if found else 0
+
+    async def done(*_: object) -> bool:
+        return True
+
+    assert (await read(80), await read(7)) == (80, 80)
+    registry = SimpleNamespace(forget=done, retire=done)
+    sources: Any = SimpleNamespace(registry=registry, places=places, usage=book)
+    kube: Any = None
+    target = world().target
+    subject = subject_of(settings(), target.identity, UID, NOW)
+    await apply(Doors(sources, kube, 1, lambda _: None), subject, step)
+    assert await read(7) == 7
+    assert places.given(UID) is None
