@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hoa_operator.world import World
 
 #: What is said of a tenant only while there is one.
-WHILE_THERE: Final = ("state", "placement", "hosts", "storage", "pendingTier", budget.AWAITED)
+WHILE_THERE: Final = ("state", "placement", "hosts", "storage", "autoTier", "pendingTier", budget.AWAITED)
 #: What the registry says of a tenant. Where that has lost one that was in service, the status alone tells where its data is.
 _ON_RECORD: Final = ("tenantID", "schemaRevision", "appVersion", "database")
 
@@ -34,6 +34,7 @@ def _known(world: World) -> dict[str, Any]:
         "url": world.settings.route.url(target.hosts[0]),
         "tenantID": str(target.tenant_id) if world.row else None,
         "tier": target.tier.name,
+        "autoTier": target.auto_tier,
         "pendingTier": _pending_tier(target.pending_tier),
         "homeowners": target.homeowners,
         "schemaRevision": world.revision,

@@ -98,12 +98,24 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
         domains = Domains(await read_secrets(sources.kube, identity.name, spec) if https else {})
     with attributed(SPEC_ACCEPTED):
         homeowners = max(spec.homeowners, _homeowners(body, record, reading))
-        tier = _tier(spec, homeowners, record.row, around.tiers)
+        said, in_force = (body.get("status") or {}).get("autoTier"), record.row.tier if record.row else None
+        given = tiers.last_given(said, spec.tier, in_force)
+        tier = _tier(spec, homeowners, given, record.row, around.tiers)
         pending = None if tier.gone else tiers.pending(spec.tier, homeowners, tier, around.tiers)
     return World(
         settings=sources.settings,
         body=body,
-        target=Target(identity, spec, tenant_id, server, tier, homeowners, hosts, pending),
+        target=Target(
+            identity,
+            spec,
+            tenant_id,
+            server,
+            tier,
+            homeowners,
+            hosts,
+            pending,
+            tiers.automatic(homeowners, given, around.tiers),
+        ),
         record=record,
         database=database,
         reading=reading,
@@ -166,11 +178,13 @@ async def _unrecorded(sources: Sources, identity: Identity, body: Object) -> Unr
             return replace(found, database=await door.observe(found.row.tenant_id))
 
 
-def _tier(spec: TenantSpec, homeowners: int, row: RegistryRow | None, known: tuple[Tier, ...]) -> Tier:
+def _tier(
+    spec: TenantSpec, homeowners: int, given: str | None, row: RegistryRow | None, known: tuple[Tier, ...]
+) -> Tier:
     """Return the tier that holds. One that is deleted under a tenant that is served goes on as the registry has it, so that it
     keeps nothing else of the spec from being carried out."""
     try:
-        return tiers.resolve(spec.tier, homeowners, row.tier if row else None, known)
+        return tiers.resolve(spec.tier, homeowners, given, known)
     except UserError:
         if row is None or row.schema_revision is None or spec.tier not in (row.tier, AUTO_TIER):
             raise

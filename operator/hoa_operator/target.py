@@ -31,7 +31,7 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Target:
-    """The tenant as it shall be."""
+    """The tenant as it shall be. `auto_tier` is what tier Auto gives it, in force or not."""
 
     identity: Identity
     spec: TenantSpec
@@ -41,6 +41,7 @@ class Target:
     homeowners: int
     hosts: tuple[str, ...]
     pending_tier: Pending | None = None
+    auto_tier: str | None = None
 
     @property
     def limits(self) -> Limits:

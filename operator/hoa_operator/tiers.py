@@ -118,8 +118,8 @@ def parse_tier(body: Mapping[str, Any]) -> Tier:
 def resolve(wanted: str, homeowners: int, current: str | None, tiers: Iterable[Tier]) -> Tier:
     """Return the tier that holds: the named one, or for `Auto` the one whose range has `homeowners`.
 
-    `current` is the tier in force. Growth moves up at once; shrinking moves down only once it is clear of the
-    boundary.
+    `current` is the tier that `Auto` gave last: a tier that a person named has no margin to keep. Growth moves up at once;
+    shrinking moves down only once it is clear of the boundary.
     """
     ordered = sorted(tiers, key=lambda tier: (tier.homeowners_min, tier.name))
     if not ordered:
@@ -131,6 +131,17 @@ def resolve(wanted: str, homeowners: int, current: str | None, tiers: Iterable[T
     if held is not None and _still_held(held, fitting, homeowners):
         return held
     return fitting
+
+
+def last_given(said: str | None, wanted: str, in_force: str | None) -> str | None:
+    """Return the tier that `Auto` gave last, whatever was named since: what the status said, or, before it said so, what is in
+    force of a tenant that leaves it to `Auto`."""
+    return said or (in_force if wanted == AUTO_TIER else None)
+
+
+def automatic(homeowners: int, given: str | None, tiers: tuple[Tier, ...]) -> str | None:
+    """Return what `Auto` gives now, in force or not; where there are no tiers to choose from, what it gave last."""
+    return resolve(AUTO_TIER, homeowners, given, tiers).name if tiers else given
 
 
 @dataclass(frozen=True)

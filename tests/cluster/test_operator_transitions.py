@@ -99,6 +99,13 @@ def test_hysteresis_shows_the_move_that_it_holds_back(live: Platform) -> None:
     assert "pendingTier" not in body["status"]
 
 
+def test_a_tier_that_is_named_and_taken_back_leaves_no_trace(live: Platform) -> None:
+    carried_out(live, homeowners=474)
+    assert carried_out(live, homeowners=480)["status"]["tier"] == "medium"
+    assert carried_out(live, homeowners=480, tier="large")["status"]["tier"] == "large"
+    assert carried_out(live, homeowners=480)["status"]["tier"] == "medium"
+
+
 def test_a_certificate_that_people_bring(own_platform: Platform, tmp_path: Path) -> None:
     kubectl, host = own_platform.kubectl, "portal.seabreeze.example"
     app_available(kubectl)

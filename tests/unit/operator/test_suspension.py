@@ -201,13 +201,13 @@ class TestTierThatIsGone:
     def test_a_served_tenant_goes_on_with_what_the_registry_has(self) -> None:
         known = tuple(tier for tier in TIERS if tier.name != "small")
         spec = served(tenant_body(tier="small")).target.spec
-        kept = _tier(spec, 80, ROW, known)
+        kept = _tier(spec, 80, ROW.tier, ROW, known)
         assert (kept.name, kept.gone) == ("small", True)
         assert kept.limits.to_json() == ROW.limits
-        assert _tier(spec, 80, ROW, TIERS) == TIERS[0]
+        assert _tier(spec, 80, ROW.tier, ROW, TIERS) == TIERS[0]
         automatic = served().target.spec
-        assert _tier(automatic, 80, ROW, ()).gone
-        assert _tier(automatic, 80, ROW, known).name == "medium"
+        assert _tier(automatic, 80, ROW.tier, ROW, ()).gone
+        assert _tier(automatic, 80, ROW.tier, ROW, known).name == "medium"
 
     @pytest.mark.parametrize(
         ("tier", "row"),
@@ -217,7 +217,7 @@ class TestTierThatIsGone:
     def test_nobody_else_does(self, tier: str, row: RegistryRow | None) -> None:
         known: tuple[Tier, ...] = TIERS[1:]
         with pytest.raises(UserError, match="TierUnknown"):
-            _tier(served(tenant_body(tier=tier)).target.spec, 80, row, known)
+            _tier(served(tenant_body(tier=tier)).target.spec, 80, row.tier if row else None, row, known)
 
     def test_nothing_changes_and_it_is_said(self) -> None:
         base = self.gone(served())

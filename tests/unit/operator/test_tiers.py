@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 
 from hoa_operator.errors import UserError
 from hoa_operator.tenant import LimitOverrides
-from hoa_operator.tiers import Limits, Pending, Replicas, Tier, parse_tier, pending, resolve, shared_replicas
+from hoa_operator.tiers import (
+    Limits,
+    Pending,
+    Replicas,
+    Tier,
+    automatic,
+    last_given,
+    parse_tier,
+    pending,
+    resolve,
+    shared_replicas,
+)
 from tests.unit.operator.samples import TIERS, tier_body
 
 BOUNDARIES = (100, 500, 2000)
@@ -53,6 +64,39 @@ def test_wobbling_around_a_boundary_moves_once_at_most(boundary: int, wobble: li
         moves += tier != current
         current = tier
     assert moves <= 1
+
+
+def lived(*changes: tuple[str, int]) -> tuple[str, str | None]:
+    """Return the tier in force, and the one that Auto gives, after these specs one after the other."""
+    in_force: str | None = None
+    auto: str | None = None
+    for wanted, homeowners in changes:
+        given = last_given(auto, wanted, in_force)
+        in_force = resolve(wanted, homeowners, given, TIERS).name
+        auto = automatic(homeowners, given, TIERS)
+    assert in_force is not None
+    return in_force, auto
+
+
+NAMED = st.sampled_from([tier.name for tier in TIERS])
+
+
+@given(st.lists(st.integers(0, 2500), min_size=1, max_size=5), NAMED)
+def test_a_tier_that_was_named_and_taken_back_leaves_the_tenant_where_it_was(counts: list[int], named: str) -> None:
+    before = [("Auto", count) for count in counts]
+    assert lived(*before, (named, counts[-1]), ("Auto", counts[-1])) == lived(*before)
+
+
+def test_the_margin_is_of_the_tier_that_auto_gave() -> None:
+    assert lived(("Auto", 480), ("large", 480), ("Auto", 480))[0] == "medium"
+    assert lived(("large", 480), ("Auto", 480))[0] == "medium"
+    assert lived(("Auto", 510), ("Auto", 480), ("medium", 480), ("Auto", 480))[0] == "large"
+
+
+def test_a_tenant_of_a_build_that_did_not_say_what_auto_gave_keeps_its_margin() -> None:
+    assert resolve("Auto", 480, last_given(None, "Auto", "large"), TIERS).name == "large"
+    assert last_given(None, "large", "large") is None
+    assert automatic(480, "large", ()) == "large"
 
 
 def test_a_named_tier_holds_whatever_the_count() -> None:
