@@ -204,7 +204,9 @@ class TenantReconciler:
     # A tenant that is only looked at
 
     async def _look(self, body: Object, report: Report) -> Report:
-        if report.policy == "Paused" or report.identity.deleting:
+        if report.identity.deleting:
+            return replace(report, begun=await self._has_begun(report))
+        if report.policy == "Paused":
             return report
         try:
             world = await observe_tenant(self._sources, body, self._clock())
@@ -216,6 +218,16 @@ class TenantReconciler:
             return replace(report, failure=Failure(error, steps.DATABASE_READY))
 
     # A tenant that goes
+
+    async def _has_begun(self, report: Report) -> bool:
+        """Tell whether the removal of a tenant was at work before its spec held it back; while nobody can say, as was said."""
+        try:
+            row = await self._sources.registry.observe(report.identity.uid)
+        except OperatorError:
+            row = None
+        if row is None:
+            return report.before.get("phase") == "Deleting"
+        return row.state in ("Deleting", "Deleted")
 
     async def _delete(self, body: Object, report: Report) -> Report:
         await self._write(body, status.build(report), report.now)

@@ -44,7 +44,8 @@ class Retry:
 @dataclass(frozen=True)
 class Report:
     """What one reconcile found out. `world` is None when it could not be read at all; `suspended` says that the spec wants the
-    tenant suspended and that this was carried out, whatever failed besides."""
+    tenant suspended and that this was carried out, whatever failed besides; `begun` that its removal was at work before its
+    spec held that back."""
 
     identity: Identity
     before: Mapping[str, Any]
@@ -56,6 +57,7 @@ class Report:
     restart: bool = False
     policy: str = "Managed"
     suspended: bool = False
+    begun: bool = False
 
 
 def build(report: Report) -> Status:
@@ -92,10 +94,11 @@ def build(report: Report) -> Status:
 
 
 def held_back(report: Report) -> Status:
-    """Return the status of a tenant that is deleted while nothing may be done for it: as it was, and what lets it go."""
-    message = waiting.for_policy(report.identity, report.policy)
+    """Return the status of a tenant that is deleted while nothing may be done for it: as it was, and what lets it go. One that
+    is half gone already goes on being deleted, in its phase and for whoever is alerted."""
+    message = waiting.for_policy(report.identity, report.policy, begun=report.begun)
     status = _only(report, steps.DELETION_PAUSED, message)
-    status |= {"phase": "Paused", "observedGeneration": report.identity.generation}
+    status |= {"phase": "Deleting" if report.begun else "Paused", "observedGeneration": report.identity.generation}
     status.pop("retry", None)
     return status
 

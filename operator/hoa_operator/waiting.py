@@ -39,14 +39,21 @@ def _way_out(identity: Identity, before: Mapping[str, Any], failure: Failure) ->
     return f"{again}; to let the tenant go and leave its database as it is: {annotate}"
 
 
-def for_policy(identity: Identity, policy: str) -> str:
-    """Return why a tenant is held back by its own spec, and the command that lets it go."""
+def for_policy(identity: Identity, policy: str, *, begun: bool) -> str:
+    """Return why a tenant is held back by its own spec, and the command that lets it go; `begun` says that its removal was at
+    work before, which nothing takes back."""
     field, held, free = ("managementPolicy", policy, "Managed")
     if policy == "Protected":
         field, held, free = ("deletionProtection", "Enabled", "Disabled")
     patch = f"kubectl -n {identity.namespace} patch hoat {identity.name} --type=merge"
+    so = (
+        "so no more of it is removed, but it is not served any more: its route is blocked, and of its objects and its database "
+        "some may be gone or closed"
+        if begun
+        else "so nothing of it is removed"
+    )
     return (
-        f"the tenant is to be deleted, but spec.{field} is {held}, so nothing of it is removed; let it go with: "
+        f"the tenant is to be deleted, but spec.{field} is {held}, {so}; let it go with: "
         f'{patch} -p \'{{"spec":{{"{field}":"{free}"}}}}\''
     )
 

@@ -79,6 +79,21 @@ def test_what_a_spec_or_another_controller_holds_back_is_said(served: Platform) 
     assert databases(served) == set()
 
 
+def test_a_deletion_that_is_paused_half_way_says_what_is_gone_already(served: Platform) -> None:
+    kubectl = served.kubectl
+    bring_up(served, database=AT_ONCE)
+    kubectl.patch("ingress", "tenant-seabreeze", {"metadata": {"finalizers": ["loadbalancer.example/cleanup"]}})
+    kubectl.delete("hoatenant", "seabreeze", "--wait=false")
+    waits_for(kubectl, "seabreeze", "ChildrenRemaining")
+    kubectl.patch("hoatenant", "seabreeze", {"spec": {"managementPolicy": "Paused"}})
+    message = waits_for(kubectl, "seabreeze", "DeletionPaused")
+    assert "it is not served any more" in message
+    assert kubectl.get("hoatenant", "seabreeze")["status"]["phase"] == "Deleting"
+    kubectl.patch("ingress", "tenant-seabreeze", {"metadata": {"finalizers": None}})
+    obey(kubectl, message)
+    kubectl.wait_gone("hoatenant", "seabreeze")
+
+
 def test_sessions_may_finish_but_hold_nothing_up_for_long(served: Platform) -> None:
     kubectl = served.kubectl
     database = bring_up(served, database=AT_ONCE)["status"]["database"]["name"]

@@ -174,6 +174,17 @@ def test_a_tenant_its_own_spec_holds_back_says_how_to_let_it_go(policy: str, cha
         assert shlex.split(found["message"])[-1] == change
 
 
+@pytest.mark.parametrize("policy", ["Paused", "Protected"])
+def test_one_that_is_half_gone_already_does_not_say_that_it_is_whole(policy: str) -> None:
+    held = status.held_back(Report(parse_identity(BODY), {"phase": "Deleting"}, NOW, policy=policy, begun=True))
+    assert held["phase"] == "Deleting", "whoever is alerted of a deletion that does not go goes on being alerted"
+    found = status.condition(held, "Deleting")
+    assert found is not None
+    assert "nothing of it is removed" not in found["message"]
+    assert "it is not served any more: its route is blocked" in found["message"]
+    assert shlex.split(found["message"])[-2] == "-p"
+
+
 def test_an_object_that_others_hold_says_that_nothing_else_is_left() -> None:
     report = Report(parse_identity(BODY), {"conditions": []}, NOW)
     left = status.left_to_others(report, ["backup.example/keep"])
