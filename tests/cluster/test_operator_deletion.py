@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.cluster.jobs import Fault
-from tests.cluster.operating import app_available, bring_up, condition, is_ready
+from tests.cluster.operating import app_available, bring_up, condition, is_ready, settled
 from tests.cluster.platform import tenant
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def test_a_database_that_is_not_provably_the_tenants_is_not_dropped(own_platform
     own_platform.operator().start()
     body = bring_up(own_platform, database={"deletionPolicy": "Delete", "undeleteWindow": "0s"})
     name = body["status"]["database"]["name"]
+    settled(own_platform)  # a look that is still at work would put the comment back
     with psycopg.connect(own_platform.postgres.dsn(), autocommit=True) as connection:
         connection.execute(f"COMMENT ON DATABASE {name} IS 'mine now'")
     own_platform.kubectl.delete("hoatenant", "seabreeze", "--wait=false")
