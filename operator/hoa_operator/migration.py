@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hoa_operator import names
-from hoa_operator.kinds import JOB, POD, annotations_of, is_owned_by, labels_of, name_of
+from hoa_operator.kinds import JOB, annotations_of, is_owned_by, labels_of, name_of
 from hoa_operator.manifests.jobs import CONTAINER, EXIT_FINAL
 from hoa_operator.tenant import parse_time
 
@@ -196,8 +196,3 @@ def parse_result(text: str) -> Result | None:
         return Result(said["result"] == "ok", str(said["reason"]), message, said.get("revision"), invitation)
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def is_pod_of_job(pod: Object) -> bool:
-    """Tell whether the pod belongs to a Job."""
-    return pod["kind"] == POD.kind and any(o["kind"] == JOB.kind for o in pod["metadata"].get("ownerReferences") or ())

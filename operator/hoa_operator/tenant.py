@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 State = Literal["Active", "ReadOnly", "Suspended"]
 ManagementPolicy = Literal["Managed", "Paused", "ObserveOnly"]
 Placement = Literal["Shared", "Dedicated"]
-DeletionPolicy = Literal["Retain", "Delete"]
 AdoptionPolicy = Literal["Never", "IfUnclaimed"]
 AUTO_TIER = "Auto"
 
