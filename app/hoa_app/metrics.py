@@ -106,6 +106,9 @@ class Metrics:
         self.breaker_open = Gauge(
             "hoa_breaker_open", "1 while a dependency is not tried", ["dependency"], registry=registry
         )
+        self.dropped_files = Counter(
+            "hoa_dropped_tenant_files", "Files removed of tenants whose database was dropped", registry=registry
+        )
         self.sign_ins = Counter("hoa_sign_ins", "Sign-ins by outcome", ["tenant_id", "outcome"], registry=registry)
 
     def observe_request(self, method: str, route: str, status: int, tenant_id: str, seconds: float) -> None:

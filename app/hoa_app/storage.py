@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import shutil
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from obstore import delete_async, get_async, list_with_delimiter_async, put_async, sign_async
 from obstore import list as list_objects
@@ -76,10 +80,28 @@ class Storage:
 
     async def delete(self, tenant: Tenant, key: str) -> None:
         """Remove one object; one that is not there is no error."""
-        try:
-            await delete_async(self._store, tenant_key(tenant, key))
-        except FileNotFoundError:
-            return
+        await self._delete([tenant_key(tenant, key)])
+
+    async def remove_all(self, tenant_id: UUID, most: int) -> int:
+        """Remove what there is of a tenant that is gone, ``most`` objects of it at once; fewer removed says that nothing is
+        left, on a volume no folder either.
+        """
+        prefix, removed = f"tenants/{tenant_id}", 0
+        async for page in list_objects(self._store, prefix=prefix, chunk_size=PAGE):
+            paths = [one["path"] for one in page[: most - removed]]
+            await self._delete(paths)
+            removed += len(paths)
+            if removed == most:
+                return removed
+        if self.local:
+            # Folders, and what a crash left half written, are in no list. Another worker may be at it.
+            with suppress(FileNotFoundError):
+                await asyncio.to_thread(shutil.rmtree, Path(self._store.prefix, prefix))
+        return removed
+
+    async def _delete(self, paths: list[str]) -> None:
+        with suppress(FileNotFoundError):
+            await delete_async(self._store, paths)
 
     async def sign(self, tenant: Tenant, key: str, expires: timedelta = timedelta(minutes=5)) -> str | None:
         """A short-lived URL straight to the object store, or None where the store has none (a volume): stream instead."""

@@ -21,6 +21,7 @@ from hoa_app.background import Background
 from hoa_app.db.pools import PoolLimits, Pools
 from hoa_app.identity.passwords import Passwords
 from hoa_app.jobs.breaker import Breaker
+from hoa_app.jobs.dropped import DroppedFiles
 from hoa_app.jobs.mail import Mailer
 from hoa_app.jobs.mails import HANDLERS
 from hoa_app.jobs.outcome import Policy
@@ -70,8 +71,11 @@ async def open_worker(
     registry.on_outbox.append(worker.wake)
     pools.on_wake = lambda tenant: worker.wake(tenant.id)
     background = Background()
+    beside = {"registry": registry.run(), "pools": pools.housekeep()}
+    if settings.only_tenant is None:
+        beside["dropped"] = DroppedFiles(services).run()
     try:
-        async with background.running({"registry": registry.run(), "pools": pools.housekeep()}):
+        async with background.running(beside):
             yield OpenWorker(services, worker, background)
     finally:
         await pools.close()

@@ -111,8 +111,8 @@ async def _registry(
             doors.sources.usage.forget(retirement.tenant_id)
         case steps.StopServing(tenant_id):
             await registry.set_state(tenant_id, "Deleting", epoch)
-        case steps.Forget(tenant_id):
-            await registry.forget(tenant_id, epoch)
+        case steps.Forget(tenant_id, dropped):
+            await registry.forget(tenant_id, epoch, dropped=dropped)
             doors.sources.places.release(str(tenant_id))
             doors.sources.usage.forget(tenant_id)
         case _:

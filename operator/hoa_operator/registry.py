@@ -236,11 +236,11 @@ class Registry:
         async with self._writing(epoch) as connection:
             return await registry_retained.begin_drop(connection, tenant_id, void, now)
 
-    async def forget(self, tenant_id: UUID, epoch: int) -> bool:
-        """Remove every trace of a tenant whose data is gone; says whether there was one."""
+    async def forget(self, tenant_id: UUID, epoch: int, *, dropped: bool = False) -> bool:
+        """Remove every trace of a tenant whose data is gone, but for a record that its database was `dropped`, which has the
+        worker remove its files; says whether there was one."""
         async with self._writing(epoch) as connection:
-            cursor = await connection.execute("DELETE FROM tenants WHERE tenant_id = %s", [tenant_id])
-            return cursor.rowcount > 0
+            return await registry_retained.forget(connection, tenant_id, dropped=dropped)
 
     def _here(self) -> Cluster:
         if self._cluster is None:

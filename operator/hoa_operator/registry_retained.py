@@ -5,7 +5,7 @@ A takeover and a drop exclude each other here, by the row of `placements`: whoev
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
     from hoa_operator.postgres.connections import Connection
     from hoa_operator.registry_model import Heir, Retirement
+
+#: Records go when the next is written, long after the last file: no worker is away for so long.
+_RECORD_DROPPED: Final = """
+WITH old AS (DELETE FROM dropped_tenants WHERE dropped_at < now() - interval '90 days' AND tenant_id <> %(id)s)
+INSERT INTO dropped_tenants (tenant_id) VALUES (%(id)s) ON CONFLICT (tenant_id) DO UPDATE SET dropped_at = now()
+"""
 
 
 async def retire(connection: Connection, retirement: Retirement) -> None:
@@ -87,3 +93,13 @@ async def begin_drop(connection: Connection, tenant_id: UUID, void: Collection[U
         {"id": tenant_id, "now": now, "void": list(void)},
     )
     return cursor.rowcount > 0
+
+
+async def forget(connection: Connection, tenant_id: UUID, *, dropped: bool) -> bool:
+    """Remove the row, and with it its place; put on record that its database was dropped. Says whether there was a row."""
+    cursor = await connection.execute("DELETE FROM tenants WHERE tenant_id = %s", [tenant_id])
+    if cursor.rowcount == 0:
+        return False
+    if dropped:
+        await connection.execute(_RECORD_DROPPED, {"id": tenant_id})
+    return True

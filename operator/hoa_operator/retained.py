@@ -145,7 +145,7 @@ class RetainedReconciler:
         await self._tell(
             "Normal", "DatabaseDropped", row, placement, "it and its roles are gone, its undelete window is over"
         )
-        await sources.registry.forget(row.tenant_id, self._doors.epoch)
+        await sources.registry.forget(row.tenant_id, self._doors.epoch, dropped=True)
 
     async def _void(self, placement: Placement) -> list[UUID]:
         """Return the claims on the data that count no more."""

@@ -335,14 +335,15 @@ class Suspend:
 
 @dataclass(frozen=True)
 class Forget:
-    """Remove the registry row of a tenant whose data is gone."""
+    """Remove the registry row of a tenant whose data is gone; `dropped` says that its database was, so that its files go too."""
 
     tenant_id: Any
+    dropped: bool = False
     condition: ClassVar[str] = SPEC_ACCEPTED
 
     def describe(self) -> str:
         """Return what it does, for people."""
-        return "remove the registry row"
+        return "remove the registry row" + (" and have the files removed" if self.dropped else "")
 
 
 Step = (

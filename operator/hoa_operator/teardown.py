@@ -168,7 +168,9 @@ def _data(remains: Remains, disposal: Disposal) -> list[Step]:
     # Without an oid a killed run's session may still be making it: dropping waits for that session's lock.
     gone = database.absent and placement.database_oid is not None and _is_same_server(placement, database)
     dropped: list[Step] = [] if gone else [DropDatabase(placement.server_name, proof)]
-    return [*dropped, _told_dropped(placement), Forget(row.tenant_id)]
+    # Of what was to be kept and is not there nobody knows who dropped it: its files stay.
+    wanted = disposal.at_once and placement.database_oid is not None
+    return [*dropped, _told_dropped(placement), Forget(row.tenant_id, dropped=wanted)]
 
 
 def _is_same_server(placement: Placement, database: ObservedDatabase) -> bool:

@@ -40,6 +40,12 @@ def rows(platform: Platform, uid: str) -> list[tuple[Any, ...]]:
         return connection.execute("SELECT state, slug FROM tenants WHERE uid = %s", [uid]).fetchall()
 
 
+def on_record(platform: Platform) -> list[str]:
+    """Return the ids of the tenants whose files the worker is to remove."""
+    with psycopg.connect(platform.postgres.dsn(REGISTRY)) as connection:
+        return [found for (found,) in connection.execute("SELECT tenant_id::text FROM dropped_tenants").fetchall()]
+
+
 def test_delete_drops_everything(own_platform: Platform) -> None:
     app_available(own_platform.kubectl)
     own_platform.operator().start()
@@ -51,6 +57,7 @@ def test_delete_drops_everything(own_platform: Platform) -> None:
     assert name not in databases(own_platform)
     assert roles(own_platform, tenant_id) == {}
     assert rows(own_platform, uid) == []
+    assert on_record(own_platform) == [tenant_id]
     for kind in ("ingress", "secret", "job"):
         assert own_platform.kubectl.list(kind, "-l", "hoaconnect.com/tenant=seabreeze") == []
 
@@ -64,7 +71,7 @@ def test_retain_keeps_the_data_closed_and_frees_the_slug(own_platform: Platform)
     kept = f"hoa_connect_deleted_{tenant_id.replace('-', '')}"
     assert kept in databases(own_platform)
     assert set(roles(own_platform, tenant_id).values()) == {False}
-    assert rows(own_platform, uid) == [("Deleted", "seabreeze")]
+    assert (rows(own_platform, uid), on_record(own_platform)) == ([("Deleted", "seabreeze")], [])
     server = own_platform.kubectl.wait_for("hoads", "default", lambda found: found["status"].get("retained") == 1)
     (entry,) = server["status"]["retainedDatabases"]
     assert "dropAfter" not in entry
@@ -197,6 +204,7 @@ def test_a_tenant_whose_server_is_gone_for_good_goes_at_a_persons_word(own_platf
     assert "DatabaseAbandoned" in _events(own_platform)
     assert rows(own_platform, body["metadata"]["uid"]) == [("Deleted", "seabreeze")]
     assert body["status"]["database"]["name"] in databases(own_platform)
+    assert on_record(own_platform) == []
 
 
 def _end_between_making_and_commenting(platform: Platform, name: str) -> None:

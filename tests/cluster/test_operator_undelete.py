@@ -9,7 +9,7 @@ import psycopg
 from tests.cluster.jobs import Fault
 from tests.cluster.operating import app_available, bring_up, condition, eventually, is_ready
 from tests.cluster.platform import tenant
-from tests.cluster.test_operator_deletion import REGISTRY, databases, roles, rows
+from tests.cluster.test_operator_deletion import REGISTRY, databases, on_record, roles, rows
 from tests.cluster.test_operator_kills import mark, still_marked
 from tests.cluster.test_operator_refusals import refused
 
@@ -52,6 +52,7 @@ def test_what_nobody_takes_over_is_dropped_when_its_window_is_over(own_platform:
     eventually(lambda: rows(own_platform, body["metadata"]["uid"]) == [])
     assert databases(own_platform) == set()
     assert roles(own_platform, body["status"]["tenantID"]) == {}
+    assert on_record(own_platform) == [body["status"]["tenantID"]]
     kubectl.wait_for("hoads", "default", lambda found: "retained" not in found["status"])
     told = [item for item in kubectl.list("events") if item["involvedObject"]["kind"] == "HOADatabaseServer"]
     assert "DatabaseDropped" in {item["reason"] for item in told}

@@ -109,6 +109,13 @@ def heir_of(row: RegistryRow, uid: UUID | None = None, **changes: Any) -> Heir:
     return replace(Heir(uid or uuid4(), row.namespace, row.name, row.uid), **changes)
 
 
+def recorded(server: RealServer, rig: Rig) -> list[UUID]:
+    """Return the tenants on record as dropped, of whom the worker removes the files."""
+    query = "SELECT coalesce(array_agg(tenant_id ORDER BY dropped_at), '{}') FROM dropped_tenants"
+    found: list[UUID] = server.one(query, dbname=rig.dbname)
+    return found
+
+
 @pytest_asyncio.fixture
 async def rig(server: RealServer, tmp_path: Path) -> AsyncIterator[Rig]:
     """The parts of a registry that was never started."""

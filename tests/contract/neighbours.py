@@ -241,7 +241,10 @@ class Neighbours:
             *(Right(reader, "", "attribute", "", word) for word in ("LOGIN", "INHERIT")),
             Right(reader, "", "database", place, "CONNECT"),
             Right(reader, place, "schema", "public", "USAGE"),
-            *(Right(reader, place, "table", f"public.{table}", "SELECT") for table in ("tenants", "tenant_hosts")),
+            *(
+                Right(reader, place, "table", f"public.{table}", "SELECT")
+                for table in ("tenants", "tenant_hosts", "dropped_tenants")
+            ),
         }
 
     def _templates(self) -> set[Right]:

@@ -32,7 +32,7 @@ def test_rows_show_no_secret() -> None:
 async def test_start_creates_what_is_missing_and_repeats(rig: Rig, registry: Registry) -> None:
     server = rig.server
     assert server.sees(rig.reader, rig.reader_password, rig.dbname) is None
-    assert server.one("SELECT version_num FROM alembic_version", dbname=rig.dbname) == "0004"
+    assert server.one("SELECT version_num FROM alembic_version", dbname=rig.dbname) == "0005"
     assert not server.one("SELECT has_database_privilege('pg_monitor', %s, 'CONNECT')", rig.dbname)
     mark = server.log_size
     again = rig.registry("two")
@@ -204,6 +204,8 @@ async def test_the_reader_reads_its_part_and_nothing_else(rig: Rig, registry: Re
         "SELECT * FROM alembic_version",
         "UPDATE tenants SET state = 'Active'",
         "DELETE FROM tenants",
+        "INSERT INTO dropped_tenants SELECT tenant_id FROM tenants",
+        "DELETE FROM dropped_tenants",
         "INSERT INTO tenant_hosts SELECT 'stolen.test', tenant_id FROM tenants",
         "UPDATE operator_epoch SET epoch = 99",
         "TRUNCATE tenants",
@@ -211,12 +213,14 @@ async def test_the_reader_reads_its_part_and_nothing_else(rig: Rig, registry: Re
         "CREATE TEMPORARY TABLE mine (id int)",
         "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "SELECT tenants_notify()",
+        "SELECT tenants_back()",
         "SELECT * FROM pg_authid",
         "CREATE ROLE mine",
     )
     with rig.server.login(rig.reader, rig.reader_password, rig.dbname) as reader:
         assert len(reader.execute("SELECT * FROM tenants").fetchall()) == 1
         assert len(reader.execute("SELECT * FROM tenant_hosts").fetchall()) == 1
+        assert reader.execute("SELECT * FROM dropped_tenants").fetchall() == []
         reader.execute("NOTIFY hoa_outbox, 'x'")
         for statement in refused:
             with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported)):

@@ -24,6 +24,8 @@ def sessions(rig: Rig, identity: str) -> set[int]:
 def as_before_clusters(rig: Rig) -> None:
     """Leave the registry as the build before wrote it."""
     rig.server.run(
+        "DROP FUNCTION tenants_back CASCADE",
+        "DROP TABLE dropped_tenants",
         "DROP FUNCTION tenants_login CASCADE",
         "ALTER TABLE tenants DROP COLUMN login_changed_at",
         "ALTER TABLE operator_epoch DROP COLUMN cluster",

@@ -15,7 +15,7 @@ from hoa_operator.kinds import SERVER, TENANT
 from hoa_operator.registry_model import Placement, Retirement
 from hoa_operator.retained import RetainedReconciler
 from hoa_operator.tenant import parse_time
-from tests.contract.fix_registry import Rig, heir_of, new_row
+from tests.contract.fix_registry import Rig, heir_of, new_row, recorded
 
 if TYPE_CHECKING:
     from hoa_operator.postgres import DatabaseSpec
@@ -171,7 +171,7 @@ def told(town: Town) -> list[tuple[str, str]]:
     return [(event["reason"], event["involvedObject"]["kind"]) for event in town.cluster.events]
 
 
-async def test_what_is_due_is_dropped_and_the_rest_is_kept(server: RealServer, town: Town) -> None:
+async def test_what_is_due_is_dropped_and_the_rest_is_kept(server: RealServer, rig: Rig, town: Town) -> None:
     due, due_spec = await retire(town)
     later, later_spec = await retire(town, timedelta(hours=1))
     forever, forever_spec = await retire(town, None)
@@ -183,6 +183,7 @@ async def test_what_is_due_is_dropped_and_the_rest_is_kept(server: RealServer, t
     for spec in (later_spec, forever_spec):
         assert (await town.door.observe(spec.tenant_id)).tombstone
     assert [await town.state(row) for row in (due, later, forever)] == [None, "Deleted", "Deleted"]
+    assert recorded(server, rig) == [due.tenant_id], "whose files go, too"
     assert {entry["tenantID"]: "dropAfter" in entry for entry in entries(town)} == {
         str(later.tenant_id): True,
         str(forever.tenant_id): False,
@@ -232,13 +233,14 @@ async def test_a_server_that_is_away_holds_nothing_else_up(town: Town) -> None:
     assert (await town.state(row), await town.state(away)) == (None, "Deleted")
 
 
-async def test_a_drop_that_was_killed_half_way_is_finished(server: RealServer, town: Town) -> None:
+async def test_a_drop_that_was_killed_half_way_is_finished(server: RealServer, rig: Rig, town: Town) -> None:
     row, spec = await retire(town)
     assert await town.registry.begin_drop(row.tenant_id, (), now(), town.epoch)
     server.run(f"DROP DATABASE hoa_connect_deleted_{spec.tenant_id.hex}")
     assert (await reconciler(town)("")).failed is None
     assert (await town.door.observe(spec.tenant_id)).absent
     assert await town.state(row) is None
+    assert recorded(server, rig) == [row.tenant_id]
 
 
 async def test_a_drop_that_has_begun_and_is_held_up_says_since_when(server: RealServer, town: Town) -> None:

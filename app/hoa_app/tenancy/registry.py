@@ -23,6 +23,10 @@ COLUMNS = (
     "tenant_id, slug, hosts, display_name, state, placement, tier, limits, branding, database, sealed_password,"
     " sealed_signing_keys, schema_revision"
 )
+DROPPED = (
+    "SELECT tenant_id FROM dropped_tenants d"
+    " WHERE NOT EXISTS (SELECT FROM tenants t WHERE t.tenant_id = d.tenant_id) ORDER BY dropped_at"
+)
 RESYNC_SECONDS = 30.0
 TIMEOUT_SECONDS = 15.0
 
@@ -207,20 +211,31 @@ class Registry:
             application_name=f"hoa-{purpose}",
         )
 
-    async def execute(self, query: str, parameters: tuple[object, ...] = ()) -> None:
-        """Run one statement on a connection of its own (NOTIFY, a ping); reconnects once when it was lost."""
+    async def dropped(self) -> list[UUID]:
+        """Whose database the operator has put on record as dropped, and who has no row. A tenant without a row is not among
+        them for that: the row may have been lost. Nobody is, in the registry of an operator that keeps no record yet.
+        """
+        try:
+            return [row["tenant_id"] for row in await self.execute(DROPPED)]
+        except psycopg.errors.UndefinedTable:
+            return []
+
+    async def execute(self, query: str, parameters: tuple[object, ...] = ()) -> list[DictRow]:
+        """Run one statement on a connection of its own (NOTIFY, a ping), and return its rows; reconnects once when it was
+        lost.
+        """
         async with self._side_lock, asyncio.timeout(5):
-            for attempt in (1, 2):
-                try:
-                    if self._side is None or self._side.closed:
-                        self._side = await self._connect("side")
-                    await self._side.execute(query, parameters)
-                except psycopg.OperationalError:
-                    await self._close_side()
-                    if attempt == 2:
-                        raise
-                else:
-                    return
+            try:
+                return await self._execute(query, parameters)
+            except psycopg.OperationalError:
+                await self._close_side()
+                return await self._execute(query, parameters)
+
+    async def _execute(self, query: str, parameters: tuple[object, ...]) -> list[DictRow]:
+        if self._side is None or self._side.closed:
+            self._side = await self._connect("side")
+        cursor = await self._side.execute(query, parameters)
+        return await cursor.fetchall() if cursor.description else []
 
     async def close(self) -> None:
         """Close what `execute` opened."""

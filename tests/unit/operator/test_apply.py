@@ -189,7 +189,7 @@ async def test_what_a_tenant_that_is_gone_had_in_use_is_believed_no_more(step: F
         found = (await book.read(UUID(UID), ask)).usage
         return found.homeowners if found else 0
 
-    async def done(*_: object) -> bool:
+    async def done(*_: object, **__: object) -> bool:
         return True
 
     assert (await read(80), await read(7)) == (80, 80)

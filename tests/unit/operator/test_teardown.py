@@ -237,6 +237,26 @@ def test_what_is_gone_already_is_only_forgotten() -> None:
     assert names(plan_deletion(without_children(database=nothing_yet()), RETAIN).steps) == ["Forget"]
 
 
+@pytest.mark.parametrize(
+    ("policy", "oid", "there", "files_go"),
+    [
+        (AT_ONCE, OID, True, True),
+        (AT_ONCE, OID, False, True),
+        (AT_ONCE, None, False, False),
+        (RETAIN, OID, False, False),
+        (Disposal(timedelta(hours=1)), OID, False, False),
+    ],
+    ids=["dropped", "dropped by a run that was killed", "never made", "to be kept", "to be kept for a while"],
+)
+def test_files_go_only_after_a_database_that_was_to_be_dropped_and_is(
+    policy: Disposal, oid: int | None, there: bool, files_go: bool
+) -> None:
+    database = remains().database if there else nothing_yet()
+    record = Record(remains().record.row, placement(oid), None)
+    steps = plan_deletion(without_children(record=record, database=database), policy).steps
+    assert steps[-1] == Forget(UUID(UID), dropped=files_go)
+
+
 def test_what_may_still_be_in_the_making_is_dropped_under_its_lock() -> None:
     record = Record(remains().record.row, placement(None), None)
     steps = plan_deletion(without_children(record=record, database=nothing_yet()), RETAIN).steps
