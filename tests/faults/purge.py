@@ -21,11 +21,13 @@ def purge(installation: Installation, tenant: str, tenant_id: str) -> None:
     with contextlib.suppress(ApiError):
         installation.objects.patch("HOATenant", tenant, {"metadata": {"finalizers": None}})
     dsn = installation.platform.postgres.dsn
-    if query(dsn(), "SELECT 1 FROM pg_database WHERE datname = %s", [REGISTRY]):
-        with psycopg.connect(dsn(REGISTRY), autocommit=True) as connection:
-            connection.execute("DELETE FROM tenants WHERE name = %s OR tenant_id::text = %s", [tenant, tenant_id])
-    if tenant_id:
-        _drop(dsn(), tenant_id.replace("-", ""))
+    # The database before the row: a look that is still at work puts on record again whose database it finds without one.
+    for _ in range(2):
+        if tenant_id:
+            _drop(dsn(), tenant_id.replace("-", ""))
+        if query(dsn(), "SELECT 1 FROM pg_database WHERE datname = %s", [REGISTRY]):
+            with psycopg.connect(dsn(REGISTRY), autocommit=True) as connection:
+                connection.execute("DELETE FROM tenants WHERE name = %s OR tenant_id::text = %s", [tenant, tenant_id])
 
 
 def _drop(dsn: str, identity: str) -> None:
