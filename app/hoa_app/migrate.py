@@ -25,7 +25,8 @@ from hoa_app.grants import Grantees, grant
 from hoa_app.migrations.serving import known_revisions, note
 
 LOCK_KEY = 0x484F41  # any fixed number: the lock is per database
-LOCK_TIMEOUT = "20s"
+LOCK_TIMEOUT = 20.0
+LOCK_LOOK = 0.2
 # While a change of a table waits for its lock, everybody who comes after it waits, too: so it waits for moments only,
 # lets the others through, and tries again, LOCK_PATIENCE seconds in all.
 TABLE_LOCK_TIMEOUT = "2s"
@@ -170,11 +171,24 @@ def _prepare(connection: psycopg.Connection[Any], job: Job) -> None:
         " set_config('default_transaction_read_only', 'off', false), set_config('app.current_tenant', %s, false),"
         # A Job that was killed leaves no session that goes on and keeps the next one waiting.
         " set_config('client_connection_check_interval', '2s', false)",
-        (LOCK_TIMEOUT, STATEMENT_TIMEOUT, STATEMENT_TIMEOUT, tenant_id),
+        (TABLE_LOCK_TIMEOUT, STATEMENT_TIMEOUT, STATEMENT_TIMEOUT, tenant_id),
     )
-    connection.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
-    connection.execute("SELECT set_config('lock_timeout', %s, false)", (TABLE_LOCK_TIMEOUT,))
+    _take_turn(connection)
     connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(job.owner_role)))
+
+
+def _take_turn(connection: psycopg.Connection[Any]) -> None:
+    """Be the only Job at work in this database. It asks again and again instead of waiting in a statement: that would have a
+    snapshot, for which the one at work waits when it makes an index beside the traffic."""
+    deadline = time.monotonic() + LOCK_TIMEOUT
+    while connection.execute("SELECT pg_try_advisory_lock(%s)", (LOCK_KEY,)).fetchone() != (True,):
+        if time.monotonic() >= deadline:
+            raise MigrationError(
+                PASSING,
+                "LockNotAvailable",
+                f"another migration has been at work in this database for {LOCK_TIMEOUT:g} s; it is tried again",
+            )
+        time.sleep(LOCK_LOOK)
 
 
 def current_revision(connection: psycopg.Connection[Any]) -> str | None:

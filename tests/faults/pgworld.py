@@ -125,12 +125,21 @@ def database_world(dsn: Dsn, tenant_id: str) -> Json:
     }
 
 
-def _inside(dsn: str) -> Json:
-    with psycopg.connect(dsn, autocommit=True, row_factory=dict_row) as connection:
-        tables = {row.pop("name"): row for row in connection.execute(_TABLES).fetchall()}
-        if "tenant_identity" not in tables:
-            return {"tables": tables}
-        return {"tables": tables} | {what: connection.execute(text.encode()).fetchall() for what, text in _ONCE.items()}
+def _inside(dsn: str) -> Json | None:
+    """Return what is inside of a database, or None of one that is closed or dropped at this moment."""
+    try:
+        session = psycopg.connect(dsn, autocommit=True, row_factory=dict_row)
+    except psycopg.OperationalError:
+        return None
+    with session:
+        return _seen_by(session)
+
+
+def _seen_by(session: psycopg.Connection[Json]) -> Json:
+    tables = {row.pop("name"): row for row in session.execute(_TABLES).fetchall()}
+    if "tenant_identity" not in tables:
+        return {"tables": tables}
+    return {"tables": tables} | {what: session.execute(text.encode()).fetchall() for what, text in _ONCE.items()}
 
 
 def registry_world(dsn: Dsn, tenant_id: str) -> Json:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from hoa_app.migrate import LOCK_KEY
 from hoa_app.migrations.serving import known_revisions
 from tests.cluster.jobs import Fault
 from tests.cluster.operating import condition, is_ready
@@ -83,9 +82,9 @@ _WAITING = (
     "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pg_policy'::regclass"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
-_ADVISORY = (
-    f"SELECT array_agg(granted ORDER BY granted) FROM pg_locks WHERE locktype = 'advisory' AND objid = {LOCK_KEY}"
-    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+_TRYING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle' AND starts_with(query, 'SELECT pg_try_advisory_lock')"
+    " AND datname = current_database()"
 )
 
 
@@ -125,7 +124,7 @@ def test_two_pods_of_one_job_run_at_once(hold: Callable[[str], Held], tmp_path: 
     again = [sys.executable, "-m", *first.command]  # the first was forked and not started by its command
     second = Process("second", again, tmp_path / "second.log", env=env, cwd=first.cwd).start()
     try:
-        until(lambda: held.ask(_ADVISORY) == [False, True], "one to hold the migration's lock and one to wait", 30)
+        until(lambda: held.ask(_TRYING) == 1, "the second to find the first one at work", 30)
         held.release()
         assert second.wait() == 0
     finally:

@@ -139,7 +139,7 @@ def test_a_database_from_the_future_is_left_alone(platform: Platform, blank: Mad
 def test_a_held_lock_passes(platform: Platform, blank: MadeTenant, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in platform.job_environment(blank).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(migrate, "LOCK_TIMEOUT", "200ms")
+    monkeypatch.setattr(migrate, "LOCK_TIMEOUT", 0.2)
     with blank.as_admin() as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (migrate.LOCK_KEY,))
         assert migrate.main([], platform.job_environment(blank)) == migrate.PASSING
