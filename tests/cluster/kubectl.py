@@ -96,7 +96,7 @@ class Kubectl:
 
     def _follow(self, kind: str, name: str, timeout: float) -> Generator[JSON | None]:
         """Yield an object as it is and after every change, None while there is none; again each second, for who waits for
-        something beside it. One kubectl that watches costs a tenth of many that look."""
+        something beside it. One kubectl watches, instead of one for each look."""
         deadline = time.monotonic() + timeout
         last: JSON | None = None
         while time.monotonic() < deadline:
