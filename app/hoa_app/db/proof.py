@@ -22,7 +22,7 @@ IDENTITY = (
     " AND classoid = 'pg_class'::regclass AND objsubid = 0) AS note"
 )
 #: Compiling a query takes Postgres longer than running any of ours. And where one joins more than four tables the others are
-#: looked up by their keys, in the order written: trying every order of seven took ten times as long as what was asked.
+#: looked up by their keys, in the order written: to try every order of seven takes longer than what was asked.
 PLANNING = "-c jit=off -c join_collapse_limit=4"
 FULL = ("too many connections", "too many clients", "remaining connection slots are reserved")
 _FULL_PAUSE = 0.1

@@ -101,8 +101,8 @@ _APPLY = (
        WHERE r.import_id = %(import)s AND o.id = r.ownership_id
          AND (o.valid_from, o.is_primary)
              IS DISTINCT FROM (coalesce(r.owner_since, o.valid_from), coalesce(r.is_primary, o.is_primary))""",
-    # Materialized: a plan that ran the subquery twice would draw two ids for a person of several lines. By unit: so the
-    # index that excludes overlaps is built in half the time; by person, its first column, it would take ten times as long.
+    # Materialized: a plan that ran the subquery twice would draw two ids for a person of several lines. By unit: the
+    # index that excludes overlaps grows fastest so, and slowest by person, its first column.
     """WITH drawn AS MATERIALIZED (SELECT person_key, gen_random_uuid() AS id FROM import_rows
          WHERE import_id = %(import)s AND person_id IS NULL GROUP BY person_key),
        new AS (SELECT r.*, d.id AS drawn, coalesce(r.person_id, d.id) AS owner, coalesce(r.unit_id, u.id) AS home
