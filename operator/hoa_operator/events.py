@@ -204,10 +204,13 @@ def _worst(conditions: Mapping[str, Mapping[str, Any]]) -> str | None:
 
 
 def manifest(about: Object, event: Event, reporter: str, now: datetime) -> dict[str, Any]:
-    """Build the Event; the name follows from its content, so that the same news is told once."""
+    """Build the Event; the name follows from its content, so that the same news is told once: of one state of the object
+    in one second. What turns twice within a second does so in two states.
+    """
     meta = about["metadata"]
     moment = format_time(now)
-    mark = digest([meta["uid"], event.reason, event.message, "" if event.once else moment])
+    occasion = [""] if event.once else [moment, meta["resourceVersion"]]
+    mark = digest([meta["uid"], event.reason, event.message, *occasion])
     return {
         "apiVersion": EVENT.api_version,
         "kind": EVENT.kind,

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from tests.cluster.jobs import JobRunner
     from tests.cluster.platform import Operator, Platform
 
-MOST_KILLS = 40
+#: How long a step may last at most when it is killed for the first time; each time after that three times as long.
+FIRST_PATIENCE_SECONDS, LAST_PATIENCE_SECONDS = 0.005, 10.0
+#: What is begun so often never ends.
+MOST_AT_ONE_STEP = 12
+#: What begins ever other steps never ends either.
+MOST_KILLS = 150
 
 
 def steps_taken(operator: Operator) -> list[str]:
@@ -40,19 +45,19 @@ def kill_after_every_step(operator: Operator, done: Callable[[], bool]) -> int:
     A step that was killed before it had any effect is begun again: it then gets a little longer each time.
     """
     chance = random.Random(7)
-    kills = 0
-    patience = 0.005
+    kills = at_this_step = 0
     while not done():
-        assert kills < MOST_KILLS, steps_taken(operator)
         seen = steps_taken(operator)
+        assert at_this_step < MOST_AT_ONE_STEP, seen[-1]
+        assert kills < MOST_KILLS, "\n".join(seen)
         operator.process.start()
         # No further step may be needed: then it is killed where it rests.
         _begins_another(operator, len(seen), done)
-        time.sleep(chance.random() * patience)
+        time.sleep(chance.random() * min(LAST_PATIENCE_SECONDS, FIRST_PATIENCE_SECONDS * 3**at_this_step))
         operator.kill()
         kills += 1
         stuck = bool(seen) and steps_taken(operator)[-1] == seen[-1]
-        patience = patience * 3 if stuck else 0.005
+        at_this_step = at_this_step + 1 if stuck else 0
     return kills
 
 

@@ -69,6 +69,15 @@ def test_an_event_told_once_is_the_same_at_any_time() -> None:
     assert first["metadata"]["name"] == later["metadata"]["name"]
 
 
+def test_what_turns_twice_in_a_second_is_told_twice_and_a_repeated_post_is_one() -> None:
+    full = events.Event("Warning", "StorageFull", "1.0Gi of 1Gi")
+    bodies = [tenant_body() for _ in range(3)]
+    for body, version in zip(bodies, ("7", "7", "9"), strict=True):
+        body["metadata"]["resourceVersion"] = version
+    first, again, later = (events.manifest(body, full, "o", NOW)["metadata"]["name"] for body in bodies)
+    assert first == again != later
+
+
 def test_an_event_is_about_its_object() -> None:
     body = tenant_body()
     manifest = events.manifest(body, events.Event("Normal", "Ready", "x" * 2000), "operator-0", NOW)
