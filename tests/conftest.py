@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
-#: Where a run notes the tests that failed, a line each, when it is asked to.
+#: Where a run notes the tests that failed and why, a line of JSON each, when it is asked to.
 FAILED = "HOA_TESTS_FAILED"
 
 pytest_plugins = [
@@ -47,8 +48,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServer:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Note what failed."""
+    """Note what failed, and its own short words on why."""
     path = os.environ.get(FAILED)
     if report.failed and path and not os.environ.get("PYTEST_XDIST_WORKER"):
         with Path(path).open("a") as lines:
-            lines.write(f"{report.nodeid}\n")
+            crash = getattr(report.longrepr, "reprcrash", None)
+            why = crash.message if crash is not None else report.longreprtext
+            lines.write(json.dumps({"name": report.nodeid, "why": why}) + "\n")

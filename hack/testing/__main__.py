@@ -10,15 +10,14 @@ from collections.abc import Sequence
 from hack.cluster.paths import Paths
 from hack.cluster.shell import ClusterError, say
 from hack.testing import checks, install, levels, summary
-
-Result = tuple[str, str, float]
+from hack.testing.summary import Result
 
 
 def _check(paths: Paths) -> Result:
     started = time.monotonic()
     say("--> checks")
     checks.run_all(paths)
-    return ("check", "", time.monotonic() - started)
+    return Result("check", "", time.monotonic() - started)
 
 
 def _level(level: levels.Level, paths: Paths, port: int, failures: list[ClusterError]) -> Result:
@@ -26,12 +25,12 @@ def _level(level: levels.Level, paths: Paths, port: int, failures: list[ClusterE
     started = time.monotonic()
     say(f"--> tests/{level.name}")
     try:
-        last = levels.run(level, paths, port)
+        passed = levels.run(level, paths, port)
     except ClusterError as error:
         # When the cluster can't be taken away after a failure, the first failure is the one to read.
         failures += [told for told in (error.__context__, error) if isinstance(told, ClusterError)]
-        last = f"FAILED: {error}"
-    return (level.name, last, time.monotonic() - started)
+        passed = levels.Passed(f"FAILED: {error}")
+    return Result(level.name, passed.last, time.monotonic() - started, passed.unsteady)
 
 
 def _run(wanted: str, paths: Paths, port: int, results: list[Result], failures: list[ClusterError]) -> None:

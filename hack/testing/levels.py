@@ -1,5 +1,6 @@
 """The levels of tests: what each needs, and how it is run."""
 
+import json
 import os
 import re
 import signal
@@ -14,7 +15,8 @@ from pathlib import Path
 from hack.cluster import lifecycle, provider, tools
 from hack.cluster.paths import Paths
 from hack.cluster.shell import ClusterError, Word, environment, say
-from hack.testing import install, summary
+from hack.testing import install
+from hack.testing.summary import Failure, reasons
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,20 @@ class Ended:
 
     code: int
     last: str
-    failed: tuple[str, ...] = ()
+    failed: tuple[Failure, ...] = ()
     never: tuple[str, ...] = ()
 
 
-def run(level: Level, paths: Paths, port: int) -> str:
-    """Run one level and return pytest's own last line; raises when a test failed."""
+@dataclass(frozen=True)
+class Passed:
+    """pytest's own last line, or those of both tries, and what passed only at the second."""
+
+    last: str
+    unsteady: tuple[Failure, ...] = ()
+
+
+def run(level: Level, paths: Paths, port: int) -> Passed:
+    """Run one level; raises when a test failed."""
     install.ensure_programs(paths, level.packages, level.tools)
     if not level.cluster:
         return _pytest(level, paths, {})
@@ -75,33 +85,33 @@ def _cluster(paths: Paths, port: int) -> Iterator[None]:
             lifecycle.down(paths)
 
 
-def _pytest(level: Level, paths: Paths, env: Mapping[str, str]) -> str:
+def _pytest(level: Level, paths: Paths, env: Mapping[str, str]) -> Passed:
     """Run pytest; what failed is tried once more by itself, and a test that only then passes is named as unsteady.
 
     The levels share two cores with a cluster: a deadline missed under that load is worth knowing, and need be no
-    defect. What the first try said stays in the output, and the summary counts the unsteady tests of each level. What
+    defect. What the first try said stays in the output, and the summary names the unsteady tests of each level. What
     must not happen even once is not tried again: that it does not happen every time is no comfort.
     """
     spread = ["-n", str(level.processes)] if level.processes > 1 else []
     ended = _run_pytest(paths, env, f"tests/{level.name}", *spread)
-    last = ended.last
+    passed = Passed(ended.last)
     if ended.never:
         hint = f"What must not happen even once, and did: {', '.join(ended.never)}. Read above what they found."
-        raise ClusterError(f"Tests of the level {level.name} failed, and are not tried again: {last}", hint)
+        raise ClusterError(f"Tests of the level {level.name} failed, and are not tried again: {ended.last}", hint)
     if ended.code == 1 and ended.failed:
         first = ended
-        say(f"    {level.name}: {last}\n    Once more, only what failed:")
-        ended = _run_pytest(paths, env, *first.failed)
-        if ended.code == 0:
-            say("\n".join(["    UNSTEADY, passed at the second try:", *(f"      {name}" for name in first.failed)]))
-            last = f"{last} / second try: {ended.last} / {summary.unsteady(len(first.failed))}"
+        say(f"    {level.name}: {first.last}\n    Once more, only what failed:")
+        ended = _run_pytest(paths, env, *(failure.name for failure in first.failed))
+        passed = Passed(f"{first.last} / second try: {ended.last}", first.failed)
     if ended.code == 5:
         raise ClusterError(f"There are no tests in tests/{level.name}.", "Each level has some: docs/architecture.md.")
     if ended.code != 0:
-        hint = f"Run them again: .venv/bin/python -m pytest tests/{level.name}"
-        raise ClusterError(f"Tests of the level {level.name} failed: {last}", hint)
-    say(f"    {level.name}: {last}")
-    return last
+        again = f"Run them again: .venv/bin/python -m pytest tests/{level.name}"
+        raise ClusterError(
+            f"Tests of the level {level.name} failed: {passed.last}", "\n".join([*reasons(ended.failed), again])
+        )
+    say(f"    {level.name}: {passed.last}")
+    return passed
 
 
 def _run_pytest(paths: Paths, env: Mapping[str, str], *arguments: str) -> Ended:
@@ -125,8 +135,8 @@ def _run_pytest(paths: Paths, env: Mapping[str, str], *arguments: str) -> Ended:
             process.send_signal(signal.SIGINT)
             process.wait()
             raise
-        names = failed.read_text().splitlines() if failed.exists() else []
-        return ended(process.wait(), output, names)
+        noted = failed.read_text().splitlines() if failed.exists() else []
+        return ended(process.wait(), output, [Failure(**json.loads(line)) for line in noted])
 
 
 def _shown(process: "subprocess.Popen[bytes]") -> str:
@@ -140,10 +150,11 @@ def _shown(process: "subprocess.Popen[bytes]") -> str:
     return said.decode(errors="replace")
 
 
-def ended(code: int, output: str, failed: Iterable[str] = ()) -> Ended:
+def ended(code: int, output: str, failed: Iterable[Failure] = ()) -> Ended:
     """What pytest's output says of its end; `failed` are the tests that it noted."""
     never = re.findall(r"^NEVER: (tests/.+)$", output, re.MULTILINE)
-    return Ended(code, last_line(output), tuple(dict.fromkeys(failed)), tuple(never))
+    by_name = {failure.name: failure for failure in failed}  # one may fail, and be torn down badly after it
+    return Ended(code, last_line(output), tuple(by_name.values()), tuple(never))
 
 
 def last_line(output: str) -> str:

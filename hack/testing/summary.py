@@ -3,32 +3,58 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from textwrap import indent
 
 from hack.cluster.shell import duration
 
 _COUNT = re.compile(r"(\d+) (passed|failed|error|errors|warning|warnings|deselected|skipped|xfailed|xpassed)\b")
-_UNSTEADY = re.compile(r"(\d+) unsteady\b")
+#: How much of why a test failed is said again at the end.
+_MOST_LINES, _MOST_CHARACTERS = 15, 1500
 _SECONDS = re.compile(r" in ([\d.]+)s")
 
 
-def lines(results: Sequence[tuple[str, str, float]]) -> list[str]:
-    """One line per level (name, pytest's last line, seconds it took in all), a line for unsteady tests if there are
-    any, then the sum in pytest's form."""
-    shown = [f"  {name:10} {duration(seconds):>8}   {text.strip('= ') or 'well'}" for name, text, seconds in results]
-    return ["", "Summary", *shown, *_unsteady(results), total([text for _, text, _ in results])]
+@dataclass(frozen=True)
+class Failure:
+    """A test that failed, and pytest's short words on why."""
+
+    name: str
+    why: str = ""
 
 
-def unsteady(count: int) -> str:
-    """What a level's own line says of tests that passed only at the second try."""
-    return f"{count} unsteady"
+@dataclass(frozen=True)
+class Result:
+    """A level's name, how it ended (pytest's last line), the seconds it took in all, and what passed only at the second
+    try."""
+
+    name: str
+    text: str
+    seconds: float
+    unsteady: tuple[Failure, ...] = ()
 
 
-def _unsteady(results: Sequence[tuple[str, str, float]]) -> list[str]:
-    counts = {name: int(match.group(1)) for name, text, _ in results if (match := _UNSTEADY.search(text))}
-    if not counts:
+def lines(results: Sequence[Result]) -> list[str]:
+    """One line per level, what was unsteady if anything was, then the sum in pytest's form."""
+    shown = [f"  {each.name:10} {duration(each.seconds):>8}   {each.text.strip('= ') or 'well'}" for each in results]
+    return ["", "Summary", *shown, *_unsteady(results), total([each.text for each in results])]
+
+
+def reasons(failures: Sequence[Failure]) -> list[str]:
+    """Each test and why it failed, briefly: the whole is where pytest told it."""
+    return [line for each in failures for line in (f"    {each.name}", indent(_brief(each.why), " " * 6)) if line]
+
+
+def _brief(why: str) -> str:
+    told = "\n".join(why.strip().splitlines()[:_MOST_LINES])
+    return told if len(told) <= _MOST_CHARACTERS else f"{told[:_MOST_CHARACTERS]}…"
+
+
+def _unsteady(results: Sequence[Result]) -> list[str]:
+    failures = [failure for each in results for failure in each.unsteady]
+    if not failures:
         return []
-    levels = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return [f"  UNSTEADY, passed only at the second try: {levels}. Why they failed at first is told above: read it."]
+    levels = ", ".join(f"{each.name} {len(each.unsteady)}" for each in results if each.unsteady)
+    return [f"  UNSTEADY, passed only at the second try: {levels}. At first they failed so:", *reasons(failures)]
 
 
 def total(texts: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from hack.cluster import chart, report, shell
 from hack.cluster.paths import Paths
 from hack.testing import __main__ as verbs
 from hack.testing import checks, install, levels, summary
+from hack.testing.summary import Failure, Result
 
 
 def tenant(conditions: list[dict[str, str]], generation: int = 1) -> dict[str, Any]:
@@ -58,9 +59,9 @@ def test_durations(seconds: float, text: str) -> None:
 
 def test_the_summary_ends_in_pytests_words() -> None:
     results = [
-        ("check", "", 12.0),
-        ("unit", "=== 200 passed, 2 warnings in 3.50s ===", 4.0),
-        ("e2e", "=== 1 failed, 9 passed in 75.25s (0:01:15) ===", 200.0),
+        Result("check", "", 12.0),
+        Result("unit", "=== 200 passed, 2 warnings in 3.50s ===", 4.0),
+        Result("e2e", "=== 1 failed, 9 passed in 75.25s (0:01:15) ===", 200.0),
     ]
     assert summary.lines(results) == [
         "",
@@ -72,12 +73,17 @@ def test_the_summary_ends_in_pytests_words() -> None:
     ]
 
 
-def test_the_summary_counts_unsteady_tests_of_each_level() -> None:
-    text = "=== 1 failed, 9 passed in 2.00s === / second try: === 1 passed, 9 deselected in 1.00s === / 1 unsteady"
-    told = summary.lines([("unit", "=== 200 passed in 3.50s ===", 4.0), ("faults", text, 4.0), ("e2e", text, 4.0)])
-    (line,) = [line for line in told if "UNSTEADY" in line]
-    assert "faults 1, e2e 1." in line
-    assert told.index(line) == len(told) - 2, "beside the last line, where everybody looks"
+def test_the_summary_tells_of_unsteady_tests_why_they_failed() -> None:
+    text = "=== 1 failed, 9 passed in 2.00s === / second try: === 1 passed, 9 deselected in 1.00s ==="
+    failure = Failure("tests/faults/test_a.py::test_a", "AssertionError: waited 20 s\nassert 1 == 2\n" + "more\n" * 100)
+    steady, unsteady = Result("unit", "=== 200 passed in 3.50s ===", 4.0), Result("faults", text, 4.0, (failure,))
+    told = summary.lines([steady, unsteady, Result("e2e", text, 4.0, (failure,))])
+    (line,) = [place for place, line in enumerate(told) if "UNSTEADY" in line]
+    assert "faults 1, e2e 1." in told[line]
+    assert told[line + 1] == "    tests/faults/test_a.py::test_a"
+    assert told[line + 2].startswith("      AssertionError: waited 20 s\n      assert 1 == 2\n      more")
+    assert told[line + 2].count("\n") < 20, "the whole is told above"
+    assert len(told) == line + 6, "beside the last line, where everybody looks"
 
 
 def tries(monkeypatch: pytest.MonkeyPatch, *outcomes: levels.Ended) -> None:
@@ -86,27 +92,27 @@ def tries(monkeypatch: pytest.MonkeyPatch, *outcomes: levels.Ended) -> None:
     monkeypatch.setattr(levels, "_run_pytest", lambda *_: next(left))
 
 
-def test_a_test_that_passes_at_the_second_try_is_named_and_counted(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    names = ("tests/faults/test_a.py::test_a", "tests/faults/test_a.py::test_b")
-    first = levels.Ended(1, "=== 2 failed in 1.00s ===", names)
+def test_a_test_that_passes_at_the_second_try_is_unsteady(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = tuple(Failure(f"tests/faults/test_a.py::test_{each}", "assert 40 < 40") for each in "ab")
+    first = levels.Ended(1, "=== 2 failed in 1.00s ===", failures)
     tries(monkeypatch, first, levels.Ended(0, "=== 2 passed in 1.00s ==="))
-    last = levels._pytest(levels.Level("faults"), Paths.from_env(), {})
-    assert "faults 2." in "\n".join(summary.lines([("faults", last, 1.0)]))
-    told = capsys.readouterr().err
-    assert all(name in told.partition("UNSTEADY")[2] for name in names)
+    passed = levels._pytest(levels.Level("faults"), Paths.from_env(), {})
+    assert passed.unsteady == failures
+    assert "second try: === 2 passed in 1.00s" in passed.last
 
 
 def test_a_test_that_fails_twice_fails_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
-    tries(monkeypatch, levels.Ended(1, "=== 1 failed ===", ("a",)), levels.Ended(1, "=== 1 failed ===", ("a",)))
-    with pytest.raises(shell.ClusterError, match="faults failed"):
+    failed = levels.Ended(1, "=== 1 failed ===", (Failure("tests/faults/test_a.py::test_a", "assert 40 < 40"),))
+    tries(monkeypatch, failed, failed)
+    with pytest.raises(shell.ClusterError, match="faults failed") as refused:
         levels._pytest(levels.Level("faults"), Paths.from_env(), {})
+    assert "test_a.py::test_a\n      assert 40 < 40" in refused.value.hint
 
 
 def test_what_must_never_happen_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "tests/faults/test_a.py::test_a[tombstone, and back]"
-    first = levels.Ended(1, "=== 2 failed ===", (name, "tests/faults/test_a.py::test_b"), (name,))
+    failed = tuple(map(Failure, (name, "tests/faults/test_a.py::test_b")))
+    first = levels.Ended(1, "=== 2 failed ===", failed, (name,))
     tries(monkeypatch, first, levels.Ended(0, "=== 2 passed ==="))
     with pytest.raises(shell.ClusterError, match="faults failed, and are not tried again: === 2 failed") as refused:
         levels._pytest(levels.Level("faults"), Paths.from_env(), {})
@@ -143,12 +149,12 @@ def test_pytests_closing_line_is_found(output: str, line: str) -> None:
 def test_a_level_that_fails_does_not_keep_the_next_from_running(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(level: levels.Level, *_: object) -> str:
+    def run(level: levels.Level, *_: object) -> levels.Passed:
         if level.name == "contract":
             raise shell.ClusterError(
                 "Tests of the level contract failed: === 1 failed in 2.00s ===", "Run them again: pytest"
             )
-        return "=== 3 passed in 1.00s ==="
+        return levels.Passed("=== 3 passed in 1.00s ===")
 
     monkeypatch.setattr(levels, "run", run)
     monkeypatch.setattr(install, "ensure_venv", lambda _: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -133,6 +134,8 @@ async def lifespan(_app: Starlette) -> AsyncIterator[None]:
     size = int(os.environ["POOL_SIZE"])
     known = {"autocommit": True, "row_factory": dict_row}
     async with AsyncConnectionPool(os.environ["DSN"], kwargs=known, min_size=size, max_size=size) as POOL:
+        gc.collect()
+        gc.freeze()  # as the app does
         yield
 
 
