@@ -6,9 +6,9 @@ and 200 requests; one process of the app, which may hold so many connections tha
 requests and of people, and read a homeowner by the API. Postgres takes no more than these 100 connections. The rate
 (wrk, 16 connections) is once of one company alone and once of all by Zipf's law (the n-th asks 1/n as much as the
 first), in alternating rounds. A cold request is a company's first after a while, while others hold all connections; a
-warm one the same once more. The noisy company, of the tier for up to 1 999 homeowners, asks ten times what that allows,
-with vegeta, beside 20 others who ask 2 pages a second each, and it is their p99 that counts. App on one core; Postgres,
-which commits to disk, and the load on the other.
+warm one the same once more; what either costs the app and Postgres is counted in processor time. The noisy company, of
+the tier for up to 1 999 homeowners, asks ten times what that allows, with vegeta, beside 20 others who ask 2 pages a
+second each, and it is their p99 that counts. App on one core; Postgres, which commits to disk, and the load on the other.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import psycopg
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.bench import estate
+from tests.bench import estate, opening
 from tests.bench.alternating import alternate, ratios
 from tests.bench.contestants import Contestant, browser_of, start_ours
 from tests.bench.figures.load import cycle
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from tests.bench.lab import Lab
     from tests.bench.neighbourhood import Neighbourhood
     from tests.bench.openloop import Ask
-    from tests.fix_postgres import PostgresAccess
+    from tests.fix_postgres import PostgresAccess, PostgresServer
 
 CONNECTIONS: Final = 100
 #: What the app's pools may use of them. The rest is for following the registry, and for the one that each request may have
@@ -65,7 +65,7 @@ class Town:
     homes: Sequence[Neighbourhood]
     server: Contestant
     metrics: str
-    access: PostgresAccess
+    postgres: PostgresServer
     turns: random.Random = field(default_factory=lambda: random.Random(7))
 
     def asks(self, homes: Sequence[Neighbourhood]) -> list[Ask]:
@@ -106,13 +106,14 @@ def measure(lab: Lab) -> Iterator[Figure]:
     town, facts = _town(lab)
     yield facts
     at_start = town.memory
-    with _sessions(town.access) as sessions:
+    with _sessions(town.postgres.access) as sessions:
         first = _visit(town)
         visited = town.memory
         note = f"a company's pages of which this process knew nothing; the slowest of a hundred {p99(first):.1f} ms"
         yield Figure.over(first, "many tenants, a company's very first request", "ms", note=note)
         yield from _rates(lab, town)
         yield from _cold(lab, town)
+        yield from _opening(lab, town)
         yield from _noise(lab, town)
     yield Figure("many tenants, server connections at most", max(sessions), "", CONNECTIONS, "the server takes no more")
     note = f"{at_start:.0f} MiB at the start, {visited:.0f} once every company was served, {town.memory:.0f} at the end"
@@ -135,7 +136,7 @@ def _town(lab: Lab) -> tuple[Town, Figure]:
     assert ours.process.env is not None
     metrics = f"http://127.0.0.1:{ours.process.env['HOA_METRICS_PORT']}/metrics"
     note = f"{number} companies with {homeowners} homeowners each, {_gibibytes(server.access):.1f} GiB"
-    return Town(homes, ours, metrics, server.access), Figure("many tenants, building them all", seconds, "s", note=note)
+    return Town(homes, ours, metrics, server), Figure("many tenants, building them all", seconds, "s", note=note)
 
 
 def _visit(town: Town) -> list[float]:
@@ -207,6 +208,13 @@ def _cold(lab: Lab, town: Town) -> Iterator[Figure]:
     )
     title = "many tenants, a cold first request more than a warm one, p99"
     yield Figure(title, p99(more), "ms", 50, note)
+
+
+def _opening(lab: Lab, town: Town) -> Iterator[Figure]:
+    """Where a cold request's time goes."""
+    dsns = [home.tenant.dsn("app") for home in town.homes]
+    servers = opening.Servers(town.server.process.pid, town.postgres.process.pid, town.postgres.access, dsns)
+    return opening.measure(lab, servers, lambda place: town.ask(town.homes[place], opening.PATH), lab.size(POOLED, 8))
 
 
 def _noise(lab: Lab, town: Town) -> Iterator[Figure]:
