@@ -187,23 +187,11 @@ def migrate_here(environment: Mapping[str, str]) -> str | None:
     return result.revision
 
 
-def start_job(
-    environment: Mapping[str, str], *arguments: str, app: str = str(REPOSITORY / "app")
-) -> subprocess.Popen[str]:
-    """Start the migration Job as a process of its own."""
-    given = {"PATH": os.environ["PATH"], "PYTHONPATH": app, "HOA_TERMINATION_LOG": os.devnull, **environment}
-    return subprocess.Popen(
-        [sys.executable, "-m", "hoa_app.migrate", *arguments],
-        env=given,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def run_job(environment: Mapping[str, str], *arguments: str, app: str = str(REPOSITORY / "app")) -> None:
+def run_job(environment: Mapping[str, str], *arguments: str) -> None:
     """Run the migration Job as a process of its own."""
-    process = start_job(environment, *arguments, app=app)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+    given = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY / "app"), "HOA_TERMINATION_LOG": os.devnull}
+    command = [sys.executable, "-m", "hoa_app.migrate", *arguments]
+    ended = subprocess.run(
+        command, env={**given, **environment}, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr

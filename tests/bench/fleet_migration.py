@@ -1,13 +1,14 @@
 """Fleet migration: what does it cost to look at every tenant's database, and to change all of them?
 
-The no-op check tells of every database that it is at the wanted schema revision. Ours is what the operator does at every look: one
-query of the catalogs, a login as the app, a login as the migrator and the tenant's own figures, which carry the revision, twelve
-tenants at once; no Job is started where nothing is to do. Beside it what the migration Job itself does where it finds nothing to do,
-and the least there is: a connection and a query of the revision. The change adds one column: a new version of the app with one more
-revision, and a migration Job of its own, a process with a cold start, for each tenant, twelve at once as the chart has it, without
-the time a pod takes. In the last batch every Job under way is ended by SIGKILL once half of it is done; then what is left is run
-again. django-tenants does either for all of its schemas by one command, with its executor of several processes; all but one of
-its schemas were made by restoring a dump of the first, which is quicker than to make them by migrations.
+The no-op check tells of every database that it is at the wanted schema revision. Ours is what the operator does at
+every look: one query of the catalogs, a login as the app, a login as the migrator and the tenant's own figures, which
+carry the revision, twelve tenants at once; no Job is started where nothing is to do. Beside it what the migration Job
+itself does where it finds nothing to do, and the least there is: a connection and a query of the revision. The change
+adds one column: a new version of the app with one more revision, and a migration Job of its own for each tenant, a
+process with a cold start that sees what the image holds, twelve at once as the chart has it, without the time a pod
+takes. In the last batch every Job under way is ended by SIGKILL once half of it is done; then what is left is run
+again. django-tenants does either for all of its schemas by one command, with its executor of several processes; all
+but one of its schemas were made by restoring a dump of the first, which is quicker than to make them by migrations.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import asyncio
 import os
 import resource
 import statistics
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -26,17 +28,17 @@ import psycopg
 
 from hoa_operator.postgres import differences
 from hoa_operator.usage import Passwords, look_inside
-from tests.bench import companies
+from tests.bench import companies, images
 from tests.bench.alternating import alternate, ratios
-from tests.bench.databases import AT_ONCE, Databases, Tenant, migrate_here, migrations, several, start_job
+from tests.bench.databases import AT_ONCE, Databases, Tenant, migrate_here, migrations, several
 from tests.bench.figures.table import Figure
-from tests.overlay import HEAD, NEXT, Release, make_release
+from tests.overlay import HEAD, NEXT, make_release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import ProcessPoolExecutor
-    from subprocess import Popen
 
+    from tests.bench.images import Laid
     from tests.bench.lab import Lab
     from tests.fix_postgres import PostgresAccess
 
@@ -57,7 +59,9 @@ def measure(lab: Lab) -> Iterator[Figure]:
         databases.make(tenants, pool)
         yield from _no_op(lab, databases, tenants, pool)
     yield from _peer(lab, databases.access, len(tenants))
-    yield from _change(databases, tenants, make_release(lab.folder, "expand", upgrade=CHANGE))
+    release = make_release(lab.folder, "expand", upgrade=CHANGE)
+    image = images.lay_out("app", lab.folder / "image").other(release.app)
+    yield from _change(databases, tenants, image)
 
 
 def _no_op(lab: Lab, databases: Databases, tenants: Sequence[Tenant], pool: ProcessPoolExecutor) -> Iterator[Figure]:
@@ -128,12 +132,12 @@ def _peer(lab: Lab, access: PostgresAccess, number: int) -> Iterator[Figure]:
 # A change
 
 
-def _change(databases: Databases, tenants: Sequence[Tenant], release: Release) -> Iterator[Figure]:
+def _change(databases: Databases, tenants: Sequence[Tenant], image: Laid) -> Iterator[Figure]:
     third = len(tenants) // 3
     batches = [tenants[:third], tenants[third : 2 * third], tenants[2 * third :]]
     rates, costs = [], []
     for batch in batches[:2]:
-        fleet = _Fleet(databases, release)
+        fleet = _Fleet(databases, image)
         started, cpu = time.perf_counter(), _cpu_of_ended_jobs()
         fleet.run(batch)
         rates.append(len(batch) / (time.perf_counter() - started))
@@ -144,13 +148,13 @@ def _change(databases: Databases, tenants: Sequence[Tenant], release: Release) -
     yield Figure.over(costs, "CPU of a Job that adds one column", "s", note=note)
     note = f"{AT_ONCE} Jobs at once, each a process of its own"
     yield Figure.over(rates, "one column more, in databases a second", "/s", 4, note, at_least=True)
-    yield from _interrupted(databases, batches[2], release)
+    yield from _interrupted(databases, batches[2], image)
     assert {_state(databases, tenant) for tenant in tenants} == {(NEXT, True)}
 
 
-def _interrupted(databases: Databases, batch: Sequence[Tenant], release: Release) -> Iterator[Figure]:
+def _interrupted(databases: Databases, batch: Sequence[Tenant], image: Laid) -> Iterator[Figure]:
     half_way = len(batch) // 2
-    killed = _Fleet(databases, release, kill_after=half_way)
+    killed = _Fleet(databases, image, kill_after=half_way)
     with ExitStack() as locks:
         for tenant in batch[half_way : half_way + 2]:  # theirs are under way, and in the middle of it, for certain
             locks.enter_context(_held(databases, tenant))
@@ -162,7 +166,7 @@ def _interrupted(databases: Databases, batch: Sequence[Tenant], release: Release
     assert left, "SIGKILL came too late"
     note = f"{killed.killed} Jobs killed under way, {len(left)} of {len(batch)} databases left to do"
     yield Figure("databases half changed after SIGKILL", len(half), "", 0, note)
-    again = _Fleet(databases, release)
+    again = _Fleet(databases, image)
     started = time.perf_counter()
     again.run(left)
     assert not again.failed, again.failed
@@ -191,12 +195,12 @@ class _Fleet:
     """Runs the Jobs of tenants, several at once; with `kill_after`, ends all of them by SIGKILL when so many are done."""
 
     databases: Databases
-    release: Release
+    image: Laid
     kill_after: int | None = None
     done: int = 0
     killed: int = 0
     failed: list[str] = field(default_factory=list)
-    _running: set[Popen[str]] = field(default_factory=set)
+    _running: set[subprocess.Popen[str]] = field(default_factory=set)
 
     def run(self, tenants: Sequence[Tenant]) -> None:
         with ThreadPoolExecutor(AT_ONCE) as threads:
@@ -205,8 +209,15 @@ class _Fleet:
     def _one(self, tenant: Tenant) -> None:
         if self.killed:
             return
-        environment = {**self.databases.job(tenant), "HOA_TARGET_REVISION": self.release.revision}
-        process = start_job(environment, app=str(self.release.app))
+        job = {**self.databases.job(tenant), "HOA_TARGET_REVISION": NEXT, "HOA_TERMINATION_LOG": os.devnull}
+        process = subprocess.Popen(
+            [self.image.python, "-S", "-m", "hoa_app.migrate"],
+            env=self.image.environment(job),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
         self._running.add(process)
         said, _ = process.communicate(timeout=300)
         self._running.discard(process)

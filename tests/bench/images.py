@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -68,6 +68,11 @@ class Laid:
         weights = {entry.name: weight(entry) for entry in self.packages.iterdir()}
         first = sorted(weights, key=lambda name: -weights[name])[:count]
         return ", ".join(f"{name} {weights[name]:.0f}" for name in first)
+
+    def other(self, folder: Path) -> Laid:
+        """Return another version of the program, compiled, with the same packages."""
+        subprocess.run([self.python, "-m", "compileall", "-q", str(folder)], check=True)
+        return replace(self, folder=folder)
 
     def libraries_of(self, module: str) -> str:
         """Write a module that imports what another one imports and is not ours, in the same order; return its name."""
