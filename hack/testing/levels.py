@@ -66,14 +66,14 @@ def run(level: Level, paths: Paths, port: int) -> Passed:
     install.ensure_programs(paths, level.packages, level.tools)
     if not level.cluster:
         return _pytest(level, paths, {})
-    with _cluster(paths, port):
+    with local_cluster(paths, port):
         folders = [str(tools.ensure(name, paths)) for name in level.tools]
         path = os.pathsep.join([*folders, os.environ.get("PATH", "")])
         return _pytest(level, paths, {"KUBECONFIG": str(paths.kubeconfig), "HOA_PORT": str(port), "PATH": path})
 
 
 @contextmanager
-def _cluster(paths: Paths, port: int) -> Iterator[None]:
+def local_cluster(paths: Paths, port: int) -> Iterator[None]:
     """The local cluster as the checkout would have it now; taken away again only by whom it was brought up."""
     cluster, _ = provider.choose(paths)
     found = cluster.running
