@@ -49,7 +49,7 @@ def await_workloads(kubectl: Kubectl) -> None:
             if not kubectl.answers("rollout", "status", workload, "-n", NAMESPACE, "--timeout=180s"):
                 raise ClusterError(
                     f"{workload} is not ready after 180 s:\n{_why(kubectl)}",
-                    f"Look at it: make logs C={workload.removeprefix('deployment/hoa-connect-')}",
+                    f"Look at it: make logs C={workload.partition('/hoa-connect-')[2]}, or kubectl -n {NAMESPACE} describe pods",
                 )
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 CLASS = "local"
+SELECTED = "volume.kubernetes.io/selected-node"
+"""The scheduler's word that a pod of the claim is placed and waits for the volume."""
 FOLDER = Path("/var/lib/volumes")
 _RETRY_SECONDS = 1.0
 _WATCH_SECONDS = 30
@@ -46,12 +48,13 @@ def volume_for(claim: Object) -> Object:
 
 
 def wants_volume(claim: Object) -> bool:
-    """Whether it is ours to answer and has no volume yet."""
-    spec = claim["spec"]
+    """Whether it is ours to answer, a pod waits for it, and it has no volume yet."""
+    meta, spec = claim["metadata"], claim["spec"]
     return (
         spec.get("storageClassName") == CLASS
+        and SELECTED in meta.get("annotations", {})
         and not spec.get("volumeName")
-        and "deletionTimestamp" not in claim["metadata"]
+        and "deletionTimestamp" not in meta
     )
 
 

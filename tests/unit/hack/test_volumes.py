@@ -8,7 +8,8 @@ from hack.cluster.node import volumes
 def claim(**spec: object) -> volumes.Object:
     base: volumes.Object = {"storageClassName": "local", "accessModes": ["ReadWriteOnce"]}
     base["resources"] = {"requests": {"storage": "2Gi"}}
-    return {"metadata": {"namespace": "shop", "name": "data", "uid": "u-1"}, "spec": base | spec}
+    meta = {"namespace": "shop", "name": "data", "uid": "u-1", "annotations": {volumes.SELECTED: "hoa-connect"}}
+    return {"metadata": meta, "spec": base | spec}
 
 
 def test_a_volume_is_bound_to_its_claim_and_its_own_folder() -> None:
@@ -39,6 +40,12 @@ def test_a_volume_is_bound_to_its_claim_and_its_own_folder() -> None:
 )
 def test_only_our_class_and_only_once(changed: volumes.Object, wanted: bool) -> None:
     assert volumes.wants_volume(claim(**changed)) is wanted
+
+
+def test_a_claim_that_no_pod_waits_for_gets_nothing_yet() -> None:
+    early = claim()
+    del early["metadata"]["annotations"]
+    assert not volumes.wants_volume(early)
 
 
 def test_a_claim_on_its_way_out_gets_nothing() -> None:
