@@ -6,13 +6,13 @@ Nothing here decides on what could not be read; `Look.unread` says what that was
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from hoa_operator import names
 from hoa_operator.kinds import kind_of, labels_of, name_of
-from hoa_operator.postgres.names import database_name
+from hoa_operator.postgres.names import database_name, tombstone_name
 from hoa_operator.tenant import format_time, parse_time
 
 if TYPE_CHECKING:
@@ -62,12 +62,13 @@ class Leftover:
 
 @dataclass(frozen=True)
 class ServerLook:
-    """What was found on one HOADatabaseServer."""
+    """What was found on one HOADatabaseServer; `named` are the names of all its databases by their oid."""
 
     name: str
     login: AdminLogin
     databases: tuple[TenantDatabase, ...]
     roles: tuple[TenantRole, ...]
+    named: Mapping[int, str] = field(default_factory=dict)
 
     def psql(self, statement: str) -> str:
         """Return the command that runs a statement there."""
@@ -258,7 +259,13 @@ def _retained(look: Look, row: RegistryRow, placement: Placement) -> Iterator[Le
     server = next((found for found in look.servers if found.name == placement.server_name), None)
     if server is None:
         return  # it could not be read
-    if placement.database_oid not in {database.oid for database in server.databases}:
+    renamed = server.named.get(placement.database_oid or 0)
+    if placement.database_oid not in {database.oid for database in server.databases} and renamed is not None:
+        name = tombstone_name(row.tenant_id)
+        why = f"its retained database (oid {placement.database_oid}) is called {renamed!r} on {server.name}, not {name}"
+        todo = f"ALTER DATABASE ... RENAME TO {name}, and it is dropped when it is due, or comes back; {_RETAINED}"
+        yield Leftover("RetainedDatabase", row.owner, server.name, why, todo, placement.deleted_at)
+    elif placement.database_oid not in {database.oid for database in server.databases}:
         why = f"its retained database (oid {placement.database_oid}) is not on {server.name} any more"
         yield _forgotten(look, row, why, placement.deleted_at)
     elif placement.drop_after is not None and look.now - placement.drop_after > OVERDUE:

@@ -138,12 +138,13 @@ class Reader:
             )
             try:
                 databases, roles = await door.list_tenant_databases(), await door.list_tenant_roles()
+                named = await door.list_database_names()
             finally:
                 await door.close()
         except OperatorError as error:
             self._missed(f"HOADatabaseServer {server.name}", error)
             return None
-        return ServerLook(server.name, login, tuple(databases), tuple(roles))
+        return ServerLook(server.name, login, tuple(databases), tuple(roles), named)
 
     async def _children(self) -> list[Object]:
         found: list[Object] = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from hoa_operator import names, servers, tiers
-from hoa_operator.adoption import taken_over
+from hoa_operator.adoption import taken_back, taken_over
 from hoa_operator.budget import Budget
 from hoa_operator.domains import allowed, read_secrets
 from hoa_operator.errors import UserError, WorldError
@@ -27,6 +27,7 @@ from hoa_operator.kinds import (
 )
 from hoa_operator.manifests.secrets import Marks, read_credentials, read_password
 from hoa_operator.places import Places
+from hoa_operator.postgres.model import DatabaseIdentity
 from hoa_operator.postgres.names import APP
 from hoa_operator.steps import CREDENTIALS_READY, DATABASE_READY, ROUTE_READY, SPEC_ACCEPTED
 from hoa_operator.target import StepFailed, Surroundings, Target, attributed, check_hosts, passed_on
@@ -83,8 +84,7 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
         hosts = check_hosts(spec, sources.settings.route.base_domain)
         record = await read_record(sources, identity)
         if record.row is None:
-            alive = [UUID(tenant["metadata"]["uid"]) for tenant in sources.tenants()]
-            record = await taken_over(sources.registry, identity, spec, alive)
+            record = await _without_row(sources, body, identity, spec)
         around, server = await _place(sources, body, identity, spec, record)
     tenant_id = _tenant_id(identity, body, record)
     kin = children_of(sources.cache, identity.name)
@@ -131,6 +131,29 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
         passed_on=_passed_on(sources, identity, record.row, hosts),
         domains=allowed(sources.budget, sources.cache, (identity.name, spec), domains, sources.settings.route, now),
     )
+
+
+async def _without_row(sources: Sources, body: Object, identity: Identity, spec: TenantSpec) -> Record:
+    """Return the record of a tenant that has no row. One that was in service goes on with its own data, whatever lies under its
+    name and whatever it once asked for; any other may take something over."""
+    registry, alive = sources.registry, [UUID(tenant["metadata"]["uid"]) for tenant in sources.tenants()]
+    lost = remembered(identity, body)
+    if lost is not None:
+        row = await registry.by_tenant_id(lost.row.tenant_id)
+        if row is None:
+            return Record(None, None, None)
+        if row.uid not in alive and await _is_its_own(sources, identity, lost):
+            return await taken_back(registry, identity, row, alive)
+    return await taken_over(registry, identity, spec, alive)
+
+
+async def _is_its_own(sources: Sources, identity: Identity, lost: Unrecorded) -> bool:
+    """Tell whether the database that the status speaks of carries this tenant's own comment."""
+    with attributed(DATABASE_READY):
+        async with sources.fleet.door(server_named(sources.cache, lost.server)) as door:
+            database = await door.observe(lost.row.tenant_id)
+    own = DatabaseIdentity(lost.row.tenant_id, identity.uid, sources.settings.installation)
+    return database.exists and database.identity == own
 
 
 def _tenant_id(identity: Identity, body: Object, record: Record) -> UUID:
@@ -186,7 +209,7 @@ def _tier(
     try:
         return tiers.resolve(spec.tier, homeowners, given, known)
     except UserError:
-        if row is None or row.schema_revision is None or spec.tier not in (row.tier, AUTO_TIER):
+        if row is None or not row.limits or row.schema_revision is None or spec.tier not in (row.tier, AUTO_TIER):
             raise
         return tiers.remembered(row.tier, row.limits)
 

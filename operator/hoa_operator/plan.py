@@ -96,11 +96,19 @@ def _adoption(world: World, kept: RegistryRow) -> list[Step]:
     placement = world.record.placement
     assert placement is not None  # noqa: S101 - retained data has its place; for the type checker
     target = world.target.identity
-    heir = Heir(target.uid, target.namespace, target.name, kept.uid)
+    heir = Heir(target.uid, target.namespace, target.name, kept.uid, served=world.record.served)
     # The comments may carry the heir's uid already: a run that was killed wrote it.
     proof = replace(placement, claimants=(*placement.claimants, target.uid)).proof(kept.uid)
     adopt = AdoptData(placement.server_name, proof, world.database_spec(None).identity, heir, world.record.void)
-    return [_told_adopted(world, placement), adopt]
+    return [_told_taken_back(world, kept) if world.record.served else _told_adopted(world, placement), adopt]
+
+
+def _told_taken_back(world: World, kept: RegistryRow) -> Tell:
+    message = (
+        f"the registry had the data of this tenant, {world.target.tenant_id}, as that of {kept.owner} (uid {kept.uid}), which is "
+        "gone; its row is this tenant's again"
+    )
+    return Tell("Warning", "TenantRecordRebuilt", message)
 
 
 def _told_adopted(world: World, placement: Placement) -> Tell:

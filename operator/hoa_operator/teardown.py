@@ -75,9 +75,23 @@ def plan_deletion(remains: Remains, disposal: Disposal) -> Plan:
         return Plan(waits_for=waiting.for_children(remains.identity.namespace, lingering))
     if not remains.identity.has_finalizer:
         return Plan()
-    lost = remains.unrecorded
-    given_up = [_told_abandoned(lost.row.tenant_id, lost.server)] if lost and lost.database is None else []
-    return Plan((*given_up, RemoveFinalizer()))
+    return Plan((*_told_lost(remains.unrecorded, disposal), RemoveFinalizer()))
+
+
+def _told_lost(lost: Unrecorded | None, disposal: Disposal) -> list[Step]:
+    """Say of a tenant that no row tells of what became of its data, unless it was to be dropped and is."""
+    if lost is None:
+        return []
+    if lost.database is None:
+        return [_told_abandoned(lost.row.tenant_id, lost.server)]
+    if disposal.at_once:
+        return []
+    message = (
+        f"the registry did not know this tenant, which was in service, and HOADatabaseServer {lost.server} has neither a database "
+        f"nor a role of it (tenant {lost.row.tenant_id}), so that nothing was kept; a backup of that server may have it "
+        "(docs/operations/lost-server.md)"
+    )
+    return [Tell("Warning", "TenantRecordLost", message)]
 
 
 def holds_data(row: RegistryRow | None, uid: UUID) -> bool:
@@ -168,8 +182,9 @@ def _data(remains: Remains, disposal: Disposal) -> list[Step]:
     # Without an oid a killed run's session may still be making it: dropping waits for that session's lock.
     gone = database.absent and placement.database_oid is not None and _is_same_server(placement, database)
     dropped: list[Step] = [] if gone else [DropDatabase(placement.server_name, proof)]
-    # Of what was to be kept and is not there nobody knows who dropped it: its files stay.
-    wanted = disposal.at_once and placement.database_oid is not None
+    # Of what was to be kept and is not there nobody knows who dropped it: its files stay. A rollback was never served, so
+    # that it has none, and its id comes back when it is tried again.
+    wanted = remains.identity.deleting and disposal.at_once and placement.database_oid is not None
     return [*dropped, _told_dropped(placement), Forget(row.tenant_id, dropped=wanted)]
 
 

@@ -68,4 +68,4 @@ def put_on_record(found: Unrecorded, installation: str) -> list[Step]:
         )
     place = Placement(row.tenant_id, found.server, database.system_identifier, database.oid)
     message = f"the registry did not know this tenant, which was in service; its row is made anew for database {database.name}"
-    return [Tell("Warning", "TenantRecordRebuilt", message), Register(row), RecordPlacement(place)]
+    return [Register(row), Tell("Warning", "TenantRecordRebuilt", message), RecordPlacement(place)]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from hoa_operator.tenant import Identity
 
 OTHER_FINALIZERS: Final = "OtherFinalizers"
+#: What keeps the lost row of a tenant that goes from being made anew.
+_TAKEN: Final = frozenset({"SlugTaken", "TenantRecordLeft"})
 _NO_FINALIZERS: Final = '--type=merge -p \'{"metadata":{"finalizers":null}}\''
 
 
@@ -33,7 +35,7 @@ def deletion(
 def _way_out(identity: Identity, before: Mapping[str, Any], failure: Failure) -> str:
     again = "it is tried again, docs/operations/deletion.md says what to do"
     server = (before.get("database") or {}).get("server")
-    if failure.condition != steps.DATABASE_READY or not server:
+    if not server or (failure.condition != steps.DATABASE_READY and failure.error.reason not in _TAKEN):
         return again
     annotate = f"kubectl -n {identity.namespace} annotate hoat {identity.name} {names.ANNOTATION_ABANDON}={server}"
     return f"{again}; to let the tenant go and leave its database as it is: {annotate}"

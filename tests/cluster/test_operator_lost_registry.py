@@ -62,6 +62,38 @@ def test_tenants_that_the_registry_does_not_know_are_registered_anew(own_platfor
     assert platform.kubectl.get("hoatenant", "seabreeze")["status"]["tenantID"] == body["status"]["tenantID"]
 
 
+def test_one_that_once_asked_for_data_by_its_id_goes_on_with_it(own_platform: Platform) -> None:
+    """The annotation stays on the object. The registry knows nothing, then has the data as that of its owner before."""
+    platform, kubectl = own_platform, own_platform.kubectl
+    app_available(kubectl)
+    operator = platform.operator().start()
+    first = bring_up(platform, "earlier", slug="earlier")
+    tenant_id, database = first["status"]["tenantID"], first["status"]["database"]["name"]
+    kubectl.delete("hoatenant", "earlier", "--timeout=30s")
+    heir = tenant("seabreeze")
+    heir["metadata"]["annotations"] = {"hoaconnect.com/adopt-tenant-id": tenant_id}
+    kubectl.apply(heir)
+    uid = kubectl.wait_for("hoatenant", "seabreeze", is_ready, 60)["metadata"]["uid"]
+    before = oid(platform, database)
+    operator.stop()
+    forget(platform)
+    operator = platform.operator("operator-1").start()
+    eventually(lambda: rows(platform, uid) == [("Active", "seabreeze")])
+    operator.stop()
+    with psycopg.connect(platform.postgres.dsn(REGISTRY), autocommit=True) as connection:
+        connection.execute(
+            "UPDATE tenants SET uid = %s, name = 'earlier', slug = 'earlier', state = 'Active' WHERE tenant_id = %s",
+            [tenant_id, tenant_id],
+        )
+    platform.operator("operator-2").start()
+    eventually(lambda: rows(platform, uid) == [("Active", "seabreeze")])
+    kubectl.wait_for("hoatenant", "seabreeze", is_ready, 60)
+    settled(platform)
+    assert oid(platform, database) == before
+    assert databases(platform) == {database}
+    assert kubectl.get("hoatenant", "seabreeze")["status"]["tenantID"] == tenant_id
+
+
 def told(platform: Platform) -> set[str]:
     """The reasons of all Events."""
     return {event["reason"] for event in platform.kubectl.list("events.events.k8s.io")}

@@ -134,6 +134,15 @@ async def test_a_served_tenant_is_taken_over_only_by_one_of_its_name(registry: R
     assert [found.row for found in await registry.named(row.namespace, row.name)] == [row]
 
 
+async def test_it_is_taken_back_by_one_that_was_in_service_with_it(registry: Registry, epoch: int) -> None:
+    row = new_row()
+    await registry.upsert(row, epoch)
+    await registry.record_placement(Placement(row.tenant_id, "default", "7311", 16_384), epoch)
+    heir = replace(heir_of(row, name="another"), served=True)
+    assert await registry.claim(row.tenant_id, heir, (), epoch) is True
+    assert await registry.adopt(row.tenant_id, heir, epoch) is True
+
+
 async def test_data_does_not_come_back_into_a_taken_place(registry: Registry, epoch: int) -> None:
     row = await kept(registry, epoch)
     await registry.upsert(new_row(slug=row.slug), epoch)
@@ -243,17 +252,23 @@ async def test_a_drop_that_was_killed_half_way_is_finished(server: RealServer, r
     assert recorded(server, rig) == [row.tenant_id]
 
 
-async def test_a_drop_that_has_begun_and_is_held_up_says_since_when(server: RealServer, town: Town) -> None:
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_drop_that_is_held_up_says_why_and_since_when(server: RealServer, town: Town, *, begun: bool) -> None:
     both = sorted([await retire(town), await retire(town)], key=lambda made: made[0].name)
-    (_, spec), (other, _) = both  # what is held up comes first
+    (row, spec), (other, _) = both  # what is held up comes first
     extra = f"extra_{spec.tenant_id.hex[:8]}"
     server.run(f'CREATE DATABASE {extra} OWNER "hoa_connect_tenant_{spec.tenant_id.hex}_owner"')
+    if begun:
+        assert await town.registry.begin_drop(row.tenant_id, (), now(), town.epoch)
     assert (await reconciler(town)("")).failed == "RetainedNotDropped"
     (entry,) = entries(town)
     assert entry["problem"].startswith("ObjectsDependOnRole: ")
     assert "it is not dropped yet, and tried again" in entry["problem"]
-    assert parse_time(entry["droppingSince"]) >= parse_time(entry["dropAfter"])
     assert await town.state(other) is None, "and nothing else on that server is held up"
+    if begun:
+        assert parse_time(entry["droppingSince"]) >= parse_time(entry["dropAfter"])
+    else:
+        assert "droppingSince" not in entry, "what is refused was not begun: it can still come back"
     server.run(f"DROP DATABASE {extra}")
     assert (await reconciler(town)("")).failed is None
     assert entries(town) == []

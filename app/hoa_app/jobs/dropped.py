@@ -53,6 +53,9 @@ class DroppedFiles:
         recorded, left = await self._registry.dropped(), MOST_REMOVED
         for tenant_id in due(recorded, self._cleared, time.monotonic()):
             try:
+                # Asked anew: a look may take long, and who has a row again keeps everything.
+                if tenant_id not in await self._registry.dropped():
+                    continue
                 removed = await self._storage.remove_all(tenant_id, left)
             except Exception as error:
                 log.warning("files of a dropped tenant not removed", tenant=str(tenant_id), error=type(error).__name__)

@@ -266,7 +266,12 @@ def stop_operator(api: Api, namespace: str, operator: str) -> None:
     query = {"labelSelector": selector, "fieldSelector": "status.phase!=Failed,status.phase!=Succeeded"}
     pods = f"/api/v1/namespaces/{namespace}/pods?{urllib.parse.urlencode(query)}"
     look = f"kubectl -n {namespace} get pods -l {selector}"
-    wait_until(lambda: not api.call("GET", pods)["items"], f"no pod of the operator is left ({look})")
+    gone = (
+        f"no pod of the operator is left ({look}). It is scaled to nothing, and nobody looks after tenants until then. A pod on a "
+        f"node that is lost for good: kubectl -n {namespace} delete pod NAME --force, then uninstall again; to go on working "
+        f"instead: kubectl -n {namespace} scale deployment {operator} --replicas={live['spec'].get('replicas') or 1}"
+    )
+    wait_until(lambda: not api.call("GET", pods)["items"], gone)
     say("The operator has stopped")
 
 

@@ -166,6 +166,12 @@ async def list_tenants(connection: Connection) -> list[TenantDatabase]:
     ]
 
 
+async def list_names(connection: Connection) -> dict[int, str]:
+    """Return the name of every database on the server, by its oid."""
+    cursor = await connection.execute("SELECT oid::bigint AS oid, datname AS name FROM pg_database")
+    return {row["oid"]: row["name"] for row in await cursor.fetchall()}
+
+
 async def list_roles(connection: Connection) -> list[TenantRole]:
     """Return every role that is named like a tenant's, whoever made it."""
     cursor = await connection.execute(_ROLES, {"prefix": names.TENANT_PREFIX})

@@ -169,8 +169,9 @@ class PostgresServer:
             return await teardown.restore(connection, proof)
 
     async def prove(self, proof: OwnershipProof) -> None:
-        """Raise unless the proof holds now; changes nothing."""
-        teardown.prove(proof, await self.observe(proof.tenant_id))
+        """Raise unless the proof holds now and nothing else stands against a drop; changes nothing."""
+        async with self._connections.maintenance() as connection:
+            await teardown.may_drop(connection, proof)
 
     async def adopt(self, proof: OwnershipProof, identity: DatabaseIdentity) -> None:
         """Hand the data to another uid of the same tenant id."""
@@ -186,6 +187,11 @@ class PostgresServer:
         """Return every tenant database on the server, live and retained."""
         async with self._connections.maintenance() as connection:
             return await observe.list_tenants(connection)
+
+    async def list_database_names(self) -> dict[int, str]:
+        """Return the name of every database on the server, whoever's it is, by its oid."""
+        async with self._connections.maintenance() as connection:
+            return await observe.list_names(connection)
 
     async def list_tenant_roles(self) -> list[TenantRole]:
         """Return every role on the server that is named like a tenant's."""

@@ -168,17 +168,27 @@ async def _claim(
     await connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(ident(observed.name), comment))
 
 
+async def may_drop(connection: Connection, proof: OwnershipProof) -> ObservedDatabase:
+    """Raise unless the proof holds and the roles own nothing elsewhere; return what there is, and change nothing."""
+    observed = await observe(connection, proof.tenant_id)
+    prove(proof, observed)
+    await elsewhere.refuse_owned(connection, _roles_of(proof, observed), observed.oid if observed.exists else None)
+    return observed
+
+
+def _roles_of(proof: OwnershipProof, observed: ObservedDatabase) -> list[str]:
+    return [name for kind, name in names.role_names(proof.tenant_id).items() if observed.role(kind).exists]
+
+
 async def drop(connection: Connection, connections: Connections, proof: OwnershipProof) -> Dropped:
     """Drop the database with whatever is connected to it, then its roles; `Absent` when nothing was left.
 
     Nothing is dropped while the roles own anything elsewhere.
     """
-    observed = await observe(connection, proof.tenant_id)
-    prove(proof, observed)
+    observed = await may_drop(connection, proof)
     if observed.absent:
         return "Absent"
-    present = [name for kind, name in names.role_names(proof.tenant_id).items() if observed.role(kind).exists]
-    await elsewhere.refuse_owned(connection, present, observed.oid if observed.exists else None)
+    present = _roles_of(proof, observed)
     if observed.exists:
         await drop_database(connection, observed.name)
     await elsewhere.take_grants(connection, connections, present)

@@ -137,6 +137,29 @@ async def test_a_tenant_that_is_registered_again_keeps_its_files(folder: Folder)
     never([path for path in kept if not path.exists()], "files of a tenant that is back were removed")
 
 
+async def test_one_that_comes_back_during_a_look_keeps_its_files(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, back = folder.tenant(), folder.tenant()
+    for tenant in (first, back):
+        await folder.drop(tenant)
+    folder.put(first.id)
+    kept = folder.put(back.id)
+    async with folder.worker() as services:
+        remove_all = services.storage.remove_all
+
+        async def slowly(tenant_id: UUID, most: int) -> int:
+            if tenant_id == first.id:
+                folder.platform.register(back)
+            return await remove_all(tenant_id, most)
+
+        monkeypatch.setattr(services.storage, "remove_all", slowly)
+        await DroppedFiles(services).look()
+    assert not folder.of(first.id).exists()
+    folder.run("DELETE FROM tenants WHERE tenant_id = %s", back.id)
+    never([path for path in kept if not path.exists()], "files of a tenant that came back meanwhile were removed")
+
+
 @pytest.mark.parametrize("state", ["Active", "Deleted"])
 async def test_a_row_outweighs_a_record(folder: Folder, state: str) -> None:
     """Both there are only where somebody wrote past the operator."""

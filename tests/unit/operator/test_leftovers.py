@@ -201,6 +201,16 @@ def test_rows_whose_data_is_gone(place: dict[str, Any] | None, why: str) -> None
     assert f"DELETE FROM tenants WHERE tenant_id = $${ID}$$ AND state = $$Deleted$$" in orphan.todo
 
 
+def test_retained_data_under_another_name_is_not_forgotten() -> None:
+    kept = record(state="Deleted", place={"deleted_at": NOW})
+    there = ServerLook("default", LOGIN, (), (), {16500: "saved", 5: "postgres"})
+    (orphan,) = find(look(records=(kept,), tenants={}, servers=(there,)))
+    assert orphan.kind == "RetainedDatabase"
+    assert "is called 'saved' on default, not hoa_connect_deleted_" in orphan.why
+    assert "RENAME TO hoa_connect_deleted_" in orphan.todo
+    assert "DELETE" not in orphan.todo
+
+
 def test_roles_of_retained_data_that_is_gone_go_too() -> None:
     kept = record(state="Deleted", place={"deleted_at": NOW})
     found = find(look(roles=(role(),), records=(kept,), tenants={}))

@@ -134,7 +134,7 @@ def going(status: Json | None = None, *, observed: ObservedDatabase | None = Non
 @pytest.mark.parametrize("closed", [False, True])
 def test_one_that_goes_is_put_on_record_with_its_database_and_goes_on_from_there(*, closed: bool) -> None:
     observed = replace(made(served()), tombstone=closed)
-    event, register, place = plan_deletion(going(observed=observed), Disposal()).steps
+    register, event, place = plan_deletion(going(observed=observed), Disposal()).steps
     assert isinstance(event, Tell)
     assert (event.kind, event.reason) == ("Warning", "TenantRecordRebuilt")
     assert isinstance(register, Register)
@@ -174,7 +174,15 @@ def test_what_is_not_surely_its_own_holds_it_until_a_person_decides(there: str) 
 
 def test_one_of_which_nothing_is_left_goes() -> None:
     """As after its data was dropped, and the operator killed before it took the finalizer off."""
-    assert plan_deletion(going(observed=world().database), Disposal()).steps == (RemoveFinalizer(),)
+    assert plan_deletion(going(observed=world().database), Disposal(timedelta(0))).steps == (RemoveFinalizer(),)
+
+
+def test_that_nothing_was_left_to_keep_is_said() -> None:
+    event, last = plan_deletion(going(observed=world().database), Disposal()).steps
+    assert isinstance(event, Tell)
+    assert (event.kind, event.reason, lacks_words(event.message)) == ("Warning", "TenantRecordLost", "")
+    assert str(WHO.uid) in event.message
+    assert last == RemoveFinalizer()
 
 
 def test_one_that_never_was_in_service_goes_simply() -> None:

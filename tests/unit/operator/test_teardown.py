@@ -304,6 +304,16 @@ def test_a_rollback_removes_everything_and_keeps_the_finalizer() -> None:
     assert plan_rollback(empty).steps == ()
 
 
+def test_who_is_rolled_back_is_not_on_record_as_dropped() -> None:
+    """It is tried again under the same tenant id, and its files of then must not go."""
+    row = replace(remains().record.row, schema_revision=None)  # type: ignore[type-var]
+    record = Record(row, placement(), None)
+    undone = plan_rollback(without_children(record=record, identity=parse_identity(tenant_body())))
+    assert undone.steps[-1] == Forget(UUID(UID))
+    deleted = plan_deletion(without_children(record=record), AT_ONCE)
+    assert deleted.steps[-1] == Forget(UUID(UID), dropped=True)
+
+
 def test_what_others_own_stays() -> None:
     foreign: Object = {
         "kind": "Secret",

@@ -139,7 +139,16 @@ BEFORE = {"database": {"server": "default", "name": "hoa_connect_tenant_x"}}
     ],
 )
 def test_a_failure_is_said_with_a_way_out(error: Any) -> None:
-    found = said(before=BEFORE, failure=Failure(error, steps.DATABASE_READY))
+    leads_out(error, steps.DATABASE_READY)
+
+
+def test_a_record_that_cannot_be_made_anew_is_said_with_a_way_out() -> None:
+    leads_out(UserError("SlugTaken", "slug 'seabreeze' belongs to another HOATenant"), steps.SPEC_ACCEPTED)
+
+
+def leads_out(error: Any, where: str) -> None:
+    """Check that a deletion that fails so says how to end it."""
+    found = said(before=BEFORE, failure=Failure(error, where))
     assert found["reason"] == error.reason
     assert found["message"].startswith(error.message.rstrip("."))
     assert "docs/operations/deletion.md" in found["message"]
