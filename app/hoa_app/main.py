@@ -65,10 +65,13 @@ def create_services(settings: Settings, features: Sequence[Feature], application
 @asynccontextmanager
 async def running(services: Services, background: Background) -> AsyncIterator[None]:
     """Follow the registry and keep the pools; on the way out close everything."""
-    waker = Waker(services.registry)
-    services.pools.on_wake = waker.wake
-    services.registry.on_change += [services.pools.forget, services.sizes.forget]
-    works = {"registry": services.registry.run(), "pools": services.pools.housekeep(), "waker": waker.run()}
+    registry, pools = services.registry, services.pools
+    waker, crowded = Waker(registry), Waker(registry, "hoa_crowded")
+    pools.on_wake, pools.on_full = waker.wake, crowded.wake
+    registry.on_change += [pools.forget, services.sizes.forget]
+    registry.on_crowded.append(pools.give_way)
+    registry.on_pods.append(pools.shared_by)
+    works = {"registry": registry.run(), "pools": pools.housekeep(), "waker": waker.run(), "crowded": crowded.run()}
     try:
         async with background.running(works):
             yield

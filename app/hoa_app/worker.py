@@ -26,6 +26,7 @@ from hoa_app.jobs.mail import Mailer
 from hoa_app.jobs.mails import HANDLERS
 from hoa_app.jobs.outcome import Policy
 from hoa_app.jobs.rows import Rows
+from hoa_app.jobs.waker import Waker
 from hoa_app.jobs.worker import Worker
 from hoa_app.logs import configure_logging, get_logger
 from hoa_app.metrics import Metrics
@@ -69,9 +70,12 @@ async def open_worker(
     registry, pools = services.registry, services.pools
     registry.on_change += [pools.forget, lambda tenant_id, _tenant: worker.wake(tenant_id)]
     registry.on_outbox.append(worker.wake)
-    pools.on_wake = lambda tenant: worker.wake(tenant.id)
+    crowded = Waker(registry, "hoa_crowded")
+    pools.on_wake, pools.on_full = lambda tenant: worker.wake(tenant.id), crowded.wake
+    registry.on_crowded.append(pools.give_way)
+    registry.on_pods.append(pools.shared_by)
     background = Background()
-    beside = {"registry": registry.run(), "pools": pools.housekeep()}
+    beside = {"registry": registry.run(), "pools": pools.housekeep(), "crowded": crowded.run()}
     if settings.only_tenant is None:
         beside["dropped"] = DroppedFiles(services).run()
     try:
@@ -87,7 +91,7 @@ def _services(settings: Settings, features: Sequence[Feature], breaker: Breaker)
     limits = PoolLimits(settings.pool_max_total, settings.pool_idle_seconds, settings.pool_tenant_share)
     return Services(
         settings=settings,
-        registry=Registry(settings, metrics),
+        registry=Registry(settings, metrics, "worker"),
         pools=Pools(limits, metrics, "hoa-worker"),
         storage=Storage(settings.storage_url),
         mailer=Mailer(settings.mail, metrics, breaker),

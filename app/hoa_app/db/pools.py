@@ -40,23 +40,26 @@ class PoolLimits:
     wait_seconds: float = 5.0
     connect_seconds: int = 5
 
-    def share(self, tenant: Tenant) -> int:
-        """The most connections one tenant gets of this process: its tier's figure is meant for all pods together."""
-        return max(1, min(self.max_total, math.ceil(tenant.limits.database_connections * self.tenant_share)))
+    def share(self, granted: int, pods: int) -> int:
+        """The most connections of one tenant that this process uses: its tier grants them to all pods together."""
+        part = math.floor(granted * min(self.tenant_share, 1 / pods) + 1e-9)
+        return max(1, min(self.max_total, part))
 
 
 @dataclass(eq=False)
 class _Entry:
-    """One open pool. `size` is what it may use, `leased` what requests hold or wait for now, `filled` when that was last as
-    much as it may use, `proved` the connection that was opened first, until the pool takes it."""
+    """One open pool. `size` is what it may use, `granted` what the tenant may have in all pods, `leased` what requests hold or
+    wait for now, `filled` when that was last as much as it may use, `proved` the connection that was opened first, until the
+    pool takes it."""
 
     tenant_id: UUID
     database: Database
     pool: AsyncConnectionPool[TenantConnection]
     size: int
-    share: int
+    granted: int
     proved: list[TenantConnection]
     leased: int = 0
+    opened: float = field(default_factory=time.monotonic)
     used: float = field(default_factory=time.monotonic)
     filled: float = 0.0
 
@@ -89,7 +92,9 @@ class Pools:
         self._newest: dict[UUID, Tenant] = {}
         self._demand = Demand()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._pods = 1
         self.on_wake: Callable[[Tenant], None] = lambda _tenant: None
+        self.on_full: Callable[[Tenant], None] = lambda _tenant: None
 
     async def lend(self, tenant: Tenant) -> Lease:
         """Lend a connection in autocommit; raises the 503 problem when there is none to be had, or the schema not ours.
@@ -127,6 +132,20 @@ class Pools:
         """Called after a commit that left rows in the outbox."""
         self.on_wake(tenant)
 
+    def shared_by(self, pods: int) -> None:
+        """Take note of how many pods serve the same tenants, this one included: what is too much for one of so many is closed,
+        without failing requests in flight, and opened anew as it is asked for."""
+        self._pods = max(1, pods)
+        for entry in [entry for entry in self._entries.values() if entry.size > self._share(entry)]:
+            self._retire(entry, "shared")
+
+    def give_way(self, tenant_id: UUID) -> None:
+        """Close this tenant's pool, because another pod gets no connection: what is asked for next is opened one by one."""
+        entry = self._entries.get(tenant_id)
+        if entry is None or entry.proved or (entry.leased and time.monotonic() - entry.opened < SETTLED_SECONDS):
+            return
+        self._retire(entry, "gave way")
+
     def opened(self) -> list[UUID]:
         """Tenants whose pool is open."""
         return list(self._entries)
@@ -160,7 +179,7 @@ class Pools:
         if tenant is None or tenant.database != entry.database:
             self._retire(entry, "replaced")
             return
-        entry.share = self._limits.share(tenant)
+        entry.granted = tenant.limits.database_connections
 
     async def close(self) -> None:
         """Close everything."""
@@ -187,7 +206,8 @@ class Pools:
             if entry is not None:
                 self._retire(entry, "replaced")
             try:
-                proved = await proof.prove(tenant, self._parameters(tenant), self._limits.wait_seconds)
+                waiting = proof.Waiting(self._limits.wait_seconds, lambda: self.on_full(tenant))
+                proved = await proof.prove(tenant, self._parameters(tenant), waiting)
             except (psycopg.Error, OSError, proof.IdentityMismatchError, proof.SchemaNotServedError) as error:
                 raise self._refuse(tenant, error) from error
             try:
@@ -272,7 +292,7 @@ class Pools:
             reconnect_timeout=self._limits.wait_seconds,
             num_workers=1,
         )
-        entry = _Entry(tenant.id, tenant.database, pool, 1, self._limits.share(tenant), opened)
+        entry = _Entry(tenant.id, tenant.database, pool, 1, tenant.limits.database_connections, opened)
         # Entered before the first await: the room is taken, and nobody else takes it meanwhile.
         self._entries[tenant.id] = entry
         await pool.open()
@@ -282,7 +302,7 @@ class Pools:
 
     async def _grow(self, entry: _Entry) -> None:
         """Give a busy tenant one more; another's only if it is crowded, and wanted more for each of what it has."""
-        if entry.size >= entry.share:
+        if entry.size >= self._share(entry):
             return
         if self.reserved >= self._limits.max_total:
             idle = self._least_wanted() if entry.leased > CROWDED * entry.size else None
@@ -292,6 +312,9 @@ class Pools:
         entry.size += 1
         await entry.pool.resize(0, entry.size)
         self._count()
+
+    def _share(self, entry: _Entry) -> int:
+        return self._limits.share(entry.granted, self._pods)
 
     def _retire(self, entry: _Entry, event: str) -> None:
         if self._entries.get(entry.tenant_id) is entry:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +29,7 @@ IDENTITY = (
 PLANNING = "-c jit=off -c join_collapse_limit=4"
 FULL = ("too many connections", "too many clients", "remaining connection slots are reserved")
 _FULL_PAUSE = 0.1
+_FULL_TOLD_AGAIN = 1.0
 
 
 class IdentityMismatchError(Exception):
@@ -51,9 +55,17 @@ def parameters(tenant: Tenant, application_name: str, connect_seconds: int) -> d
     }
 
 
-async def prove(tenant: Tenant, opened_with: dict[str, Any], wait_seconds: float) -> TenantConnection:
+@dataclass(frozen=True)
+class Waiting:
+    """How long to wait where others hold all that the tenant may have, and what to tell them meanwhile, again and again."""
+
+    seconds: float
+    tell: Callable[[], None]
+
+
+async def prove(tenant: Tenant, opened_with: dict[str, Any], waiting: Waiting) -> TenantConnection:
     """Connect once by hand, so that what is wrong is known at once and by name; raises that."""
-    connection = await _connect(opened_with, wait_seconds)
+    connection = await _connect(opened_with, waiting)
     try:
         await check_identity(connection, tenant.id)
     except BaseException:
@@ -62,15 +74,19 @@ async def prove(tenant: Tenant, opened_with: dict[str, Any], wait_seconds: float
     return connection
 
 
-async def _connect(opened_with: dict[str, Any], wait_seconds: float) -> TenantConnection:
+async def _connect(opened_with: dict[str, Any], waiting: Waiting) -> TenantConnection:
     """Connect; where others hold all that the tenant may have, as the pods before do in a rollout, wait for one."""
-    deadline = time.monotonic() + wait_seconds
+    deadline, told = time.monotonic() + waiting.seconds, -math.inf
     while True:
         try:
             return await TenantConnection.connect(**opened_with)
         except psycopg.OperationalError as error:
-            if not is_full(error) or time.monotonic() >= deadline:
+            now = time.monotonic()
+            if not is_full(error) or now >= deadline:
                 raise
+            if now - told >= _FULL_TOLD_AGAIN:
+                waiting.tell()
+                told = now
         await asyncio.sleep(_FULL_PAUSE)
 
 

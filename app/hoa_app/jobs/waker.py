@@ -1,4 +1,5 @@
-"""Telling the workers, over the registry, that a tenant's outbox has something: best effort, they sweep anyway."""
+"""Telling other pods, over the registry, of a tenant: that its outbox has something for the workers, or that no connection of
+its is left. Best effort: workers sweep anyway, and who waits for a connection says so again."""
 
 from __future__ import annotations
 
@@ -17,13 +18,14 @@ log = get_logger()
 class Waker:
     """Collects tenants and notifies once for each, off the request's path."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, channel: str = "hoa_outbox") -> None:
         self._registry = registry
+        self._channel = channel
         self._waiting: set[UUID] = set()
         self._wanted = asyncio.Event()
 
     def wake(self, tenant: Tenant) -> None:
-        """After a commit; never blocks and never fails."""
+        """After a commit, or while something is waited for; never blocks and never fails."""
         self._waiting.add(tenant.id)
         self._wanted.set()
 
@@ -35,8 +37,8 @@ class Waker:
             for tenant_id in list(self._waiting):
                 self._waiting.discard(tenant_id)
                 try:
-                    await self._registry.execute("SELECT pg_notify('hoa_outbox', %s)", (str(tenant_id),))
+                    await self._registry.execute("SELECT pg_notify(%s, %s)", (self._channel, str(tenant_id)))
                 except (psycopg.Error, OSError, TimeoutError) as error:
-                    log.info("worker not woken; it sweeps", error=type(error).__name__)
+                    log.info("other pods not told", channel=self._channel, error=type(error).__name__)
                 except Exception:
-                    log.exception("worker not woken; it sweeps")
+                    log.exception("other pods not told", channel=self._channel)

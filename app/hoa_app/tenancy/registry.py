@@ -27,19 +27,26 @@ DROPPED = (
     "SELECT tenant_id FROM dropped_tenants d"
     " WHERE NOT EXISTS (SELECT FROM tenants t WHERE t.tenant_id = d.tenant_id) ORDER BY dropped_at"
 )
+#: All that follow the registry under the same name, whoever has just gone included until Postgres notices.
+PODS = (
+    "SELECT count(*) AS pods FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user"
+    " AND application_name = current_setting('application_name')"
+)
 RESYNC_SECONDS = 30.0
 TIMEOUT_SECONDS = 15.0
 
 log = get_logger()
 Row = Mapping[str, Any]
 ChangeListener = Callable[[UUID, Tenant | None], None]
-OutboxListener = Callable[[UUID], None]
+TenantListener = Callable[[UUID], None]
 
 
 class Registry:
     """Tenants by host and by id. `run` keeps it current until cancelled; `find` never waits."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, program: str = "app") -> None:
+        # Pods that serve the same tenants carry the same name. Postgres cuts it where it is too long, for all alike.
+        self._follower = f"follow-{program}-{settings.only_tenant or 'shared'}"
         self._settings = settings
         self._metrics = metrics
         self._unsealer = Unsealer(settings.sealing_keys_file)
@@ -52,7 +59,9 @@ class Registry:
         self.loaded = asyncio.Event()
         self.connected = False
         self.on_change: list[ChangeListener] = []
-        self.on_outbox: list[OutboxListener] = []
+        self.on_outbox: list[TenantListener] = []
+        self.on_crowded: list[TenantListener] = []
+        self.on_pods: list[Callable[[int], None]] = []
 
     def find(self, host: str) -> Tenant | None:
         """The tenant that owns `host` (normalized) and is served, else None."""
@@ -90,31 +99,45 @@ class Registry:
             delay = min(delay * 2, 10.0)
 
     async def _follow(self) -> None:
-        async with await self._connect("follow") as connection:
-            await connection.execute("LISTEN hoa_tenants")
-            if self.on_outbox:
-                await connection.execute("LISTEN hoa_outbox")
+        async with await self._connect(self._follower) as connection:
+            for channel in ("hoa_tenants", "hoa_crowded", "hoa_pods", *(["hoa_outbox"] if self.on_outbox else [])):
+                await connection.execute(f"LISTEN {channel}")
+            # Before this one serves anything the others make room for it.
+            await connection.execute("NOTIFY hoa_pods")
             while True:
                 async with asyncio.timeout(TIMEOUT_SECONDS):
                     await self._load(connection)
+                    await self._count(connection)
                 self._set_connected(True)
                 await self._follow_until(connection, time.monotonic() + RESYNC_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
 
     async def _follow_until(self, connection: psycopg.AsyncConnection[DictRow], deadline: float) -> None:
         while (left := deadline - time.monotonic()) > 0:
             changed: set[UUID] = set()
+            recount = False
             async for notice in connection.notifies(timeout=left, stop_after=1):
+                recount = recount or notice.channel == "hoa_pods"
                 tenant_id = _uuid(notice.payload)
                 if tenant_id is None:
                     continue
-                if notice.channel == "hoa_outbox":
-                    for listener in self.on_outbox:
-                        listener(tenant_id)
-                else:
+                if notice.channel == "hoa_tenants":
                     changed.add(tenant_id)
-            if changed:
-                async with asyncio.timeout(TIMEOUT_SECONDS):
+                for listener in self._listeners(notice.channel):
+                    listener(tenant_id)
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                if changed:
                     await self._refresh(connection, changed)
+                if recount:
+                    await self._count(connection)
+
+    def _listeners(self, channel: str) -> list[TenantListener]:
+        return {"hoa_outbox": self.on_outbox, "hoa_crowded": self.on_crowded}.get(channel, [])
+
+    async def _count(self, connection: psycopg.AsyncConnection[DictRow]) -> None:
+        """Say how many pods serve the same tenants."""
+        row = await (await connection.execute(PODS)).fetchone()
+        for listener in self.on_pods:
+            listener(row["pods"] if row else 1)
 
     async def _load(self, connection: psycopg.AsyncConnection[DictRow]) -> None:
         cursor = await connection.execute(f"SELECT {COLUMNS} FROM tenants")  # noqa: S608 - a constant

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -108,6 +109,38 @@ async def test_a_crowd_gets_more_and_gives_it_back(
             await ask(pools, tenant)
         assert {quiet.id, other.id} <= set(pools.opened())
         assert pools.reserved <= 3
+
+
+async def ask_often(sites: list[Site], tenant: MadeTenant, times: int) -> None:
+    """Ask every pod so often at once; no request may fail."""
+    work = [ask(site.services.pools, known(site, tenant)[0]) for _ in range(times) for site in sites]
+    await asyncio.gather(*work)
+
+
+async def test_more_pods_share_what_a_tenant_may_have(platform: Platform) -> None:
+    """As when a company's crowd has the app scaled out: the first pods hold all of it, and the new ones are asked, too."""
+    tenant = platform.make_tenant("scaled", limits={"databaseConnections": 6})
+    with psycopg.connect(platform.access.dsn(), autocommit=True) as admin:
+        admin.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT 6").format(sql.Identifier(f"{tenant.prefix}_app")))
+    async with AsyncExitStack() as stack:
+        sites = [await stack.enter_async_context(serving(platform)) for _ in range(2)]
+        await ask_often(sites, tenant, 40)
+        held = sum(site.services.pools.reserved for site in sites)
+        sites += [await stack.enter_async_context(serving(platform)) for _ in range(2)]
+        await eventually(lambda: sum(site.services.pools.reserved for site in sites) < held)
+        for _ in range(3):
+            await ask_often(sites, tenant, 40)
+            assert all(site.services.pools.reserved <= 1 for site in sites)
+
+
+async def test_more_pods_than_connections_take_turns(platform: Platform) -> None:
+    tenant = platform.make_tenant("turns", limits={"databaseConnections": 2})
+    with psycopg.connect(platform.access.dsn(), autocommit=True) as admin:
+        admin.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT 2").format(sql.Identifier(f"{tenant.prefix}_app")))
+    async with AsyncExitStack() as stack:
+        sites = [await stack.enter_async_context(serving(platform)) for _ in range(4)]
+        for site in [*sites, *sites]:
+            await ask_often([site], tenant, 3)
 
 
 async def test_the_first_connection_is_waited_for_while_others_hold_all(
