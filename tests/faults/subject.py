@@ -6,7 +6,7 @@ import copy
 import json
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 
@@ -37,6 +37,14 @@ class Scene:
     jobs: JobRunner
     eyes: Eyes
     ledger: Ledger
+
+
+#: What conditions say that goes by: what was not looked at yet, and a migration Job that is under way, beside which a tenant
+#: is served and counts as settled.
+PASSING: Final = (
+    *("Unknown", "Unreadable", "DedicatedNotAvailable"),
+    *("Migrating", "MigrationRetrying", "ImagePullFailed", "PodCannotStart", "PodUnschedulable"),
+)
 
 
 @dataclass
@@ -71,8 +79,7 @@ class Subject:
             self.settle()
             found = self.world()
             status = found["tenant"]["status"]
-            passing = ("Unknown", "Unreadable", "DedicatedNotAvailable")
-            unsure = [said for said in status["conditions"].values() if any(word in said for word in passing)]
+            unsure = [said for said in status["conditions"].values() if any(word in said for word in PASSING)]
             return None if unsure or "retry" in status else found
 
         return until(look, f"{self.name} to be at peace", PATIENCE, 0.3)

@@ -168,7 +168,9 @@ def requests(run: Run) -> Iterator[Figure]:
         yield Figure(f"signed-in {name}, 50 at once, mean", load.mean, "ms", 200, note)
         yield Figure(f"signed-in {name}, 50 at once, p50", load.p50, "ms")
         yield Figure(f"signed-in {name}, 50 at once, p95", load.p95, "ms")
-        yield Figure(f"signed-in {name}, 50 at once, errors", load.errors, "", 0, "while the app is scaled out under it")
+        yield Figure(
+            f"signed-in {name}, 50 at once, errors", load.errors, "", 0, "while the app is scaled out under it"
+        )
 
 
 def life_of_a_tenant(_: Run) -> Iterator[Figure]:
