@@ -2,8 +2,9 @@
 
 A patch begins with a line that says what goes wrong, and a line ``Caught by: <test>`` for each test that must fail, with
 its parameter in brackets if only that one must. Where a test takes a share of all breaks, ``Breaks: <share>`` says which
-are to be run, so that the one that shows the bug is surely among them: ``all``, or how their names begin. ``Shown by:
-<words>`` is what the test must say: it fails for that reason and no other.
+are to be run, so that the one that shows the bug is surely among them: ``all``, or how their names begin. ``Lives: <number>
+from <seed>`` says which of the random lives show it. ``Shown by: <words>`` is what the test must say: it fails for that
+reason and no other.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Bug:
     what: str
     catchers: tuple[str, ...]
     breaks: str = ""
+    lives: str = ""
     shown_by: tuple[str, ...] = ()
 
     @property
@@ -81,9 +83,15 @@ def failed(said: str) -> set[str]:
 
 
 def shares(bugs: Iterable[Bug]) -> dict[str, str]:
-    """Return the settings of a run in which the breaks of all these bugs are run."""
+    """Return the settings of a run in which the breaks and the lives of all these bugs are run."""
+    bugs = list(bugs)
     share = ";".join(sorted({bug.breaks for bug in bugs if bug.breaks}))
-    return {"HOA_FAULTS_CRASH": share, "HOA_FAULTS_LANES": "2"} if share else {}
+    found = {"HOA_FAULTS_CRASH": share, "HOA_FAULTS_LANES": "2"} if share else {}
+    lives = {bug.lives for bug in bugs if bug.lives}
+    if lives:
+        (which,) = lives  # one run has one range of them
+        found["HOA_FAULTS_N"], found["HOA_FAULTS_SEED"] = which.split(" from ")
+    return found
 
 
 def clean_copy(copy: Path) -> Path:
@@ -115,4 +123,4 @@ def _read(path: Path) -> Bug:
     def said(what: str) -> tuple[str, ...]:
         return tuple(line.removeprefix(f"{what}: ") for line in head if line.startswith(f"{what}: "))
 
-    return Bug(path, head[0], said("Caught by"), "".join(said("Breaks")), said("Shown by"))
+    return Bug(path, head[0], said("Caught by"), "".join(said("Breaks")), "".join(said("Lives")), said("Shown by"))

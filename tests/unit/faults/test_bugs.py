@@ -61,7 +61,9 @@ def test_a_hunt_counts_only_where_the_test_says_what_it_should(tmp_path: Path, m
 
     monkeypatch.setattr(bugs, "run", ran)
     catcher = "tests/faults/t.py::test_a[drop]"
-    bug = Bug(tmp_path, "It breaks.", (catcher,), "kill after api create jobs", ("an orphan",))
+    bug = Bug(tmp_path, "It breaks.", (catcher,), "kill after api create jobs", shown_by=("an orphan",))
     assert catcher in bug.hunt(tmp_path, {"PATH": "/bin"})[0]
     assert replace(bug, shown_by=("made twice",)).hunt(tmp_path, {})[0] == set()
     assert asked[0] == {"PATH": "/bin", "HOA_FAULTS_CRASH": "kill after api create jobs", "HOA_FAULTS_LANES": "2"}
+    replace(bug, breaks="", lives="60 from 7000").hunt(tmp_path, {})
+    assert asked[-1] == {"HOA_FAULTS_N": "60", "HOA_FAULTS_SEED": "7000"}
