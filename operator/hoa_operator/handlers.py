@@ -58,7 +58,9 @@ def configure(settings: kopf.OperatorSettings, release: str) -> None:
     settings.watching.server_timeout = 270
     settings.watching.client_timeout = 300
     settings.watching.connect_timeout = 10
-    settings.watching.chunk_size = 250
+    settings.watching.chunk_size = 100
+    # Who waits for more news of an object keeps the last, as it was sent: after a start, those of all objects at once.
+    settings.queueing.idle_timeout = 0.2
     settings.process.ultimate_exiting_timeout = 30
     for kind in WATCHED:
         labels = stream_selector(kind, release)
