@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.bench import cpu
+from tests.bench import cpu, images
 from tests.cluster.api import Api, ApiError
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.fix_api import CRDS
@@ -30,7 +30,7 @@ from tests.programs import REPOSITORY, program
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tests.bench.lab import Lab
     from tests.fix_postgres import PostgresAccess, PostgresServer
@@ -63,7 +63,7 @@ class Installation:
         app_available(kubectl)
         objects = Objects.of(plane, NAMESPACE)
         lab.stack.callback(objects.close)
-        made = cls(lab, platform, objects, platform.operator(OPERATOR, **settings), server)
+        made = cls(lab, platform, objects, _operator(lab, platform, settings), server)
         # One Postgres for all of them.
         objects.patch("HOADatabaseServer", "default", {"spec": {"capacity": {"maxTenants": 3000}}})
         with made.real_jobs():
@@ -199,6 +199,14 @@ class Readiness:
         name = body["metadata"]["name"]
         if name not in self.at and is_ready(body):
             self.at[name] = time.monotonic()
+
+
+def _operator(lab: Lab, platform: Platform, settings: Mapping[str, str]) -> Operator:
+    """Return an operator that sees what its image holds: the checkout's environment has packages that kopf would import, too."""
+    operator, laid = platform.operator(OPERATOR, **settings), images.lay_out("operator", lab.folder / "image")
+    operator.process.command = [laid.python, "-S", "-m", "hoa_operator"]
+    operator.process.env = laid.environment(operator.process.env or {})
+    return operator
 
 
 def _template_made(server: Json) -> bool:
