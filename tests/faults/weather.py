@@ -35,6 +35,7 @@ class Weather(Rounds):
         """Let a storm pass over the installation; return when it is over."""
         self.told.append(storm)
         with self._lock:
+            self.installation.as_kubelet()  # one that lost its lead in the storm before may have ended
             getattr(self, "_" + storm.replace(" ", "_"))()
 
     def go_round(self) -> None:
