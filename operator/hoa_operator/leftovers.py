@@ -259,13 +259,14 @@ def _retained(look: Look, row: RegistryRow, placement: Placement) -> Iterator[Le
     server = next((found for found in look.servers if found.name == placement.server_name), None)
     if server is None:
         return  # it could not be read
+    here = placement.database_oid in {database.oid for database in server.databases}
     renamed = server.named.get(placement.database_oid or 0)
-    if placement.database_oid not in {database.oid for database in server.databases} and renamed is not None:
+    if not here and renamed is not None:
         name = tombstone_name(row.tenant_id)
         why = f"its retained database (oid {placement.database_oid}) is called {renamed!r} on {server.name}, not {name}"
         todo = f"ALTER DATABASE ... RENAME TO {name}, and it is dropped when it is due, or comes back; {_RETAINED}"
         yield Leftover("RetainedDatabase", row.owner, server.name, why, todo, placement.deleted_at)
-    elif placement.database_oid not in {database.oid for database in server.databases}:
+    elif not here:
         why = f"its retained database (oid {placement.database_oid}) is not on {server.name} any more"
         yield _forgotten(look, row, why, placement.deleted_at)
     elif placement.drop_after is not None and look.now - placement.drop_after > OVERDUE:

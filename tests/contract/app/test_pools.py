@@ -111,6 +111,13 @@ async def test_a_crowd_gets_more_and_gives_it_back(
         assert pools.reserved <= 3
 
 
+def may_connect(platform: Platform, tenant: MadeTenant, times: int) -> None:
+    """Have Postgres hold the app's login to so many connections, as the operator does."""
+    limit = sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(sql.Identifier(f"{tenant.prefix}_app"), times)
+    with psycopg.connect(platform.access.dsn(), autocommit=True) as admin:
+        admin.execute(limit)
+
+
 async def ask_often(sites: list[Site], tenant: MadeTenant, times: int) -> None:
     """Ask every pod so often at once; no request may fail."""
     work = [ask(site.services.pools, known(site, tenant)[0]) for _ in range(times) for site in sites]
@@ -120,8 +127,7 @@ async def ask_often(sites: list[Site], tenant: MadeTenant, times: int) -> None:
 async def test_more_pods_share_what_a_tenant_may_have(platform: Platform) -> None:
     """As when a company's crowd has the app scaled out: the first pods hold all of it, and the new ones are asked, too."""
     tenant = platform.make_tenant("scaled", limits={"databaseConnections": 6})
-    with psycopg.connect(platform.access.dsn(), autocommit=True) as admin:
-        admin.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT 6").format(sql.Identifier(f"{tenant.prefix}_app")))
+    may_connect(platform, tenant, 6)
     async with AsyncExitStack() as stack:
         sites = [await stack.enter_async_context(serving(platform)) for _ in range(2)]
         await ask_often(sites, tenant, 40)
@@ -135,8 +141,7 @@ async def test_more_pods_share_what_a_tenant_may_have(platform: Platform) -> Non
 
 async def test_more_pods_than_connections_take_turns(platform: Platform) -> None:
     tenant = platform.make_tenant("turns", limits={"databaseConnections": 2})
-    with psycopg.connect(platform.access.dsn(), autocommit=True) as admin:
-        admin.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT 2").format(sql.Identifier(f"{tenant.prefix}_app")))
+    may_connect(platform, tenant, 2)
     async with AsyncExitStack() as stack:
         sites = [await stack.enter_async_context(serving(platform)) for _ in range(4)]
         for site in [*sites, *sites]:
@@ -147,16 +152,13 @@ async def test_the_first_connection_is_waited_for_while_others_hold_all(
     platform: Platform, company: MadeTenant, connects: list[str]
 ) -> None:
     """As in a rollout, when the pods before have not let go yet."""
-    limit = sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}")
-    role = sql.Identifier(f"{company.prefix}_app")
     async with serving(platform) as site:
         (tenant,) = known(site, company)
-        with psycopg.connect(platform.access.dsn(), autocommit=True) as admin:
-            admin.execute(limit.format(role, 0))
-            asking = asyncio.create_task(ask(site.services.pools, tenant))
-            try:
-                await eventually(lambda: connects.count(company.prefix) >= 2)
-                assert not asking.done()
-            finally:
-                admin.execute(limit.format(role, 10))
-            await asking
+        may_connect(platform, company, 0)
+        asking = asyncio.create_task(ask(site.services.pools, tenant))
+        try:
+            await eventually(lambda: connects.count(company.prefix) >= 2)
+            assert not asking.done()
+        finally:
+            may_connect(platform, company, 10)
+        await asking
