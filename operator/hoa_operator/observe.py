@@ -136,7 +136,7 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
 async def _without_row(sources: Sources, body: Object, identity: Identity, spec: TenantSpec) -> Record:
     """Return the record of a tenant that has no row. One that was in service goes on with its own data, whatever lies under its
     name and whatever it once asked for; any other may take something over."""
-    registry, alive = sources.registry, [UUID(tenant["metadata"]["uid"]) for tenant in sources.tenants()]
+    registry, alive = sources.registry, _alive(sources)
     lost = remembered(identity, body)
     if lost is not None:
         row = await registry.by_tenant_id(lost.row.tenant_id)
@@ -152,8 +152,7 @@ async def _is_its_own(sources: Sources, identity: Identity, lost: Unrecorded) ->
     with attributed(DATABASE_READY):
         async with sources.fleet.door(server_named(sources.cache, lost.server)) as door:
             database = await door.observe(lost.row.tenant_id)
-    own = DatabaseIdentity(lost.row.tenant_id, identity.uid, sources.settings.installation)
-    return database.exists and database.identity == own
+    return database.exists and database.identity == _signed(sources, lost.row.tenant_id, identity.uid)
 
 
 def _tenant_id(identity: Identity, body: Object, record: Record) -> UUID:
@@ -190,15 +189,29 @@ async def observe_remains(sources: Sources, body: Object, now: datetime) -> Rema
 
 
 async def _unrecorded(sources: Sources, identity: Identity, body: Object) -> Unrecorded | None:
-    """Return what there is of a deleted tenant that has no row; nothing where it is another's by now, who took it over."""
+    """Return what there is of a deleted tenant that has no row; nothing where it is another's by now, who took it over, or whose
+    row and comment agree: what has no HOATenant any more is closed by them."""
     found = remembered(identity, body) if identity.deleting else None
     if found is None or identity.abandoned_server == found.server:
         return found
     with attributed(DATABASE_READY):
-        if await sources.registry.by_tenant_id(found.row.tenant_id) is not None:
+        other = await sources.registry.by_tenant_id(found.row.tenant_id)
+        if other is not None and other.uid in _alive(sources):
             return None
         async with sources.fleet.door(server_named(sources.cache, found.server)) as door:
-            return replace(found, database=await door.observe(found.row.tenant_id))
+            database = await door.observe(found.row.tenant_id)
+    if other is not None and database.identity == _signed(sources, other.tenant_id, other.uid):
+        return None
+    return replace(found, database=database, former=other)
+
+
+def _alive(sources: Sources) -> set[UUID]:
+    return {UUID(tenant["metadata"]["uid"]) for tenant in sources.tenants()}
+
+
+def _signed(sources: Sources, tenant_id: UUID, uid: UUID) -> DatabaseIdentity:
+    """Return the comment of a database that is a HOATenant's own."""
+    return DatabaseIdentity(tenant_id, uid, sources.settings.installation)
 
 
 def _tier(

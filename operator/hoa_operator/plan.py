@@ -43,6 +43,7 @@ from hoa_operator.steps import (
     WriteCredentials,
     is_onboarded,
 )
+from hoa_operator.unrecorded import told_taken_back
 from hoa_operator.world import RowSecrets
 
 if TYPE_CHECKING:
@@ -100,15 +101,7 @@ def _adoption(world: World, kept: RegistryRow) -> list[Step]:
     # The comments may carry the heir's uid already: a run that was killed wrote it.
     proof = replace(placement, claimants=(*placement.claimants, target.uid)).proof(kept.uid)
     adopt = AdoptData(placement.server_name, proof, world.database_spec(None).identity, heir, world.record.void)
-    return [_told_taken_back(world, kept) if world.record.served else _told_adopted(world, placement), adopt]
-
-
-def _told_taken_back(world: World, kept: RegistryRow) -> Tell:
-    message = (
-        f"the registry had the data of this tenant, {world.target.tenant_id}, as that of {kept.owner} (uid {kept.uid}), which is "
-        "gone; its row is this tenant's again"
-    )
-    return Tell("Warning", "TenantRecordRebuilt", message)
+    return [told_taken_back(kept) if world.record.served else _told_adopted(world, placement), adopt]
 
 
 def _told_adopted(world: World, placement: Placement) -> Tell:

@@ -12,7 +12,7 @@ from hoa_operator.errors import UserError
 from hoa_operator.postgres.model import DatabaseIdentity
 from hoa_operator.postgres.names import database_name
 from hoa_operator.registry_model import Placement, RegistryRow
-from hoa_operator.steps import RecordPlacement, Register, Step, Tell, is_onboarded
+from hoa_operator.steps import Forget, RecordPlacement, Register, Step, Tell, is_onboarded
 
 if TYPE_CHECKING:
     from hoa_operator.kinds import Object
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Unrecorded:
     """The row that the tenant's status speaks of, the server that its data lies on, and what that shows of it: None where
-    nobody asked, because a person gave the server up."""
+    nobody asked, because a person gave the server up. `former` is what the registry has instead: the same data, as that of a
+    HOATenant that is gone."""
 
     row: RegistryRow
     server: str
     database: ObservedDatabase | None = None
+    former: RegistryRow | None = None
 
 
 def remembered(identity: Identity, body: Object) -> Unrecorded | None:
@@ -67,5 +69,17 @@ def put_on_record(found: Unrecorded, installation: str) -> list[Step]:
             "(docs/operations/lost-server.md)",
         )
     place = Placement(row.tenant_id, found.server, database.system_identifier, database.oid)
+    anew: list[Step] = [Register(row), RecordPlacement(place)]
+    if found.former is not None:
+        return [Forget(row.tenant_id), told_taken_back(found.former), *anew]
     message = f"the registry did not know this tenant, which was in service; its row is made anew for database {database.name}"
-    return [Register(row), Tell("Warning", "TenantRecordRebuilt", message), RecordPlacement(place)]
+    return [Tell("Warning", "TenantRecordRebuilt", message), *anew]
+
+
+def told_taken_back(former: RegistryRow) -> Tell:
+    """Say that what the registry has as another's is this tenant's again."""
+    message = (
+        f"the registry had the data of this tenant, {former.tenant_id}, as that of {former.owner} (uid {former.uid}), which is "
+        "gone; its row is this tenant's again"
+    )
+    return Tell("Warning", "TenantRecordRebuilt", message)

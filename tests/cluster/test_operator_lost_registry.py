@@ -99,6 +99,13 @@ def told(platform: Platform) -> set[str]:
     return {event["reason"] for event in platform.kubectl.list("events.events.k8s.io")}
 
 
+def logins(platform: Platform) -> list[tuple[str]]:
+    """The roles of tenants that may log in."""
+    query = "SELECT rolname FROM pg_roles WHERE rolcanlogin AND starts_with(rolname, 'hoa_connect_tenant_')"
+    with psycopg.connect(platform.postgres.dsn()) as connection:
+        return connection.execute(query).fetchall()
+
+
 def test_a_tenant_whose_database_is_lost_too_is_not_begun_anew(own_platform: Platform) -> None:
     platform = own_platform
     app_available(platform.kubectl)
@@ -142,13 +149,10 @@ def test_tenants_that_are_deleted_meanwhile_are_closed_and_retained_or_dropped(o
         kubectl.wait_gone("hoatenant", name)
     retained = f"hoa_connect_deleted_{kept['tenantID'].replace('-', '')}"
     assert databases(platform) == {retained}
+    assert logins(platform) == []
     with psycopg.connect(platform.postgres.dsn()) as connection:
-        open_roles = connection.execute(
-            "SELECT rolname FROM pg_roles WHERE rolcanlogin AND starts_with(rolname, 'hoa_connect_tenant_')"
-            " UNION SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s)",
-            [dropped["database"]["name"]],
-        ).fetchall()
-    assert open_roles == []
+        query = "SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s)"
+        assert connection.execute(query, [dropped["database"]["name"]]).fetchall() == []
     assert told(platform) >= {"TenantRecordRebuilt", "DatabaseRetained", "DatabaseDropped"}
     back = bring_up(platform, adoptionPolicy="IfUnclaimed")["status"]
     assert back["tenantID"] == kept["tenantID"]
@@ -158,3 +162,28 @@ def test_tenants_that_are_deleted_meanwhile_are_closed_and_retained_or_dropped(o
     uid = kubectl.get("hoatenant", "seabreeze")["metadata"]["uid"]
     eventually(lambda: rows(platform, uid) == [("Active", "seabreeze")])
     assert kubectl.get("hoatenant", "seabreeze")["status"]["tenantID"] == kept["tenantID"]
+
+
+def test_one_that_is_deleted_while_the_registry_has_its_data_as_a_former_owners_is_closed(
+    own_platform: Platform,
+) -> None:
+    """Nobody is served from it any more, nobody can log in to it, and it comes back under its own name."""
+    platform, kubectl = own_platform, own_platform.kubectl
+    app_available(kubectl)
+    operator = platform.operator().start()
+    bring_up(platform)
+    kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    heir = bring_up(platform, adoptionPolicy="IfUnclaimed")
+    tenant_id, uid = heir["status"]["tenantID"], heir["metadata"]["uid"]
+    operator.stop()
+    assert uid != tenant_id
+    with psycopg.connect(platform.postgres.dsn(REGISTRY), autocommit=True) as connection:
+        connection.execute("UPDATE tenants SET uid = tenant_id WHERE tenant_id = %s", [tenant_id])
+    kubectl("delete", "hoatenant", "seabreeze", "--wait=false")
+    platform.operator("operator-1").start()
+    kubectl.wait_gone("hoatenant", "seabreeze")
+    assert rows(platform, uid) == [("Deleted", "seabreeze")]
+    assert databases(platform) == {f"hoa_connect_deleted_{tenant_id.replace('-', '')}"}
+    assert logins(platform) == []
+    assert told(platform) >= {"TenantRecordRebuilt", "DatabaseRetained"}
+    assert bring_up(platform, adoptionPolicy="IfUnclaimed")["status"]["tenantID"] == tenant_id

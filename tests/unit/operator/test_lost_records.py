@@ -13,7 +13,16 @@ from hoa_operator import steps, timing
 from hoa_operator.errors import UserError
 from hoa_operator.plan import plan
 from hoa_operator.status import Report, build
-from hoa_operator.steps import AddFinalizer, DeleteObject, RecordPlacement, Register, RemoveFinalizer, Retire, Tell
+from hoa_operator.steps import (
+    AddFinalizer,
+    DeleteObject,
+    Forget,
+    RecordPlacement,
+    Register,
+    RemoveFinalizer,
+    Retire,
+    Tell,
+)
 from hoa_operator.target import Failure
 from hoa_operator.teardown import Remains, plan_deletion
 from hoa_operator.tenant import Disposal, parse_identity
@@ -134,7 +143,7 @@ def going(status: Json | None = None, *, observed: ObservedDatabase | None = Non
 @pytest.mark.parametrize("closed", [False, True])
 def test_one_that_goes_is_put_on_record_with_its_database_and_goes_on_from_there(*, closed: bool) -> None:
     observed = replace(made(served()), tombstone=closed)
-    register, event, place = plan_deletion(going(observed=observed), Disposal()).steps
+    event, register, place = plan_deletion(going(observed=observed), Disposal()).steps
     assert isinstance(event, Tell)
     assert (event.kind, event.reason) == ("Warning", "TenantRecordRebuilt")
     assert isinstance(register, Register)
@@ -150,6 +159,21 @@ def test_one_that_goes_is_put_on_record_with_its_database_and_goes_on_from_there
     assert place == RecordPlacement(placement())
     after = going(record=Record(row, placement(), None), unrecorded=None, database=observed)
     assert isinstance(plan_deletion(after, Disposal()).steps[-1], Retire)
+
+
+def test_one_that_the_registry_has_as_a_former_owners_is_its_own_again() -> None:
+    """Its database says whose it is; else it would stay open, and nobody could ever prove that it may be closed."""
+    row, remains = provisioned().row, going(observed=made(served()))
+    assert row is not None
+    assert remains.unrecorded is not None
+    lost = replace(remains.unrecorded, former=replace(row, uid=UUID(int=7), name="earlier"))
+    forget, event, register, place = plan_deletion(replace(remains, unrecorded=lost), Disposal()).steps
+    assert forget == Forget(WHO.uid)
+    assert isinstance(event, Tell)
+    assert (event.reason, "earlier (uid 00000000" in event.message) == ("TenantRecordRebuilt", True)
+    assert isinstance(register, Register)
+    assert (register.row.uid, register.row.name, register.row.state) == (WHO.uid, "seabreeze", "Deleting")
+    assert place == RecordPlacement(placement())
 
 
 def test_its_route_goes_first() -> None:
