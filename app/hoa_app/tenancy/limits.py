@@ -7,13 +7,10 @@ from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from uuid import UUID
 
-from limits import RateLimitItemPerSecond
-from limits.strategies import SlidingWindowCounterRateLimiter
-
 from hoa_app.metrics import Metrics
 from hoa_app.problems import Problem
+from hoa_app.tenancy.pace import Pace
 from hoa_app.tenancy.tenant import Tenant
-from hoa_app.tenancy.windows import WindowStorage
 
 ARRIVING_PER_ADDRESS = 32
 ARRIVING_PER_TENANT = 256
@@ -24,19 +21,14 @@ class Gate:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._limiter = SlidingWindowCounterRateLimiter(WindowStorage())
-        self._items: dict[int, RateLimitItemPerSecond] = {}
+        self._pace = Pace()
         self._arriving: Counter[Hashable] = Counter()
         self._uploading: Counter[Hashable] = Counter()
         self._inside: Counter[Hashable] = Counter()
 
     def count(self, tenant: Tenant) -> None:
-        """One more request in this second; raises the 429 problem."""
-        limits = tenant.limits
-        item = self._items.get(limits.requests_per_second)
-        if item is None:
-            item = self._items[limits.requests_per_second] = RateLimitItemPerSecond(limits.requests_per_second)
-        if not self._limiter.hit(item, tenant.id_text):
+        """One more request; raises the 429 problem."""
+        if not self._pace.take(tenant.id_text, tenant.limits.requests_per_second):
             self._metrics.rate_limited.labels(tenant.id_text, "rate").inc()
             raise Problem(
                 429,

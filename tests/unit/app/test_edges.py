@@ -11,8 +11,6 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from limits import RateLimitItemPerSecond
-from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.routing import BaseRoute, Match, Route
 
 from hoa_app.api import split_validation_error
@@ -26,8 +24,8 @@ from hoa_app.settings import Settings, SettingsError
 from hoa_app.tenancy.bodies import PLAIN_BYTES, Body, Intake
 from hoa_app.tenancy.facts import read_cookie
 from hoa_app.tenancy.hosts import caller, normalize_host
+from hoa_app.tenancy.pace import Pace, burst_of
 from hoa_app.tenancy.tenant import Database, KeyRing, SigningKey, Tenant
-from hoa_app.tenancy.windows import WindowStorage
 from hoa_app.web import safe_next
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
@@ -286,34 +284,42 @@ class TestSmallThings:
         assert read_cookie("hoa_session=planted under /people; hoa_session=ours", "hoa_session") == "ours"
 
 
-class TestWindows:
-    """The rate limiter's counters, by a clock that is told the time."""
+class TestPace:
+    """Token buckets, by a clock that is told the time."""
 
-    def test_a_second_holds_so_many(self) -> None:
+    def test_a_rush_is_let_in_up_to_its_burst_and_then_at_its_rate(self) -> None:
         now = [1000.0]
-        limiter = SlidingWindowCounterRateLimiter(WindowStorage(lambda: now[0]))
-        item = RateLimitItemPerSecond(10)
-        assert [limiter.hit(item, "t") for _ in range(12)] == [True] * 10 + [False] * 2
-        assert limiter.hit(item, "other")
-        now[0] += 1.5
-        # Half of the second before still counts.
-        assert sum(limiter.hit(item, "t") for _ in range(12)) == 5
-        now[0] += 2.5
-        assert sum(limiter.hit(item, "t") for _ in range(12)) == 10
-        assert limiter.get_window_stats(item, "t").remaining == 0
-        limiter.clear(item, "t")
-        assert limiter.hit(item, "t")
+        pace = Pace(lambda: now[0])
+        assert sum(pace.take("t", 100) for _ in range(120)) == 50
+        assert pace.take("other", 100)
+        now[0] += 0.25
+        assert sum(pace.take("t", 100) for _ in range(120)) == 25
+        now[0] += 3600
+        assert sum(pace.take("t", 100) for _ in range(120)) == 50
 
-    @given(st.lists(st.floats(0, 0.3), min_size=1, max_size=200), st.integers(1, 20))
-    def test_no_second_lets_more_than_twice_through(self, gaps: list[float], limit: int) -> None:
+    def test_a_smaller_tier_has_a_burst_of_people_too(self) -> None:
+        assert [burst_of(rate) for rate in (1, 5, 20, 30, 50, 250)] == [1, 5, 20, 20, 25, 125]
+
+    def test_another_tier_counts_at_once(self) -> None:
+        now = [1000.0]
+        pace = Pace(lambda: now[0])
+        assert sum(pace.take("t", 250) for _ in range(100)) == 100
+        assert sum(pace.take("t", 5) for _ in range(100)) == 5
+        now[0] += 1
+        assert sum(pace.take("t", 250) for _ in range(200)) == 125
+
+    @given(st.lists(st.floats(0, 0.3), min_size=1, max_size=200), st.integers(1, 60))
+    def test_never_more_than_the_burst_and_what_came_since(self, gaps: list[float], rate: int) -> None:
         now = [5.0]
-        limiter = SlidingWindowCounterRateLimiter(WindowStorage(lambda: now[0]))
+        pace = Pace(lambda: now[0])
         taken = []
         for gap in gaps:
             now[0] += gap
-            if limiter.hit(RateLimitItemPerSecond(limit), "t"):
+            if pace.take("t", rate):
                 taken.append(now[0])
-        assert all(sum(1 for other in taken if at <= other < at + 1) <= 2 * limit for at in taken)
+        for first, at in enumerate(taken):
+            for count, until in enumerate(taken[first:], 1):
+                assert count <= burst_of(rate) + (until - at) * rate + 1e-6
 
 
 class TestRouteIndex:
