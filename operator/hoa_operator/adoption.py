@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from hoa_operator.registry import Registry
-    from hoa_operator.registry_model import RegistryRow
     from hoa_operator.tenant import Identity, TenantSpec
 
 
@@ -29,16 +28,6 @@ async def taken_over(registry: Registry, identity: Identity, spec: TenantSpec, a
         record = heritage.choose(spec, await registry.named(identity.namespace, identity.name))
     if record.kept is None:
         return record
-    return replace(record, void=heritage.void_claims(identity, record, alive, await registry.rows()))
-
-
-async def taken_back(registry: Registry, identity: Identity, row: RegistryRow, alive: Collection[UUID]) -> Record:
-    """Return the record of a tenant that was in service with data which its database says is its own, and which the registry,
-    restored from an earlier copy, has as that of a HOATenant that is gone."""
-    placement = await registry.placement(row.tenant_id)
-    if placement is None:
-        return Record(None, None, None, empty=row)
-    record = Record(None, placement, None, row, served=True)
     return replace(record, void=heritage.void_claims(identity, record, alive, await registry.rows()))
 
 

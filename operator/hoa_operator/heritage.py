@@ -44,7 +44,7 @@ def _of_lost(spec: TenantSpec, found: Retained) -> Record:
     """Decide about a row that is not retained: its HOATenant went without a teardown."""
     row, placement = found.row, found.placement
     if placement is None:
-        return Record(None, None, None, empty=row)
+        return Record(None, None, None, void_row=row)
     if spec.adoption == "IfUnclaimed" and placement.database_oid is not None and row.slug == spec.slug:
         _check_company(spec, row)
         return Record(None, placement, None, row)

@@ -5,6 +5,7 @@ Nothing here decides on what could not be read; `Look.unread` says what that was
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -62,10 +63,12 @@ class Leftover:
 
 @dataclass(frozen=True)
 class ServerLook:
-    """What was found on one HOADatabaseServer; `named` are the names of all its databases by their oid."""
+    """What was found on one HOADatabaseServer, which answers as the Postgres of that system identifier; `named` are the names of
+    all its databases by their oid, which only there mean anything."""
 
     name: str
     login: AdminLogin
+    system: str
     databases: tuple[TenantDatabase, ...]
     roles: tuple[TenantRole, ...]
     named: Mapping[int, str] = field(default_factory=dict)
@@ -73,6 +76,10 @@ class ServerLook:
     def psql(self, statement: str) -> str:
         """Return the command that runs a statement there."""
         return psql(self.login, statement)
+
+    def holds(self, place: Placement) -> bool:
+        """Tell whether data was put on this very Postgres."""
+        return place.server_name == self.name and place.system_identifier == self.system
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,8 @@ class Look:
 def psql(login: AdminLogin, statement: str) -> str:
     """Return the command that runs a statement on a server as its administrator."""
     address = login.address
-    return f"psql -h {address.host} -p {address.port} -U {login.username} -d {login.maintenance_db} -c '{statement}'"
+    where = f"-h {address.host} -p {address.port} -U {login.username} -d {login.maintenance_db}"
+    return f"psql {where} -c {shlex.quote(statement)}"
 
 
 def find(look: Look) -> list[Leftover]:
@@ -118,7 +126,7 @@ def _placed(records: Sequence[Retained], server: ServerLook) -> dict[UUID, Retai
         found.row.tenant_id: found
         for found in records
         if found.placement is not None
-        and found.placement.server_name == server.name
+        and server.holds(found.placement)
         and (found.row.state != "Deleted" or found.placement.database_oid in oids)
     }
 
@@ -127,7 +135,7 @@ def _databases(look: Look, server: ServerLook, known: Mapping[UUID, Retained]) -
     for database in server.databases:
         if _is_others(look, database.identity):
             continue
-        why = _why_nobodys(look, database, known)
+        why = _why_nobodys(look, server, database, known)
         if why is None:
             continue
         drop = (
@@ -140,7 +148,9 @@ def _databases(look: Look, server: ServerLook, known: Mapping[UUID, Retained]) -
         )  # fmt: skip
 
 
-def _why_nobodys(look: Look, database: TenantDatabase, known: Mapping[UUID, Retained]) -> str | None:
+def _why_nobodys(
+    look: Look, server: ServerLook, database: TenantDatabase, known: Mapping[UUID, Retained]
+) -> str | None:
     record = known.get(database.tenant_id) if database.tenant_id else None
     if record is not None and record.placement is not None:
         oid = record.placement.database_oid
@@ -149,7 +159,8 @@ def _why_nobodys(look: Look, database: TenantDatabase, known: Mapping[UUID, Reta
         return f"the registry's tenant of that id has another database (oid {oid}, this is {database.oid})"
     elsewhere = _recorded(look, database.tenant_id)
     if elsewhere is not None:
-        return f"the registry has that tenant's data on HOADatabaseServer {elsewhere.server_name}"
+        system = f" as Postgres {elsewhere.system_identifier}" if elsewhere.server_name == server.name else ""
+        return f"the registry has that tenant's data on HOADatabaseServer {elsewhere.server_name}{system}"
     owner = _owner(look, database.tenant_id, database.identity)
     if owner is not None:
         return f"HOATenant {owner} owns it, but the registry does not know it: was it put back from an old copy?"
@@ -194,7 +205,7 @@ def _recorded(look: Look, tenant_id: UUID | None) -> Placement | None:
 
 def _sees(look: Look, place: Placement) -> bool:
     return any(
-        server.name == place.server_name and place.database_oid in {found.oid for found in server.databases}
+        server.holds(place) and place.database_oid in {found.oid for found in server.databases}
         for server in look.servers
     )
 
@@ -213,7 +224,7 @@ def _roles(look: Look, server: ServerLook, known: Mapping[UUID, Retained]) -> It
         login = ", and it can log in" if role.can_login else ""
         first = ", after its database" if database_name(role.tenant_id) in present else ""
         drop = server.psql(f'DROP ROLE "{role.name}"') + first
-        todo = _why_kept(look, role.tenant_id, role.identity) or drop
+        todo = _why_kept(look, role.tenant_id, role.identity) or _unseen(look, role.tenant_id) or drop
         yield Leftover("Role", role.name, server.name, f"the registry places no such tenant here{login}", todo)
 
 
@@ -259,12 +270,20 @@ def _retained(look: Look, row: RegistryRow, placement: Placement) -> Iterator[Le
     server = next((found for found in look.servers if found.name == placement.server_name), None)
     if server is None:
         return  # it could not be read
+    if not server.holds(placement):
+        why = f"its data is retained on Postgres {placement.system_identifier}, but {server.name} now answers as {server.system}"
+        before = (
+            f"correct spec.endpoint of HOADatabaseServer {server.name} if the former is still there ({_LOST}), or: "
+        )
+        yield _forgotten(look, row, why, placement.deleted_at, before)
+        return
     here = placement.database_oid in {database.oid for database in server.databases}
     renamed = server.named.get(placement.database_oid or 0)
     if not here and renamed is not None:
         name = tombstone_name(row.tenant_id)
         why = f"its retained database (oid {placement.database_oid}) is called {renamed!r} on {server.name}, not {name}"
-        todo = f"ALTER DATABASE ... RENAME TO {name}, and it is dropped when it is due, or comes back; {_RETAINED}"
+        rename = server.psql(f'ALTER DATABASE {_quoted(renamed)} RENAME TO "{name}"')
+        todo = f"{rename}, and it is dropped when it is due, or comes back; {_RETAINED}"
         yield Leftover("RetainedDatabase", row.owner, server.name, why, todo, placement.deleted_at)
     elif not here:
         why = f"its retained database (oid {placement.database_oid}) is not on {server.name} any more"
@@ -280,6 +299,10 @@ def _retained(look: Look, row: RegistryRow, placement: Placement) -> Iterator[Le
             todo,
             placement.deleted_at,
         )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _forgotten(look: Look, row: RegistryRow, why: str, since: datetime | None, before: str = "") -> Leftover:

@@ -137,6 +137,7 @@ class Reader:
                 login, identity=settings.pod_name, installation=settings.installation, max_sessions=1, read_only=True
             )
             try:
+                system = (await door.probe()).system_identifier
                 databases, roles = await door.list_tenant_databases(), await door.list_tenant_roles()
                 named = await door.list_database_names()
             finally:
@@ -144,7 +145,7 @@ class Reader:
         except OperatorError as error:
             self._missed(f"HOADatabaseServer {server.name}", error)
             return None
-        return ServerLook(server.name, login, tuple(databases), tuple(roles), named)
+        return ServerLook(server.name, login, system, tuple(databases), tuple(roles), named)
 
     async def _children(self) -> list[Object]:
         found: list[Object] = []

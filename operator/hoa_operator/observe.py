@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from hoa_operator import names, servers, tiers
-from hoa_operator.adoption import taken_back, taken_over
+from hoa_operator.adoption import taken_over
 from hoa_operator.budget import Budget
 from hoa_operator.domains import allowed, read_secrets
 from hoa_operator.errors import UserError, WorldError
@@ -86,7 +86,7 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
         if record.row is None:
             record = await _without_row(sources, body, identity, spec)
         around, server = await _place(sources, body, identity, spec, record)
-    tenant_id = _tenant_id(identity, body, record)
+    tenant_id = _tenant_id(identity, record)
     kin = children_of(sources.cache, identity.name)
     record = replace(record, secrets=_secrets(sources.sealer, record.row, kin))
     with attributed(DATABASE_READY):
@@ -134,17 +134,22 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
 
 
 async def _without_row(sources: Sources, body: Object, identity: Identity, spec: TenantSpec) -> Record:
-    """Return the record of a tenant that has no row. One that was in service goes on with its own data, whatever lies under its
-    name and whatever it once asked for; any other may take something over."""
+    """Return the record of a tenant that has no row. One that had data goes on with it, whatever lies under its name and
+    whatever it once asked for; any other may take something over."""
     registry, alive = sources.registry, _alive(sources)
     lost = remembered(identity, body)
-    if lost is not None:
-        row = await registry.by_tenant_id(lost.row.tenant_id)
-        if row is None:
-            return Record(None, None, None)
-        if row.uid not in alive and await _is_its_own(sources, identity, lost):
-            return await taken_back(registry, identity, row, alive)
-    return await taken_over(registry, identity, spec, alive)
+    if lost is None:
+        return await taken_over(registry, identity, spec, alive)
+    tenant_id = lost.row.tenant_id
+    former = await registry.by_tenant_id(tenant_id)
+    known_as_anothers = former is not None or not lost.served
+    if not known_as_anothers or await _is_its_own(sources, identity, lost):
+        return Record(None, None, None, void_row=former, lost=tenant_id)
+    found = await taken_over(registry, identity, spec, alive)
+    if not lost.served:
+        return found
+    others = found.kept is not None and found.kept.tenant_id != tenant_id
+    return Record(None, None, None, lost=tenant_id) if others else replace(found, lost=tenant_id)
 
 
 async def _is_its_own(sources: Sources, identity: Identity, lost: Unrecorded) -> bool:
@@ -155,13 +160,10 @@ async def _is_its_own(sources: Sources, identity: Identity, lost: Unrecorded) ->
     return database.exists and database.identity == _signed(sources, lost.row.tenant_id, identity.uid)
 
 
-def _tenant_id(identity: Identity, body: Object, record: Record) -> UUID:
+def _tenant_id(identity: Identity, record: Record) -> UUID:
     """Return whose data it is: what is on record, what the status remembers where nothing is, else a new tenant's."""
     known = record.row or record.kept
-    if known is not None:
-        return known.tenant_id
-    lost = remembered(identity, body)
-    return lost.row.tenant_id if lost else identity.uid
+    return known.tenant_id if known is not None else record.lost or identity.uid
 
 
 async def observe_remains(sources: Sources, body: Object, now: datetime) -> Remains:
@@ -189,20 +191,22 @@ async def observe_remains(sources: Sources, body: Object, now: datetime) -> Rema
 
 
 async def _unrecorded(sources: Sources, identity: Identity, body: Object) -> Unrecorded | None:
-    """Return what there is of a deleted tenant that has no row; nothing where it is another's by now, who took it over, or whose
-    row and comment agree: what has no HOATenant any more is closed by them."""
+    """Return what there is of a deleted tenant that has no row; nothing where it is another's by now, who took it over, or where
+    it was never in service and the database is not its own yet."""
     found = remembered(identity, body) if identity.deleting else None
     if found is None or identity.abandoned_server == found.server:
         return found
+    tenant_id, registry = found.row.tenant_id, sources.registry
     with attributed(DATABASE_READY):
-        other = await sources.registry.by_tenant_id(found.row.tenant_id)
+        other = await registry.by_tenant_id(tenant_id)
         if other is not None and other.uid in _alive(sources):
             return None
         async with sources.fleet.door(server_named(sources.cache, found.server)) as door:
-            database = await door.observe(found.row.tenant_id)
-    if other is not None and database.identity == _signed(sources, other.tenant_id, other.uid):
-        return None
-    return replace(found, database=database, former=other)
+            database = await door.observe(tenant_id)
+        if not found.served and database.identity != _signed(sources, tenant_id, identity.uid):
+            return None
+        dropped = database.absent and await registry.was_dropped(tenant_id)
+    return replace(found, database=database, former=other, dropped=dropped)
 
 
 def _alive(sources: Sources) -> set[UUID]:

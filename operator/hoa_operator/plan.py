@@ -41,7 +41,6 @@ from hoa_operator.steps import (
     Step,
     Tell,
     WriteCredentials,
-    is_onboarded,
 )
 from hoa_operator.unrecorded import told_taken_back
 from hoa_operator.world import RowSecrets
@@ -73,7 +72,7 @@ def _plan(world: World, *, whole: bool = False) -> Plan:
     if world.row is None and world.record.kept is not None:
         return Plan((*steps, *_adoption(world, world.record.kept)))
     if world.row is None:
-        return Plan((*steps, *_beginning(world), *_registered_anew(world), Register(_row(world))))
+        return Plan((*steps, *_beginning(world), *_recorded(world)))
     check_data_is_there(world)
     credentials = world.credentials
     if credentials is None:
@@ -97,11 +96,11 @@ def _adoption(world: World, kept: RegistryRow) -> list[Step]:
     placement = world.record.placement
     assert placement is not None  # noqa: S101 - retained data has its place; for the type checker
     target = world.target.identity
-    heir = Heir(target.uid, target.namespace, target.name, kept.uid, served=world.record.served)
+    heir = Heir(target.uid, target.namespace, target.name, kept.uid)
     # The comments may carry the heir's uid already: a run that was killed wrote it.
     proof = replace(placement, claimants=(*placement.claimants, target.uid)).proof(kept.uid)
     adopt = AdoptData(placement.server_name, proof, world.database_spec(None).identity, heir, world.record.void)
-    return [told_taken_back(kept) if world.record.served else _told_adopted(world, placement), adopt]
+    return [_told_adopted(world, placement), adopt]
 
 
 def _told_adopted(world: World, placement: Placement) -> Tell:
@@ -116,7 +115,7 @@ def _told_adopted(world: World, placement: Placement) -> Tell:
 
 def _beginning(world: World) -> list[Step]:
     """Begin with nothing, and say so first if there is data of this name."""
-    steps: list[Step] = [Forget(world.record.empty.tenant_id)] if world.record.empty is not None else []
+    steps: list[Step] = [Forget(world.record.void_row.tenant_id)] if world.record.void_row is not None else []
     lost = "; ".join(f"the data of {words}" for words in map(being_dropped, world.record.dropping))
     if world.record.others:
         latest = world.record.others[0].row.tenant_id
@@ -131,23 +130,25 @@ def _beginning(world: World) -> list[Step]:
     return steps
 
 
-def _registered_anew(world: World) -> list[Step]:
-    """Where the registry, restored from a copy or made anew, does not know a tenant that was in service, take its row from
-    what is left of it; never begin anew beside its data."""
-    if not is_onboarded(world.body.get("status") or {}):
-        return []
+def _recorded(world: World) -> list[Step]:
+    """Put the tenant on record. Where the registry, restored from a copy or made anew, does not know one that has data, take its
+    row from what is left of it; never begin anew beside its data."""
+    if world.record.lost is None:
+        return [Register(_row(world))]
     database, server = world.database, world.target.server.name
-    name = postgres_names.database_name(world.target.tenant_id)
-    if not database.exists or database.tombstone or database.identity != world.database_spec(None).identity:
+    name, former = postgres_names.database_name(world.target.tenant_id), world.record.void_row
+    if not database.exists or database.identity != world.database_spec(None).identity:
         raise UserError(
             "TenantRecordLost",
             f"the registry does not know this tenant, which was in service, and HOADatabaseServer {server} has no database "
-            f"{name} of it; nothing was put in its place. Restore the registry, or the database, from a backup that has it "
-            "(docs/operations/lost-server.md), or delete this HOATenant (its condition Deleting says how to let it go) and apply it "
-            "again to begin with an empty one",
+            f"{name} that is its own; nothing was put in its place. Restore the registry, or the database, from a backup that has "
+            f"it; where both were put back from a copy of before it took that data over, annotate it with {names.ANNOTATION_ADOPT}="
+            f"{world.target.tenant_id} to take it over once more (docs/operations/lost-server.md); or delete this HOATenant (its "
+            "condition Deleting says how to let it go) and apply it again to begin with an empty one",
         )
     message = f"the registry did not know this tenant, which was in service; its row is made anew for database {name}"
-    return [Tell("Warning", "TenantRecordRebuilt", message)]
+    event = told_taken_back(former) if former is not None else Tell("Warning", "TenantRecordRebuilt", message)
+    return [event, Register(_row(world)), RecordPlacement(_placement(world, database.oid))]
 
 
 def _listed(world: World) -> str:

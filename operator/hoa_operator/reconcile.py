@@ -136,7 +136,10 @@ class TenantReconciler:
             return False  # while nobody can say what there is, nothing is undone
 
     async def _holds_data(self, identity: Identity) -> bool:
-        return teardown.holds_data(await self._sources.registry.observe(identity.uid), identity.uid)
+        """Tell whether people's data is at stake: the tenant's own, or what it has begun to take over."""
+        registry = self._sources.registry
+        row = await registry.observe(identity.uid)
+        return teardown.holds_data(row, identity.uid) or bool(await registry.claimed_by(identity.uid))
 
     # A tenant that lives
 

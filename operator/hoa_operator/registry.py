@@ -168,6 +168,19 @@ class Registry:
         rows = await self._many("WHERE namespace = %s AND name = %s", namespace, name)
         return [Retained(row, await self.placement(row.tenant_id)) for row in rows]
 
+    async def was_dropped(self, tenant_id: UUID) -> bool:
+        """Tell whether it is on record that a tenant's database was dropped."""
+        query = "SELECT count(*) AS found FROM dropped_tenants WHERE tenant_id = %s"
+        async with self._session() as connection:
+            row = await (await connection.execute(query, [tenant_id])).fetchone()
+        return bool(row and row["found"])
+
+    async def claimed_by(self, uid: UUID) -> list[UUID]:
+        """Return the ids of the tenants whose data a HOATenant has begun to take over."""
+        query = "SELECT tenant_id FROM placements WHERE %s = ANY(claimants)"
+        async with self._session() as connection:
+            return [row["tenant_id"] for row in await (await connection.execute(query, [uid])).fetchall()]
+
     async def upsert(self, row: RegistryRow, epoch: int) -> bool:
         """Write the row and its claims on hosts; says whether anything changed. Raises SlugTaken, HostTaken or Fenced."""
         async with self._session() as connection:

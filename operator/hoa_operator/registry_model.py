@@ -91,10 +91,9 @@ class Retirement:
 
 @dataclass(frozen=True)
 class Heir:
-    """Who takes data over, and from which uid; `served` if it was in service with that data before, as the database says."""
+    """Who takes data over, and from which uid."""
 
     uid: UUID
     namespace: str
     name: str
     owner: UUID
-    served: bool = False

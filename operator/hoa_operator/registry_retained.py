@@ -45,14 +45,13 @@ async def retire(connection: Connection, retirement: Retirement) -> None:
 async def claim(connection: Connection, tenant_id: UUID, heir: Heir, void: Collection[UUID]) -> bool:
     """Note who takes the data over, before a word of it is changed; `void` are earlier claims that count no more.
 
-    Says no where it is being dropped, another's claim counts, or it is neither retained, nor of the heir's own name, nor
-    what the heir was in service with.
+    Says no where it is being dropped, another's claim counts, or it is neither retained nor of the heir's own name.
     """
     cursor = await connection.execute(
         "UPDATE placements p SET claimants ="
         " CASE WHEN %(heir)s = ANY(p.claimants) THEN p.claimants ELSE p.claimants || %(heir)s::uuid END"
         " FROM tenants t WHERE t.tenant_id = p.tenant_id AND p.tenant_id = %(id)s AND t.uid = %(owner)s"
-        " AND (t.state = 'Deleted' OR (t.namespace, t.name) = (%(namespace)s, %(name)s) OR %(served)s)"
+        " AND (t.state = 'Deleted' OR (t.namespace, t.name) = (%(namespace)s, %(name)s))"
         " AND p.dropping_since IS NULL AND p.claimants <@ (%(void)s::uuid[] || %(heir)s::uuid)",
         {
             "id": tenant_id,
@@ -60,7 +59,6 @@ async def claim(connection: Connection, tenant_id: UUID, heir: Heir, void: Colle
             "heir": heir.uid,
             "namespace": heir.namespace,
             "name": heir.name,
-            "served": heir.served,
             "void": list(void),
         },
     )

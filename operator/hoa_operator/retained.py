@@ -15,7 +15,7 @@ import structlog
 
 from hoa_operator import events, heritage
 from hoa_operator.apply import tell
-from hoa_operator.errors import OperatorError
+from hoa_operator.errors import OperatorError, WorldError
 from hoa_operator.events import Event
 from hoa_operator.kinds import SERVER, name_of
 from hoa_operator.kube import Conflict
@@ -23,7 +23,8 @@ from hoa_operator.observe import server_named
 from hoa_operator.postgres import tombstone_name
 from hoa_operator.publish import publish
 from hoa_operator.reconcile import Outcome
-from hoa_operator.tenant import format_time
+from hoa_operator.tenant import format_time, parse_identity
+from hoa_operator.unrecorded import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -135,6 +136,7 @@ class RetainedReconciler:
 
     async def _drop(self, row: RegistryRow, placement: Placement) -> None:
         sources, proof = self._sources, placement.proof(row.uid)
+        self._refuse_while_named(row)
         void = await self._void(placement)
         async with sources.fleet.door(server_named(sources.cache, placement.server_name)) as door:
             await door.prove(proof)
@@ -147,13 +149,32 @@ class RetainedReconciler:
         )
         await sources.registry.forget(row.tenant_id, self._doors.epoch, dropped=True)
 
+    def _refuse_while_named(self, row: RegistryRow) -> None:
+        """Refuse to drop what the status of another HOATenant says is its own: registry and server may both have been put back
+        from a copy of before it took that over, and then neither knows."""
+        for body in self._sources.tenants():
+            identity = parse_identity(body)
+            found = remembered(identity, body) if identity.uid != row.uid else None
+            if found is not None and found.row.tenant_id == row.tenant_id:
+                raise WorldError(
+                    "RetainedDataInUse",
+                    f"HOATenant {identity.name} says that this data is its own (status.tenantID); look at its conditions, or delete "
+                    "it if it is not to have the data",
+                )
+
     async def _void(self, placement: Placement) -> list[UUID]:
-        """Return the claims on the data that count no more."""
+        """Return the claims on the data that count no more; raise where one counts, of whoever has begun to take it over."""
         if not placement.claimants:
             return []
-        alive = [UUID(body["metadata"]["uid"]) for body in self._sources.tenants()]
+        alive = {UUID(body["metadata"]["uid"]): name_of(body) for body in self._sources.tenants()}
         busy = heritage.busy(alive, await self._sources.registry.rows())
-        return [uid for uid in placement.claimants if uid not in busy]
+        rival = next((uid for uid in placement.claimants if uid in busy), None)
+        if rival is not None:
+            raise WorldError(
+                "RetainedDataClaimed",
+                f"HOATenant {alive[rival]} has begun to take it over; look at its conditions, or delete it if it is not to have it",
+            )
+        return list(placement.claimants)
 
     async def _tell(
         self, kind: Literal["Normal", "Warning"], reason: str, row: RegistryRow, placement: Placement, what: str

@@ -84,7 +84,7 @@ def _told_lost(lost: Unrecorded | None, disposal: Disposal) -> list[Step]:
         return []
     if lost.database is None:
         return [_told_abandoned(lost.row.tenant_id, lost.server)]
-    if disposal.at_once:
+    if disposal.at_once or lost.dropped or not lost.served:
         return []
     message = (
         f"the registry did not know this tenant, which was in service, and HOADatabaseServer {lost.server} has neither a database "

@@ -1,6 +1,8 @@
-"""A tenant that goes and was in service, and that no row of the registry tells of: that was lost, or restored from an older
-copy. Its database is neither left open nor forgotten: its row is made anew from its status and from what its server shows,
-and then it goes like any other. Pure."""
+"""A tenant that has data, and that no row of the registry tells of: that was lost, or restored from an older copy. Pure.
+
+Its database is neither left open nor forgotten: its row is made anew from its status and from what its server shows, and
+then it goes on, or goes, like any other.
+"""
 
 from __future__ import annotations
 
@@ -23,23 +25,27 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Unrecorded:
     """The row that the tenant's status speaks of, the server that its data lies on, and what that shows of it: None where
-    nobody asked, because a person gave the server up. `former` is what the registry has instead: the same data, as that of a
-    HOATenant that is gone."""
+    nobody asked, because a person gave the server up. `served` says that it was in service, `former` is what the registry has
+    instead: the same data, as that of a HOATenant that is gone; `dropped` says that its database is on record as dropped."""
 
     row: RegistryRow
     server: str
+    served: bool = True
     database: ObservedDatabase | None = None
     former: RegistryRow | None = None
+    dropped: bool = False
 
 
 def remembered(identity: Identity, body: Object) -> Unrecorded | None:
-    """Return what the status of a tenant that was in service says; nothing for one that never was, of which no data is."""
+    """Return what the status says of a tenant that was in service, or that began to take an earlier one's data over; nothing
+    for any other, of which no data is."""
     spec, said = body.get("spec") or {}, body.get("status") or {}
-    server = (said.get("database") or {}).get("server")
-    if not server or not is_onboarded(said):
+    server, served = (said.get("database") or {}).get("server"), is_onboarded(said)
+    tenant_id = UUID(said.get("tenantID") or str(identity.uid))
+    if not server or (not served and tenant_id == identity.uid):
         return None
     row = RegistryRow(
-        tenant_id=UUID(said.get("tenantID") or str(identity.uid)),
+        tenant_id=tenant_id,
         uid=identity.uid,
         namespace=identity.namespace,
         name=identity.name,
@@ -52,7 +58,7 @@ def remembered(identity: Identity, body: Object) -> Unrecorded | None:
         limits={},
         schema_revision=said.get("schemaRevision"),
     )
-    return Unrecorded(row, server)
+    return Unrecorded(row, server, served)
 
 
 def put_on_record(found: Unrecorded, installation: str) -> list[Step]:
@@ -61,19 +67,33 @@ def put_on_record(found: Unrecorded, installation: str) -> list[Step]:
     if database is None or database.absent:
         return []
     if not database.exists or database.identity != DatabaseIdentity(row.tenant_id, row.uid, installation):
-        raise UserError(
-            "TenantRecordLost",
-            f"the registry does not know this tenant, which was in service, and HOADatabaseServer {found.server} has roles of it, "
-            f"but no database {database_name(row.tenant_id)} that is surely its own; nothing of it is dropped. Restore the registry "
-            "from a backup that knows it, or look with psql who renamed the database or changed its comment, and put that back "
-            "(docs/operations/lost-server.md)",
-        )
+        raise _not_surely(found)
     place = Placement(row.tenant_id, found.server, database.system_identifier, database.oid)
     anew: list[Step] = [Register(row), RecordPlacement(place)]
     if found.former is not None:
         return [Forget(row.tenant_id), told_taken_back(found.former), *anew]
     message = f"the registry did not know this tenant, which was in service; its row is made anew for database {database.name}"
     return [Tell("Warning", "TenantRecordRebuilt", message), *anew]
+
+
+def _not_surely(found: Unrecorded) -> UserError:
+    """Say why what is there cannot be closed as this tenant's."""
+    server, former = found.server, found.former
+    if former is not None and found.database is not None and found.database.exists:
+        return UserError(
+            "TenantRecordLost",
+            f"this tenant was in service with the data of tenant {former.tenant_id}, but the registry and HOADatabaseServer "
+            f"{server} have it as that of {former.owner} (uid {former.uid}), which is gone: both were put back from a copy of before "
+            "it was taken over. It is not dropped while this HOATenant is there; letting it go leaves the database to what the "
+            "registry says of it (docs/operations/lost-server.md)",
+        )
+    return UserError(
+        "TenantRecordLost",
+        f"the registry does not know this tenant, which was in service, and HOADatabaseServer {server} has roles of it, "
+        f"but no database {database_name(found.row.tenant_id)} that is surely its own; nothing of it is dropped. Restore the registry "
+        "from a backup that knows it, or look with psql who renamed the database or changed its comment, and put that back "
+        "(docs/operations/lost-server.md)",
+    )
 
 
 def told_taken_back(former: RegistryRow) -> Tell:

@@ -42,9 +42,9 @@ class RowSecrets:
 class Record:
     """What the registry says of the tenant.
 
-    Of one that has no row yet: `kept` is the row it is about to take over, `served` that it was in service with it before,
-    `void` the earlier claims on it that count no more, `others` what is retained under its name besides, `dropping` what
-    cannot come back any more, `empty` a row of its name or its data without any place, left by another.
+    Of one that has no row yet: `kept` is the row it is about to take over, `void` the earlier claims on it that count no more,
+    `others` what is retained under its name besides, `dropping` what cannot come back any more, `void_row` a row of its name or
+    its data that counts no more, `lost` the id of the data that its status says it has.
     """
 
     row: RegistryRow | None
@@ -53,9 +53,9 @@ class Record:
     kept: RegistryRow | None = None
     void: tuple[UUID, ...] = ()
     others: tuple[Retained, ...] = ()
-    empty: RegistryRow | None = None
+    void_row: RegistryRow | None = None
     dropping: tuple[Retained, ...] = ()
-    served: bool = False
+    lost: UUID | None = None
 
 
 @dataclass(frozen=True)

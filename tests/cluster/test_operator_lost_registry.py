@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+import subprocess
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from tests.cluster.operating import app_available, bring_up, eventually, is_ready, settled
+from tests.cluster.operating import app_available, bring_up, condition, eventually, is_ready, settled
 from tests.cluster.platform import tenant
 from tests.cluster.test_operator_blockers import obey, waits_for
 from tests.cluster.test_operator_deletion import REGISTRY, databases, rows
+from tests.cluster.test_operator_refusals import refused
 
 if TYPE_CHECKING:
     from tests.cluster.platform import Json, Platform
+    from tests.fix_postgres import PostgresServer
 
 A_MONTH_AGO = "2026-01-01T00:00:00Z"
 
@@ -97,6 +100,44 @@ def test_one_that_once_asked_for_data_by_its_id_goes_on_with_it(own_platform: Pl
 def told(platform: Platform) -> set[str]:
     """The reasons of all Events."""
     return {event["reason"] for event in platform.kubectl.list("events.events.k8s.io")}
+
+
+def test_data_put_back_from_before_it_was_taken_over_waits_for_a_person(
+    own_platform: Platform, own_postgres: PostgresServer
+) -> None:
+    """The whole Postgres, registry and data, comes from the copy of a night in which the data was still retained."""
+    platform, kubectl = own_platform, own_platform.kubectl
+    app_available(kubectl)
+    operator = platform.operator().start()
+    tenant_id = bring_up(platform, database={"deletionPolicy": "Delete"})["status"]["tenantID"]
+    kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    operator.stop()
+    data, copy_of_it = own_postgres.folder / "data", own_postgres.folder / "copy"
+    own_postgres.stop()
+    subprocess.run(["cp", "-a", data, copy_of_it], check=True)
+    own_postgres.start()
+    operator = platform.operator("operator-1").start()
+    assert bring_up(platform, adoptionPolicy="IfUnclaimed")["status"]["tenantID"] == tenant_id
+    kubectl.patch("hoatenant", "seabreeze", {"spec": {"adoptionPolicy": "Never"}})
+    settled(platform)
+    operator.stop()
+    own_postgres.stop()
+    data.rename(own_postgres.folder / "lost")
+    copy_of_it.rename(data)
+    own_postgres.start()
+    with psycopg.connect(platform.postgres.dsn(REGISTRY), autocommit=True) as connection:
+        connection.execute("UPDATE placements SET drop_after = now() - interval '1 day'")
+    platform.operator("operator-2").start()
+    server = kubectl.wait_for("hoads", "default", lambda found: "RetainedDataInUse" in str(found["status"]), 60)
+    assert "HOATenant seabreeze says" in server["status"]["retainedDatabases"][0]["problem"]
+    held = kubectl.wait_for("hoatenant", "seabreeze", refused("DatabaseReady", "TenantRecordLost"), 60)
+    settled(platform)
+    assert databases(platform) == {f"hoa_connect_deleted_{tenant_id.replace('-', '')}"}
+    told_to = condition(held, "DatabaseReady")["message"]
+    assert f"hoaconnect.com/adopt-tenant-id={tenant_id}" in told_to
+    kubectl("annotate", "hoatenant", "seabreeze", f"hoaconnect.com/adopt-tenant-id={tenant_id}")
+    kubectl.wait_for("hoatenant", "seabreeze", is_ready, 60)
+    assert databases(platform) == {held["status"]["database"]["name"]}
 
 
 def logins(platform: Platform) -> list[tuple[str]]:

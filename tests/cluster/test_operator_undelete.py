@@ -165,6 +165,31 @@ def test_data_that_was_taken_over_is_not_dropped_for_a_deadline(own_platform: Pl
     still_marked(own_platform, name)
 
 
+def test_a_takeover_that_has_begun_has_no_deadline(own_platform: Platform) -> None:
+    """The server went away between the claim and the rest: undone, it would hold the data's drop for ever and never have it."""
+    kubectl = own_platform.kubectl
+    app_available(kubectl)
+    own_platform.operator(HOA_JOB_DEADLINE_SECONDS="3", HOA_PROVISIONING_DEADLINE_SECONDS="3").start()
+    first = bring_up(own_platform)
+    kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    port = kubectl.get("hoads", "default")["spec"]["endpoint"]["port"]
+    kubectl.patch("hoads", "default", {"spec": {"endpoint": {"port": 1}}})
+    kubectl.apply(tenant("seabreeze", adoptionPolicy="IfUnclaimed"))
+    uid = kubectl.get("hoatenant", "seabreeze")["metadata"]["uid"]
+    with psycopg.connect(own_platform.postgres.dsn(REGISTRY), autocommit=True) as connection:
+        connection.execute("UPDATE placements SET claimants = ARRAY[%s::uuid]", [uid])
+
+    def long_past_it(found: dict[str, Any]) -> bool:
+        said = found["status"]
+        return said.get("phase") == "Failed" or int(said.get("retry", {}).get("attempts", 0)) >= 5
+
+    found = kubectl.wait_for("hoatenant", "seabreeze", long_past_it, 60)
+    assert found["status"]["phase"] != "Failed", condition(found, "Ready")["message"]
+    kubectl.patch("hoads", "default", {"spec": {"endpoint": {"port": port}}})
+    back = kubectl.wait_for("hoatenant", "seabreeze", is_ready, 60)
+    assert back["status"]["tenantID"] == first["status"]["tenantID"]
+
+
 def test_a_tenant_in_service_is_not_undone_because_its_status_says_so(own_platform: Platform) -> None:
     """As after an outage that began before its first status was written, and lasted past its deadline."""
     kubectl = own_platform.kubectl

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -132,15 +132,6 @@ async def test_a_served_tenant_is_taken_over_only_by_one_of_its_name(registry: R
     assert await registry.claim(row.tenant_id, heir_of(row, namespace="another"), (), epoch) is False
     assert await registry.claim(row.tenant_id, heir_of(row), (), epoch) is True
     assert [found.row for found in await registry.named(row.namespace, row.name)] == [row]
-
-
-async def test_it_is_taken_back_by_one_that_was_in_service_with_it(registry: Registry, epoch: int) -> None:
-    row = new_row()
-    await registry.upsert(row, epoch)
-    await registry.record_placement(Placement(row.tenant_id, "default", "7311", 16_384), epoch)
-    heir = replace(heir_of(row, name="another"), served=True)
-    assert await registry.claim(row.tenant_id, heir, (), epoch) is True
-    assert await registry.adopt(row.tenant_id, heir, epoch) is True
 
 
 async def test_data_does_not_come_back_into_a_taken_place(registry: Registry, epoch: int) -> None:
@@ -274,19 +265,45 @@ async def test_a_drop_that_is_held_up_says_why_and_since_when(server: RealServer
     assert entries(town) == []
 
 
+def living(row: RegistryRow, uid: UUID, version: int = 7, status: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A HOATenant of the row's name."""
+    meta = {"name": row.name, "namespace": row.namespace, "uid": str(uid), "resourceVersion": str(version)}
+    meta |= {"creationTimestamp": "2026-11-23T12:00:00Z"}
+    body = {"apiVersion": "hoaconnect.com/v1alpha1", "kind": "HOATenant", "metadata": meta}
+    return {**body, "spec": {}, "status": status or {}}
+
+
+async def test_what_a_living_tenant_says_is_its_own_is_not_dropped(server: RealServer, rig: Rig, town: Town) -> None:
+    """Registry and server were put back from a copy of before it took the data over."""
+    row, spec = await retire(town)
+    cache, uid = town.doors.sources.cache, uuid4()
+    finished = [{"step": "RunMigrations", "finishedAt": "2026-11-23T12:00:00Z"}]
+    said = {"tenantID": str(row.tenant_id), "database": {"server": "default"}, "onboarding": finished}
+    cache.observe(TENANT, living(row, uid, status=said))
+    assert (await reconciler(town)("")).failed == "RetainedNotDropped"
+    assert (await town.door.observe(spec.tenant_id)).tombstone
+    (entry,) = entries(town)
+    assert entry["problem"].startswith(f"RetainedDataInUse: HOATenant {row.name} says that this data is its own")
+    assert recorded(server, rig) == [], "and its files stay"
+    cache.observe(TENANT, living(row, uid, 8, {**said, "tenantID": str(uid)}))
+    assert (await reconciler(town)("")).failed is None
+    assert (await town.door.observe(spec.tenant_id)).absent
+
+
 async def test_what_is_being_taken_over_is_not_dropped(town: Town) -> None:
     row, spec = await retire(town)
     heir = heir_of(row)
     assert await town.registry.claim(row.tenant_id, heir, (), town.epoch)
-    body = {"apiVersion": "hoaconnect.com/v1alpha1", "kind": "HOATenant"}
-    meta = {"name": row.name, "namespace": row.namespace, "uid": str(heir.uid), "resourceVersion": "7"}
+    assert await town.registry.claimed_by(heir.uid) == [row.tenant_id]
     cache = town.doors.sources.cache
-    cache.observe(TENANT, {**body, "metadata": meta, "spec": {}})
+    cache.observe(TENANT, living(row, heir.uid))
     place = await place_of(town.registry, row)
     identity = replace(spec.identity, uid=heir.uid)
     await town.door.adopt(place.proof(row.uid), identity)
-    assert (await reconciler(town)("")).failed is None
+    assert (await reconciler(town)("")).failed == "RetainedNotDropped"
     assert (await town.door.observe(spec.tenant_id)).identity == identity
+    (entry,) = entries(town)
+    assert entry["problem"].startswith(f"RetainedDataClaimed: HOATenant {row.name} has begun to take it over")
     cache.forget_uid(TENANT, row.name, str(heir.uid))
     assert (await reconciler(town)("")).failed is None
     assert (await town.door.observe(spec.tenant_id)).absent, "the heir is gone, and its word in the comment is proof"

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from hoa_operator.adoption import taken_back, taken_over
+from hoa_operator.adoption import taken_over
 from hoa_operator.conditions import read
 from hoa_operator.errors import UserError
 from hoa_operator.heritage import kept_behind
@@ -117,37 +117,6 @@ async def test_data_does_not_come_back_while_another_is_in_its_place() -> None:
     assert (await found(on_record(), gone, wanted=str(OLD))).kept == on_record().row
 
 
-# By its own status
-
-
-async def taken_back_by(*known: Retained, alive: tuple[UUID, ...] = ()) -> Record:
-    """Return what a tenant goes on with that was in service with the data of the first."""
-    registry = cast("Registry", Rows(*known))
-    return await taken_back(registry, parse_identity(tenant_body()), known[0].row, (UUID(UID), *alive))
-
-
-async def test_who_was_in_service_has_its_data_back_from_one_that_is_gone() -> None:
-    lost = on_record(name="earlier", state="Active", display_name="Another", slug="another")
-    found_again = await taken_back_by(lost)
-    assert found_again == Record(None, lost.placement, None, lost.row, served=True)
-    asked = plan(replace(world(), record=found_again, database=replace(served().database, oid=OID))).steps
-    (event,) = [step for step in asked if isinstance(step, Tell)]
-    assert event.reason == "TenantRecordRebuilt"
-    (adopt,) = [step for step in asked if isinstance(step, AdoptData)]
-    assert adopt.heir == Heir(UUID(UID), "hoa-connect", "seabreeze", lost.row.uid, served=True)
-
-
-async def test_it_waits_while_another_is_in_its_place() -> None:
-    with pytest.raises(UserError, match="delete that one first") as caught:
-        await taken_back_by(on_record(state="Active"), on_record(9, state="Active"))
-    assert refusal(caught) == "SlugTaken"
-
-
-async def test_a_row_without_a_place_is_replaced() -> None:
-    unfinished = replace(on_record(state="Provisioning"), placement=None)
-    assert await taken_back_by(unfinished) == Record(None, None, None, empty=unfinished.row)
-
-
 # By its name
 
 
@@ -237,7 +206,7 @@ async def test_a_record_that_is_left_is_explained(policy: str, lost: Retained, t
 
 async def test_a_record_without_data_is_nobodys() -> None:
     left = replace(on_record(state="Provisioning"), placement=None)
-    assert await found(left) == Record(None, None, None, empty=left.row)
+    assert await found(left) == Record(None, None, None, void_row=left.row)
 
 
 # What follows
@@ -280,7 +249,7 @@ async def test_data_whose_drop_has_begun_is_named_beside_what_is_kept() -> None:
 
 
 def test_a_record_without_data_is_forgotten_first() -> None:
-    steps = plan(world(record=Record(None, None, None, empty=KEPT))).steps
+    steps = plan(world(record=Record(None, None, None, void_row=KEPT))).steps
     assert [type(step) for step in steps] == [Forget, Register]
 
 

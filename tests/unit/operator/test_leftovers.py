@@ -18,7 +18,7 @@ from hoa_operator.leftovers_command import as_json, as_text, parse
 from hoa_operator.postgres import AdminLogin, DatabaseIdentity, ServerAddress, TenantDatabase, TenantRole
 from hoa_operator.postgres.names import database_name, role_name, tenant_id_of_role, tombstone_name
 from hoa_operator.registry_model import Retained
-from tests.unit.operator.samples import NOW, OID, UID, placement, row_of, world
+from tests.unit.operator.samples import NOW, OID, SYSTEM, UID, placement, row_of, world
 
 OURS = "hoa-connect/hoa-connect"
 ID = UUID(UID)
@@ -63,7 +63,7 @@ def look(
         children=(),
         registry=login,
         records=(record(),),
-        servers=(ServerLook("default", login, databases, roles),),
+        servers=(ServerLook("default", login, SYSTEM, databases, roles),),
     )
     return replace(base, **changes)
 
@@ -89,7 +89,7 @@ def test_what_is_retained_is_no_orphan_until_its_window_is_long_over() -> None:
     assert find(replace(on, now=NOW + timedelta(days=999), records=(forever,))) == []
 
 
-ELSEWHERE = ServerLook("other", LOGIN, (database(oid=7),), ())
+ELSEWHERE = ServerLook("other", LOGIN, SYSTEM, (database(oid=7),), ())
 
 
 @pytest.mark.parametrize(
@@ -203,12 +203,33 @@ def test_rows_whose_data_is_gone(place: dict[str, Any] | None, why: str) -> None
 
 def test_retained_data_under_another_name_is_not_forgotten() -> None:
     kept = record(state="Deleted", place={"deleted_at": NOW})
-    there = ServerLook("default", LOGIN, (), (), {16500: "saved", 5: "postgres"})
+    there = ServerLook("default", LOGIN, SYSTEM, (), (), {16500: 'sav"d', 5: "postgres"})
     (orphan,) = find(look(records=(kept,), tenants={}, servers=(there,)))
     assert orphan.kind == "RetainedDatabase"
-    assert "is called 'saved' on default, not hoa_connect_deleted_" in orphan.why
-    assert "RENAME TO hoa_connect_deleted_" in orphan.todo
+    assert "is called 'sav\"d' on default, not hoa_connect_deleted_" in orphan.why
+    command = shlex.split(orphan.todo.partition(", and it is")[0])
+    assert command[-1] == f'ALTER DATABASE "sav""d" RENAME TO "{tombstone_name(ID)}"'
     assert "DELETE" not in orphan.todo
+
+
+def test_what_another_postgres_has_under_the_same_oid_is_not_it() -> None:
+    """Oids begin at the same number everywhere; a server that was replaced is none of the one on record."""
+    kept = record(state="Deleted", place={"deleted_at": NOW})
+    fresh = ServerLook(
+        "default", LOGIN, "7", (database(name="x", tenant_id=None, identity=None),), (), {OID: "registry"}
+    )
+    (orphan,) = [item for item in find(look(records=(kept,), tenants={}, servers=(fresh,))) if item.kind != "Database"]
+    assert (orphan.kind, orphan.name) == ("RegistryRow", "hoa-connect/seabreeze")
+    assert orphan.why == f"its data is retained on Postgres {SYSTEM}, but default now answers as 7"
+    assert orphan.todo.startswith("correct spec.endpoint of HOADatabaseServer default if the former is still there")
+
+
+def test_nothing_on_another_postgres_is_dropped_while_the_one_on_record_was_not_seen() -> None:
+    """A dump that was put into a new server has the same names."""
+    fresh = ServerLook("default", LOGIN, "7", (database(),), (role(),))
+    for orphan in find(look(servers=(fresh,))):
+        assert "DROP" not in orphan.todo
+        assert "was not seen. Find that first" in orphan.todo
 
 
 def test_roles_of_retained_data_that_is_gone_go_too() -> None:

@@ -47,15 +47,33 @@ def told() -> Json:
 
 def forgotten(base: World) -> World:
     """Return the world in which a registry of before the tenant was restored."""
-    return replace(base, record=Record(None, None, None), body={**base.body, "status": told()})
+    record = Record(None, None, None, lost=base.target.tenant_id)
+    return replace(base, record=record, body={**base.body, "status": told()})
 
 
 def test_a_tenant_that_was_in_service_is_registered_anew_with_its_database() -> None:
     base = served()
     decided = plan(forgotten(replace(base, database=made(base)))).steps
-    assert [type(step) for step in decided if not isinstance(step, AddFinalizer)] == [Tell, Register]
-    (event,) = [step for step in decided if isinstance(step, Tell)]
+    event, register, place = [step for step in decided if not isinstance(step, AddFinalizer)]
+    assert isinstance(event, Tell)
     assert (event.kind, event.reason) == ("Warning", "TenantRecordRebuilt")
+    assert isinstance(register, Register)
+    assert place == RecordPlacement(placement())
+
+
+def test_the_row_of_a_former_owner_that_is_gone_is_replaced_whatever_its_name() -> None:
+    """Another company may have the former owner's name and slug by now: nothing of these is taken."""
+    base, former = served(), provisioned().row
+    assert former is not None
+    former = replace(former, uid=UUID(int=7), name="earlier", slug="earlier")
+    lost = forgotten(replace(base, database=made(base)))
+    decided = plan(replace(lost, record=replace(lost.record, void_row=former))).steps
+    forget, event, register, _ = [step for step in decided if not isinstance(step, AddFinalizer)]
+    assert forget == Forget(former.tenant_id)
+    assert isinstance(event, Tell)
+    assert "as that of hoa-connect/earlier" in event.message
+    assert isinstance(register, Register)
+    assert (register.row.name, register.row.slug) == ("seabreeze", "seabreeze")
 
 
 @pytest.mark.parametrize("there", ["nothing", "another's"])
@@ -182,6 +200,19 @@ def test_its_route_goes_first() -> None:
     assert {step.kind.kind for step in decided if isinstance(step, DeleteObject)} == {"Ingress"}
 
 
+def test_what_was_put_back_from_before_it_was_taken_over_holds_it_too() -> None:
+    """Registry and server agree on somebody who is gone: closing it by that one's window would lose what came since."""
+    row, database = provisioned().row, made(served())
+    assert row is not None
+    assert database.identity is not None
+    former = replace(row, uid=UUID(int=7), name="earlier", state="Deleted")
+    remains = going(observed=replace(database, identity=replace(database.identity, uid=former.uid)))
+    assert remains.unrecorded is not None
+    with pytest.raises(UserError, match="as that of hoa-connect/earlier") as caught:
+        plan_deletion(replace(remains, unrecorded=replace(remains.unrecorded, former=former)), Disposal())
+    assert (caught.value.reason, lacks_words(caught.value.message)) == ("TenantRecordLost", "")
+
+
 @pytest.mark.parametrize("there", ["roles only", "another's"])
 def test_what_is_not_surely_its_own_holds_it_until_a_person_decides(there: str) -> None:
     database = made(served())
@@ -207,6 +238,23 @@ def test_that_nothing_was_left_to_keep_is_said() -> None:
     assert (event.kind, event.reason, lacks_words(event.message)) == ("Warning", "TenantRecordLost", "")
     assert str(WHO.uid) in event.message
     assert last == RemoveFinalizer()
+
+
+def test_what_was_dropped_as_it_should_be_is_no_loss() -> None:
+    """Its undelete window was over before somebody else's finalizer let it go."""
+    remains = going(observed=world().database)
+    assert remains.unrecorded is not None
+    dropped = replace(remains, unrecorded=replace(remains.unrecorded, dropped=True))
+    assert plan_deletion(dropped, Disposal()).steps == (RemoveFinalizer(),)
+
+
+def test_one_that_took_data_over_has_it_before_it_is_in_service() -> None:
+    base = provisioned()
+    half_made = build(Report(base.target.identity, {}, NOW, world=base, plan=plan(base)))
+    inherited = str(UUID(int=7))
+    lost = remembered(WHO, {**DELETED, "status": {**half_made, "tenantID": inherited}})
+    assert lost is not None
+    assert (lost.served, lost.row.tenant_id, lost.row.schema_revision) == (False, UUID(inherited), None)
 
 
 def test_one_that_never_was_in_service_goes_simply() -> None:
