@@ -58,13 +58,14 @@ class ForeignRegistry(UserError):
 
 
 class TenantRecordLeft(UserError):
-    """An earlier HOATenant of this name went without a teardown, and its row is not retained yet; `todo` comes before waiting."""
+    """An earlier HOATenant went without a teardown, and its row is not retained yet; `todo` comes before waiting, and `then` is
+    what the new one does after it."""
 
-    def __init__(self, whose: str, todo: str = "") -> None:
+    def __init__(self, whose: str, todo: str = "", then: str = "goes on without it") -> None:
         super().__init__(
             "TenantRecordLeft",
             f"the registry still holds an earlier HOATenant {whose} that went without a teardown, as when its namespace is deleted. "
-            f"{todo}Its data is retained an hour after the operator missed it, and this one then goes on without it; but "
+            f"{todo}Its data is retained an hour after the operator missed it, and this one then {then}; but "
             "while most tenants of the registry have lost their HOATenants, nothing is retained: "
             "docs/operations/retained-databases.md#the-earlier-hoatenant-went-without-a-deletion",
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hoa_operator import budget, desire, filling, hosting, migrating, names, rotating, steps
 from hoa_operator.postgres import names as postgres_names
 from hoa_operator.tenant import format_time
+from hoa_operator.unrecorded import remembered
 
 if TYPE_CHECKING:
     from hoa_operator.steps import Plan
@@ -15,14 +16,14 @@ if TYPE_CHECKING:
 
 #: What is said of a tenant only while there is one.
 WHILE_THERE: Final = ("state", "placement", "hosts", "storage", "autoTier", "pendingTier", budget.AWAITED)
-#: What the registry says of a tenant. Where that has lost one that was in service, the status alone tells where its data is.
+#: What the registry says of a tenant. Where that has lost one that has data, the status alone tells where that is.
 _ON_RECORD: Final = ("tenantID", "schemaRevision", "appVersion", "database")
 
 
 def read(world: World) -> dict[str, Any]:
     """Return what is known; None for what is not."""
     before = world.body.get("status") or {}
-    lost = world.row is None and steps.is_onboarded(before)
+    lost = world.row is None and remembered(world.target.identity, world.body) is not None
     return _known(world) | ({key: before.get(key) for key in _ON_RECORD} if lost else {})
 
 

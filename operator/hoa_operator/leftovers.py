@@ -224,7 +224,9 @@ def _roles(look: Look, server: ServerLook, known: Mapping[UUID, Retained]) -> It
         login = ", and it can log in" if role.can_login else ""
         first = ", after its database" if database_name(role.tenant_id) in present else ""
         drop = server.psql(f'DROP ROLE "{role.name}"') + first
-        todo = _why_kept(look, role.tenant_id, role.identity) or _unseen(look, role.tenant_id) or drop
+        place = _recorded(look, role.tenant_id)
+        unseen = _unseen(look, role.tenant_id) if place is not None and not server.holds(place) else None
+        todo = _why_kept(look, role.tenant_id, role.identity) or unseen or drop
         yield Leftover("Role", role.name, server.name, f"the registry places no such tenant here{login}", todo)
 
 

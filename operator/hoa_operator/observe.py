@@ -194,13 +194,15 @@ async def _unrecorded(sources: Sources, identity: Identity, body: Object) -> Unr
     """Return what there is of a deleted tenant that has no row; nothing where it is another's by now, who took it over, or where
     it was never in service and the database is not its own yet."""
     found = remembered(identity, body) if identity.deleting else None
-    if found is None or identity.abandoned_server == found.server:
-        return found
+    if found is None:
+        return None
     tenant_id, registry = found.row.tenant_id, sources.registry
     with attributed(DATABASE_READY):
         other = await registry.by_tenant_id(tenant_id)
         if other is not None and other.uid in _alive(sources):
             return None
+        if identity.abandoned_server == found.server:
+            return replace(found, former=other)
         async with sources.fleet.door(server_named(sources.cache, found.server)) as door:
             database = await door.observe(tenant_id)
         if not found.served and database.identity != _signed(sources, tenant_id, identity.uid):

@@ -139,7 +139,9 @@ class TenantReconciler:
         """Tell whether people's data is at stake: the tenant's own, or what it has begun to take over."""
         registry = self._sources.registry
         row = await registry.observe(identity.uid)
-        return teardown.holds_data(row, identity.uid) or bool(await registry.claimed_by(identity.uid))
+        if row is not None:  # whatever it began to take over, it has its own by now
+            return teardown.holds_data(row, identity.uid)
+        return bool(await registry.claimed_by(identity.uid))
 
     # A tenant that lives
 

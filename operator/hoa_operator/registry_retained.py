@@ -23,7 +23,8 @@ INSERT INTO dropped_tenants (tenant_id) VALUES (%(id)s) ON CONFLICT (tenant_id) 
 
 
 async def retire(connection: Connection, retirement: Retirement) -> None:
-    """Keep the row as a tombstone. The later of two clocks counts, so that neither alone shortens the window."""
+    """Keep the row as a tombstone. The later of two clocks counts, so that neither alone shortens the window. What was retained
+    already keeps its window, unless a person gives its server up: then nothing ends it."""
     await connection.execute(
         "UPDATE tenants SET state = 'Deleted', sealed_password = NULL, sealed_signing_keys = NULL"
         " WHERE tenant_id = %s AND state <> 'Deleted'",
@@ -32,7 +33,8 @@ async def retire(connection: Connection, retirement: Retirement) -> None:
     await connection.execute("DELETE FROM tenant_hosts WHERE tenant_id = %s", [retirement.tenant_id])
     await connection.execute(
         "UPDATE placements SET deleted_at = %(at)s, abandoned = %(abandoned)s,"
-        " drop_after = greatest(%(at)s, now()) + %(window)s::interval WHERE tenant_id = %(id)s AND deleted_at IS NULL",
+        " drop_after = greatest(%(at)s, now()) + %(window)s::interval"
+        " WHERE tenant_id = %(id)s AND (deleted_at IS NULL OR (%(abandoned)s AND dropping_since IS NULL))",
         {
             "id": retirement.tenant_id,
             "at": retirement.deleted_at,

@@ -75,15 +75,18 @@ def plan_deletion(remains: Remains, disposal: Disposal) -> Plan:
         return Plan(waits_for=waiting.for_children(remains.identity.namespace, lingering))
     if not remains.identity.has_finalizer:
         return Plan()
-    return Plan((*_told_lost(remains.unrecorded, disposal), RemoveFinalizer()))
+    return Plan((*_told_lost(remains.unrecorded, disposal, remains.now), RemoveFinalizer()))
 
 
-def _told_lost(lost: Unrecorded | None, disposal: Disposal) -> list[Step]:
-    """Say of a tenant that no row tells of what became of its data, unless it was to be dropped and is."""
+def _told_lost(lost: Unrecorded | None, disposal: Disposal, now: datetime) -> list[Step]:
+    """Say of a tenant that no row tells of what became of its data, unless it was to be dropped and is. What is left as it is
+    stays so, whatever window a former owner gave it."""
     if lost is None:
         return []
     if lost.database is None:
-        return [_told_abandoned(lost.row.tenant_id, lost.server)]
+        kept = lost.former is not None and lost.former.state == "Deleted"
+        keep = [Retire(Retirement(lost.row.tenant_id, now, abandoned=True))] if kept else []
+        return [*keep, _told_abandoned(lost.row.tenant_id, lost.server)]
     if disposal.at_once or lost.dropped or not lost.served:
         return []
     message = (

@@ -67,7 +67,7 @@ def put_on_record(found: Unrecorded, installation: str) -> list[Step]:
     if database is None or database.absent:
         return []
     if not database.exists or database.identity != DatabaseIdentity(row.tenant_id, row.uid, installation):
-        raise _not_surely(found)
+        raise _not_surely(found, installation)
     place = Placement(row.tenant_id, found.server, database.system_identifier, database.oid)
     anew: list[Step] = [Register(row), RecordPlacement(place)]
     if found.former is not None:
@@ -76,16 +76,16 @@ def put_on_record(found: Unrecorded, installation: str) -> list[Step]:
     return [Tell("Warning", "TenantRecordRebuilt", message), *anew]
 
 
-def _not_surely(found: Unrecorded) -> UserError:
+def _not_surely(found: Unrecorded, installation: str) -> UserError:
     """Say why what is there cannot be closed as this tenant's."""
-    server, former = found.server, found.former
-    if former is not None and found.database is not None and found.database.exists:
+    server, former, carried = found.server, found.former, found.database.identity if found.database else None
+    if former is not None and carried == DatabaseIdentity(former.tenant_id, former.uid, installation):
         return UserError(
             "TenantRecordLost",
             f"this tenant was in service with the data of tenant {former.tenant_id}, but the registry and HOADatabaseServer "
             f"{server} have it as that of {former.owner} (uid {former.uid}), which is gone: both were put back from a copy of before "
-            "it was taken over. It is not dropped while this HOATenant is there; letting it go leaves the database to what the "
-            "registry says of it (docs/operations/lost-server.md)",
+            "it was taken over. It is not dropped while this HOATenant is there; letting it go keeps the database for good, as "
+            "what the earlier HOATenant left (docs/operations/lost-server.md#registry-and-server-were-put-back-together)",
         )
     return UserError(
         "TenantRecordLost",

@@ -7,6 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import psycopg
+import pytest
 
 from tests.cluster.operating import app_available, bring_up, condition, eventually, is_ready, settled
 from tests.cluster.platform import tenant
@@ -102,21 +103,27 @@ def told(platform: Platform) -> set[str]:
     return {event["reason"] for event in platform.kubectl.list("events.events.k8s.io")}
 
 
+@pytest.mark.parametrize("retained", [True, False], ids=["retained", "in service"])
 def test_data_put_back_from_before_it_was_taken_over_waits_for_a_person(
-    own_platform: Platform, own_postgres: PostgresServer
+    own_platform: Platform, own_postgres: PostgresServer, *, retained: bool
 ) -> None:
-    """The whole Postgres, registry and data, comes from the copy of a night in which the data was still retained."""
+    """The whole Postgres, registry and data, comes from the copy of a night in which the data was another's still."""
     platform, kubectl = own_platform, own_platform.kubectl
     app_available(kubectl)
     operator = platform.operator().start()
     tenant_id = bring_up(platform, database={"deletionPolicy": "Delete"})["status"]["tenantID"]
-    kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
+    if retained:
+        kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
     operator.stop()
     data, copy_of_it = own_postgres.folder / "data", own_postgres.folder / "copy"
+    with psycopg.connect(platform.postgres.dsn(), autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
     own_postgres.stop()
     subprocess.run(["cp", "-a", data, copy_of_it], check=True)
     own_postgres.start()
     operator = platform.operator("operator-1").start()
+    if not retained:
+        kubectl.delete("hoatenant", "seabreeze", "--timeout=30s")
     assert bring_up(platform, adoptionPolicy="IfUnclaimed")["status"]["tenantID"] == tenant_id
     kubectl.patch("hoatenant", "seabreeze", {"spec": {"adoptionPolicy": "Never"}})
     settled(platform)
@@ -128,13 +135,18 @@ def test_data_put_back_from_before_it_was_taken_over_waits_for_a_person(
     with psycopg.connect(platform.postgres.dsn(REGISTRY), autocommit=True) as connection:
         connection.execute("UPDATE placements SET drop_after = now() - interval '1 day'")
     platform.operator("operator-2").start()
-    server = kubectl.wait_for("hoads", "default", lambda found: "RetainedDataInUse" in str(found["status"]), 60)
-    assert "HOATenant seabreeze says" in server["status"]["retainedDatabases"][0]["problem"]
-    held = kubectl.wait_for("hoatenant", "seabreeze", refused("DatabaseReady", "TenantRecordLost"), 60)
+    if retained:
+        server = kubectl.wait_for("hoads", "default", lambda found: "RetainedDataInUse" in str(found["status"]), 60)
+        assert "HOATenant seabreeze says" in server["status"]["retainedDatabases"][0]["problem"]
+    where, reason = ("DatabaseReady", "TenantRecordLost") if retained else ("SpecAccepted", "TenantRecordLeft")
+    held = kubectl.wait_for("hoatenant", "seabreeze", refused(where, reason), 60)
     settled(platform)
-    assert databases(platform) == {f"hoa_connect_deleted_{tenant_id.replace('-', '')}"}
-    told_to = condition(held, "DatabaseReady")["message"]
-    assert f"hoaconnect.com/adopt-tenant-id={tenant_id}" in told_to
+    kind = "deleted" if retained else "tenant"
+    assert databases(platform) == {f"hoa_connect_{kind}_{tenant_id.replace('-', '')}"}
+    told_to = condition(held, where)["message"]
+    assert (
+        f"hoaconnect.com/adopt-tenant-id={tenant_id}" if retained else "Set spec.adoptionPolicy to IfUnclaimed"
+    ) in told_to
     kubectl("annotate", "hoatenant", "seabreeze", f"hoaconnect.com/adopt-tenant-id={tenant_id}")
     kubectl.wait_for("hoatenant", "seabreeze", is_ready, 60)
     assert databases(platform) == {held["status"]["database"]["name"]}

@@ -63,6 +63,16 @@ async def test_the_window_is_counted_from_the_later_of_two_clocks(registry: Regi
         assert abs(drop_after - expected) < timedelta(minutes=1), "a second retirement changes nothing"
 
 
+async def test_what_a_person_gives_up_is_kept_though_it_had_a_window(registry: Registry, epoch: int) -> None:
+    row, dropped = await kept(registry, epoch, NOW), await kept(registry, epoch, NOW)
+    await registry.begin_drop(dropped.tenant_id, (), now(), epoch)
+    for each in (row, dropped):
+        await registry.retire(Retirement(each.tenant_id, now(), abandoned=True), epoch)
+    place = await place_of(registry, row)
+    assert (place.drop_after, place.abandoned) == (None, True)
+    assert (await place_of(registry, dropped)).drop_after is not None, "too late"
+
+
 async def test_what_is_retained_for_good_is_never_due(registry: Registry, epoch: int) -> None:
     row = await kept(registry, epoch)
     assert (await place_of(registry, row)).drop_after is None

@@ -93,7 +93,6 @@ async def test_retained_data_is_found_by_its_tenant_id() -> None:
     [
         ("seabreeze", on_record()),
         (str(UUID(int=6)), on_record()),
-        (str(OLD), on_record(state="Active")),
         (str(OLD), replace(on_record(), placement=None)),
     ],
 )
@@ -101,6 +100,21 @@ async def test_what_is_not_retained_is_not_given(wanted: str, known: Retained) -
     with pytest.raises(UserError, match="kubectl describe hoads lists what is") as caught:
         await found(known, wanted=wanted)
     assert refusal(caught) == "NothingToAdopt"
+
+
+async def test_one_that_went_without_a_teardown_is_taken_over_at_once_by_its_own_name_only() -> None:
+    """As after a restore from a copy in which it was still in service."""
+    lost = on_record(state="Active")
+    assert await found(lost, wanted=str(OLD)) == Record(None, lost.placement, None, lost.row)
+    for waits in (on_record(state="Active", name="another"), on_record(state="Active", place={"database_oid": None})):
+        with pytest.raises(
+            UserError, match="an hour after the operator missed it, and this one then takes it over"
+        ) as caught:
+            await found(waits, wanted=str(OLD))
+        assert refusal(caught) == "TenantRecordLeft"
+    with pytest.raises(UserError) as caught:
+        await found(lost, wanted=str(OLD), alive=(OLD,))
+    assert refusal(caught) == "NothingToAdopt", "it is somebody's"
 
 
 async def test_what_is_being_dropped_is_not_given() -> None:

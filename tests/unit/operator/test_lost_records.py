@@ -12,6 +12,7 @@ import pytest
 from hoa_operator import steps, timing
 from hoa_operator.errors import UserError
 from hoa_operator.plan import plan
+from hoa_operator.registry_model import Retirement
 from hoa_operator.status import Report, build
 from hoa_operator.steps import (
     AddFinalizer,
@@ -208,9 +209,37 @@ def test_what_was_put_back_from_before_it_was_taken_over_holds_it_too() -> None:
     former = replace(row, uid=UUID(int=7), name="earlier", state="Deleted")
     remains = going(observed=replace(database, identity=replace(database.identity, uid=former.uid)))
     assert remains.unrecorded is not None
+    lost = replace(remains.unrecorded, former=former)
     with pytest.raises(UserError, match="as that of hoa-connect/earlier") as caught:
-        plan_deletion(replace(remains, unrecorded=replace(remains.unrecorded, former=former)), Disposal())
+        plan_deletion(replace(remains, unrecorded=lost), Disposal())
     assert (caught.value.reason, lacks_words(caught.value.message)) == ("TenantRecordLost", "")
+    unsigned = replace(lost, database=replace(database, identity=None))
+    with pytest.raises(UserError, match="who renamed the database or changed its comment"):
+        plan_deletion(replace(remains, unrecorded=unsigned), Disposal())
+
+
+@pytest.mark.parametrize("state", ["Deleted", "Active"])
+def test_what_is_left_as_it_is_stays_whatever_window_a_former_owner_gave_it(state: str) -> None:
+    row, remains = provisioned().row, going()
+    assert row is not None
+    assert remains.unrecorded is not None
+    former = replace(row, uid=UUID(int=7), state=state)
+    left = replace(remains, unrecorded=replace(remains.unrecorded, former=former))
+    *kept, event, last = plan_deletion(left, Disposal()).steps
+    retired = Retire(Retirement(row.tenant_id, NOW, abandoned=True))
+    assert kept == ([retired] if state == "Deleted" else [])
+    assert isinstance(event, Tell)
+    assert (event.reason, last) == ("DatabaseAbandoned", RemoveFinalizer())
+
+
+def test_the_status_of_one_that_has_data_goes_on_telling_where_it_is() -> None:
+    """Also of one that took it over and is not in service yet, looked at while the registry has no row of it."""
+    base = provisioned()
+    half_made = build(Report(base.target.identity, {}, NOW, world=base, plan=plan(base)))
+    before = {**half_made, "tenantID": str(UUID(int=7))}
+    lost = replace(base, record=Record(None, None, None), body={**base.body, "status": before})
+    after = build(Report(lost.target.identity, before, NOW, world=lost, policy="ObserveOnly"))
+    assert (after["tenantID"], after["database"]) == (before["tenantID"], before["database"])
 
 
 @pytest.mark.parametrize("there", ["roles only", "another's"])
