@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 from hoa_app.db.session import TenantConnection
 from hoa_app.migrations import serving
 from hoa_app.problems import unavailable, upgrading
-from hoa_app.tenancy.tenant import Tenant
+from hoa_app.tenancy.tenant import KEEPALIVES, Tenant
 
 IDENTITY = (
     "SELECT (SELECT tenant_id FROM tenant_identity) AS identity, current_tenant() AS current,"
@@ -51,7 +51,7 @@ def parameters(tenant: Tenant, application_name: str, connect_seconds: int) -> d
         "application_name": application_name,
         # Reading is the default of every session; a transaction that writes says READ WRITE (db/session.py).
         # The tenant is named here because not every operator's login may tie it to the role (docs/contract.md).
-        "options": f"-c default_transaction_read_only=on -c app.current_tenant={tenant.id} {PLANNING}",
+        "options": f"-c default_transaction_read_only=on -c app.current_tenant={tenant.id} {PLANNING} {KEEPALIVES}",
     }
 
 

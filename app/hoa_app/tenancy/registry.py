@@ -17,7 +17,7 @@ from hoa_app.logs import get_logger
 from hoa_app.metrics import Metrics
 from hoa_app.settings import Settings
 from hoa_app.tenancy.sealing import SealError, Unsealer
-from hoa_app.tenancy.tenant import Branding, Database, KeyRing, Limits, Tenant
+from hoa_app.tenancy.tenant import KEEPALIVES, Branding, Database, KeyRing, Limits, Tenant
 
 COLUMNS = (
     "tenant_id, slug, hosts, display_name, state, placement, tier, limits, branding, database, sealed_password,"
@@ -231,6 +231,7 @@ class Registry:
             keepalives_idle=10,
             keepalives_interval=5,
             keepalives_count=3,
+            options=KEEPALIVES,
             application_name=f"hoa-{purpose}",
         )
 

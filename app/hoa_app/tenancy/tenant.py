@@ -15,6 +15,10 @@ SERVED_STATES = frozenset({"Active", "ReadOnly", "Suspended"})
 #: Seconds before a new key signs. Another pod that missed the notification finds it within 36 s (docs/contract.md, section 1);
 #: one whose connection broke unnoticed needs 25 s to see that, 15 s to connect and 15 s to read. Twice that and more.
 SIGNS_AFTER: Final = 120.0
+#: As Postgres's own settings: a pod that is gone with its node keeps a session, which counts, for half a minute and not for hours.
+KEEPALIVES: Final = (
+    "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout=25000"
+)
 
 
 @dataclass(frozen=True)
