@@ -6,15 +6,16 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import PoolClosed, PoolTimeout
 
 from hoa_app.db import proof
 from hoa_app.db.demand import Demand
+from hoa_app.db.entry import Entry, Lease, Opening
 from hoa_app.db.session import TenantConnection
 from hoa_app.logs import get_logger
 from hoa_app.metrics import Metrics
@@ -24,6 +25,9 @@ from hoa_app.tenancy.tenant import Database, Tenant
 
 CROWDED = 4
 SETTLED_SECONDS = 2.0
+TURN_SECONDS = 0.5
+AFTER_OTHERS_SECONDS = 0.2
+LAST_REQUEST_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 REFUSED_SECONDS = 30.0
 
@@ -46,39 +50,6 @@ class PoolLimits:
         return max(1, min(self.max_total, part))
 
 
-@dataclass(eq=False)
-class _Entry:
-    """One open pool. `size` is what it may use, `granted` what the tenant may have in all pods, `leased` what requests hold or
-    wait for now, `filled` when that was last as much as it may use, `proved` the connection that was opened first, until the
-    pool takes it."""
-
-    tenant_id: UUID
-    database: Database
-    pool: AsyncConnectionPool[TenantConnection]
-    size: int
-    granted: int
-    proved: list[TenantConnection]
-    leased: int = 0
-    opened: float = field(default_factory=time.monotonic)
-    used: float = field(default_factory=time.monotonic)
-    filled: float = 0.0
-
-
-@dataclass(slots=True, eq=False)
-class Lease:
-    """A connection that is lent, until it is given back."""
-
-    connection: TenantConnection
-    _entry: _Entry
-
-    async def give_back(self) -> None:
-        """Let others have it."""
-        try:
-            await self._entry.pool.putconn(self.connection)
-        finally:
-            self._entry.leased -= 1
-
-
 class Pools:
     """Every tenant's pool in this process. The sum of their sizes never passes `max_total`."""
 
@@ -86,10 +57,12 @@ class Pools:
         self._limits = limits
         self._metrics = metrics
         self._application_name = application_name
-        self._entries: dict[UUID, _Entry] = {}
+        self._entries: dict[UUID, Entry] = {}
         self._opening: dict[UUID, asyncio.Lock] = {}
         self._failed: dict[UUID, tuple[float, Database, Exception]] = {}
         self._newest: dict[UUID, Tenant] = {}
+        self._crowded: dict[UUID, float] = {}
+        self._stepped_back: dict[UUID, asyncio.Task[None]] = {}
         self._demand = Demand()
         self._tasks: set[asyncio.Task[None]] = set()
         self._pods = 1
@@ -106,23 +79,15 @@ class Pools:
         if serving.is_too_old(tenant.schema_revision):
             raise upgrading()
         self._demand.note(tenant.id)
-        entry = self._entries.get(tenant.id)
-        while entry is None or entry.database != tenant.database:
-            await self._open(tenant)
-            tenant = self._newest.get(tenant.id, tenant)
-            # Looked up again, because it may have been evicted while it opened.
+        until = time.monotonic() + self._limits.wait_seconds
+        while True:
             entry = self._entries.get(tenant.id)
-        entry.leased += 1
-        entry.used = time.monotonic()
-        try:
-            if entry.leased >= entry.size:
-                entry.filled = entry.used
-                if entry.leased > entry.size:
-                    await self._grow(entry)
-            return Lease(await self._get(entry, tenant), entry)
-        except BaseException:
-            entry.leased -= 1
-            raise
+            if entry is None or entry.tenant.database != tenant.database:
+                await self._open(tenant, until)
+                tenant = self._newest.get(tenant.id, tenant)
+                # Looked up again, because it may have been evicted while it opened.
+            elif (lease := await self._lease(entry, until)) is not None:
+                return lease
 
     def give_back_soon(self, lease: Lease) -> None:
         """Take a connection back from where nothing can be awaited."""
@@ -141,10 +106,12 @@ class Pools:
 
     def give_way(self, tenant_id: UUID) -> None:
         """Close this tenant's pool, because another pod gets no connection: what is asked for next is opened one by one."""
+        self._crowded[tenant_id] = time.monotonic()
         entry = self._entries.get(tenant_id)
-        if entry is None or entry.proved or (entry.leased and time.monotonic() - entry.opened < SETTLED_SECONDS):
+        if entry is None or entry.proved or (entry.leased and time.monotonic() - entry.opened < TURN_SECONDS):
             return
         self._retire(entry, "gave way")
+        self._stepped_back[tenant_id] = self._spawn(_step_back(entry))
 
     def opened(self) -> list[UUID]:
         """Tenants whose pool is open."""
@@ -167,6 +134,8 @@ class Pools:
         """The registry's row changed: what no longer matches it is closed, without failing requests in flight."""
         self._failed.pop(tenant_id, None)
         if tenant is None:
+            self._crowded.pop(tenant_id, None)
+            self._stepped_back.pop(tenant_id, None)
             self._newest.pop(tenant_id, None)
             self._demand.forget(tenant_id)
         else:
@@ -176,42 +145,64 @@ class Pools:
         entry = self._entries.get(tenant_id)
         if entry is None:
             return
-        if tenant is None or tenant.database != entry.database:
+        if tenant is None or tenant.database != entry.tenant.database:
             self._retire(entry, "replaced")
             return
         entry.granted = tenant.limits.database_connections
 
     async def close(self) -> None:
         """Close everything."""
-        for entry in list(self._entries.values()):
-            self._retire(entry, "shutdown")
-        while self._tasks:
+        while self._entries or self._tasks:
+            for entry in list(self._entries.values()):
+                self._retire(entry, "shutdown")
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _get(self, entry: _Entry, tenant: Tenant) -> TenantConnection:
+    async def _lease(self, entry: Entry, until: float) -> Lease | None:
+        """Wait for a connection of this pool; None if it was closed meanwhile."""
+        lease = None
+        entry.leased += 1
+        entry.used = time.monotonic()
         try:
-            return await entry.pool.getconn(timeout=self._limits.wait_seconds)
+            if entry.leased >= entry.size:
+                entry.filled = entry.used
+                if entry.leased > entry.size:
+                    await self._grow(entry)
+            lease = Lease(await entry.pool.getconn(timeout=_left(until)), entry)
+        except PoolClosed:
+            return None
         except PoolTimeout:
-            self._metrics.pool_errors.labels(tenant.id_text, "timeout").inc()
-            raise unavailable("The database is busy or away. Nothing was changed.", retry_after=2) from None
+            raise self._timed_out(entry) from entry.refused
+        finally:
+            if lease is None:
+                entry.leased -= 1
+        return lease
 
-    async def _open(self, tenant: Tenant) -> None:
+    def _timed_out(self, entry: Entry) -> Exception:
+        reason = proof.reason_of(entry.refused) if entry.refused else "timeout"
+        self._metrics.pool_errors.labels(entry.tenant.id_text, reason).inc()
+        if entry.refused and reason == "full":
+            return proof.problem_of(entry.refused)
+        return unavailable("The database is busy or away. Nothing was changed.", retry_after=2)
+
+    async def _open(self, tenant: Tenant, until: float) -> None:
         lock = self._opening.setdefault(tenant.id, asyncio.Lock())
         async with lock:
             tenant = self._newest.get(tenant.id, tenant)
             entry = self._entries.get(tenant.id)
-            if entry is not None and entry.database == tenant.database:
+            if entry is not None and entry.tenant.database == tenant.database:
                 return
             self._raise_recent_failure(tenant)
             if entry is not None:
                 self._retire(entry, "replaced")
+            if stepped_back := self._stepped_back.pop(tenant.id, None):
+                await asyncio.wait([stepped_back])
             try:
-                waiting = proof.Waiting(self._limits.wait_seconds, lambda: self.on_full(tenant))
+                waiting = proof.Waiting(until, lambda: self.on_full(tenant))
                 proved = await proof.prove(tenant, self._parameters(tenant), waiting)
             except (psycopg.Error, OSError, proof.IdentityMismatchError, proof.SchemaNotServedError) as error:
                 raise self._refuse(tenant, error) from error
             try:
-                await self._reserve(tenant)
+                await self._reserve(tenant, until)
             except BaseException:
                 await proved.close()
                 raise
@@ -225,7 +216,9 @@ class Pools:
     def _refuse(self, tenant: Tenant, error: Exception) -> Exception:
         mismatch = isinstance(error, proof.IdentityMismatchError | psycopg.errors.InsufficientPrivilege)
         seconds = REFUSED_SECONDS if mismatch or isinstance(error, proof.SchemaNotServedError) else RETRY_SECONDS
-        self._failed[tenant.id] = (time.monotonic() + seconds, tenant.database, error)
+        # Not where all are in use: it was this request that waited too long, and the next one may be in time.
+        if not proof.is_full(error):
+            self._failed[tenant.id] = (time.monotonic() + seconds, tenant.database, error)
         if mismatch:
             self._metrics.isolation_refusals.labels("database", tenant.id_text).inc()
             log.critical("database is not this tenant's", alert=True, tenant=tenant.id_text, error=str(error))
@@ -233,26 +226,24 @@ class Pools:
             # No failure of the database: the alert for it is the operator's, which compares schema and app, too.
             log.error("tenant not served", tenant=tenant.id_text, error=str(error))
         else:
-            reason = "full" if proof.is_full(error) else "connect"
-            self._metrics.pool_errors.labels(tenant.id_text, reason).inc()
+            self._metrics.pool_errors.labels(tenant.id_text, proof.reason_of(error)).inc()
             log.warning("database is not reachable", tenant=tenant.id_text, error=proof.first_line(error))
         return proof.problem_of(error)
 
-    async def _reserve(self, tenant: Tenant) -> None:
+    async def _reserve(self, tenant: Tenant, until: float) -> None:
         """Find room for a connection: what is free, else what the idle pool gives up that is wanted least."""
-        deadline = time.monotonic() + self._limits.wait_seconds
         while self.reserved >= self._limits.max_total:
             idle = self._least_wanted()
             if idle is not None:
                 self._retire(idle, "evicted")
                 continue
-            left = deadline - time.monotonic()
+            left = until - time.monotonic()
             if left <= 0:
                 self._metrics.pool_errors.labels(tenant.id_text, "process_full").inc()
                 raise unavailable("Every database connection is in use.", retry_after=2)
             await asyncio.sleep(min(0.02, left))
 
-    def _least_wanted(self) -> _Entry | None:
+    def _least_wanted(self) -> Entry | None:
         """The idle pool that is worth least: one that grew and is too large now, else that of who asks least."""
         # Not one that was opened a moment ago: who asked for it is about to take its connection.
         idle = [entry for entry in self._entries.values() if not entry.leased and not entry.proved]
@@ -260,82 +251,53 @@ class Pools:
         too_large = [entry for entry in idle if entry.size > 1 and entry.filled < horizon]
         if too_large:
             return max(too_large, key=lambda entry: entry.size)
-        return min(idle, key=lambda entry: self._demand.of(entry.tenant_id) / entry.size, default=None)
+        return min(idle, key=lambda entry: self._demand.of(entry.tenant.id) / entry.size, default=None)
 
     async def _start(self, tenant: Tenant, proved: TenantConnection) -> None:
-        async def configure(connection: TenantConnection) -> None:
-            if connection is not proved:
-                await proof.check_identity(connection, tenant.id)
-
-        async def check(connection: TenantConnection) -> None:
-            """Without a round trip: a server that went away has closed the socket, and reading it says so."""
-            try:
-                # Twice: the first takes what the server said in the end, the second finds that there is no more.
-                connection.pgconn.consume_input()
-                connection.pgconn.consume_input()
-            except psycopg.OperationalError:
-                # The others went with it: replaced now, they do not fail one request each.
-                self._spawn(pool.drain())
-                raise
-
-        pool: AsyncConnectionPool[TenantConnection] = AsyncConnectionPool(
-            kwargs={**self._parameters(tenant), "opened": (opened := [proved])},
-            connection_class=TenantConnection,
-            min_size=0,
-            max_size=1,
-            open=False,
-            configure=configure,
-            check=check,
-            name=tenant.slug,
-            timeout=self._limits.wait_seconds,
-            max_idle=self._limits.idle_seconds,
-            reconnect_timeout=self._limits.wait_seconds,
-            num_workers=1,
-        )
-        entry = _Entry(tenant.id, tenant.database, pool, 1, tenant.limits.database_connections, opened)
+        opening = Opening(self._limits.wait_seconds, self._limits.idle_seconds, self._spawn, self._lost)
+        entry = opening.entry(tenant, self._parameters(tenant), proved)
         # Entered before the first await: the room is taken, and nobody else takes it meanwhile.
         self._entries[tenant.id] = entry
-        await pool.open()
+        await entry.pool.open()
         self._failed.pop(tenant.id, None)
         self._metrics.pool_events.labels("opened").inc()
         self._count()
 
-    async def _grow(self, entry: _Entry) -> None:
+    async def _grow(self, entry: Entry) -> None:
         """Give a busy tenant one more; another's only if it is crowded, and wanted more for each of what it has."""
-        if entry.size >= self._share(entry):
+        crowded = time.monotonic() - self._crowded.get(entry.tenant.id, -math.inf) < SETTLED_SECONDS
+        if crowded or entry.size >= self._share(entry):
             return
         if self.reserved >= self._limits.max_total:
             idle = self._least_wanted() if entry.leased > CROWDED * entry.size else None
-            if idle is None or self._demand.of(entry.tenant_id) / entry.size <= self._demand.of(idle.tenant_id):
+            if idle is None or self._demand.of(entry.tenant.id) / entry.size <= self._demand.of(idle.tenant.id):
                 return
             self._retire(idle, "evicted")
         entry.size += 1
         await entry.pool.resize(0, entry.size)
         self._count()
 
-    def _share(self, entry: _Entry) -> int:
+    def _share(self, entry: Entry) -> int:
         return self._limits.share(entry.granted, self._pods)
 
-    def _retire(self, entry: _Entry, event: str) -> None:
-        if self._entries.get(entry.tenant_id) is entry:
-            del self._entries[entry.tenant_id]
+    def _retire(self, entry: Entry, event: str) -> None:
+        """Close a pool: what requests hold when they are done, the rest now. Who waits for one of it opens another."""
+        if self._entries.get(entry.tenant.id) is not entry:
+            return
+        del self._entries[entry.tenant.id]
         self._metrics.pool_events.labels(event).inc()
         self._count()
-        self._spawn(self._drain(entry))
+        self._spawn(entry.close())
 
-    async def _drain(self, entry: _Entry) -> None:
-        """Close once the requests that hold or await one of its connections are done."""
-        deadline = time.monotonic() + 60
-        while entry.leased and time.monotonic() < deadline:  # noqa: ASYNC110 - an Event would cost every request
-            await asyncio.sleep(0.02)
-        await entry.pool.close(timeout=5)
-        for connection in entry.proved:
-            await connection.close()
+    def _lost(self, entry: Entry) -> None:
+        """It has no connection, and there is none for it: who opens it anew waits for one, and tells those that hold them."""
+        self._retire(entry, "lost")
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _parameters(self, tenant: Tenant) -> dict[str, Any]:
         return proof.parameters(tenant, self._application_name, self._limits.connect_seconds)
@@ -343,6 +305,19 @@ class Pools:
     def _count(self) -> None:
         self._metrics.pools.set(len(self._entries))
         self._metrics.pool_capacity.set(self.reserved)
+
+
+async def _step_back(entry: Entry) -> None:
+    """Leave it to the pod that asked for it to take what was given up, once it is free."""
+    until = time.monotonic() + LAST_REQUEST_SECONDS
+    while entry.lent and time.monotonic() < until:  # noqa: ASYNC110 - an Event would cost every request
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(AFTER_OTHERS_SECONDS)
+
+
+def _left(until: float) -> float:
+    """How long to wait yet; at least long enough to take what is there."""
+    return max(0.1, until - time.monotonic())
 
 
 def _too_old(tenant: Tenant) -> str:

@@ -27,9 +27,16 @@ IDENTITY = (
 #: Compiling a query takes Postgres longer than running any of ours. And where one joins more than four tables the others are
 #: looked up by their keys, in the order written: to try every order of seven takes longer than what was asked.
 PLANNING = "-c jit=off -c join_collapse_limit=4"
-FULL = ("too many connections", "too many clients", "remaining connection slots are reserved")
+#: What is granted to the tenant is in use: its other pods hold it, and can help.
+TAKEN = ("too many connections for role", "too many connections for database")
+#: The whole server has no connection left: nobody's pods can help.
+FULL = ("too many clients", "remaining connection slots are reserved")
+#: Asked again soon, because one that was closed a moment ago still counts; then the others are told. Whose time runs out
+#: asks as often, and so comes before who has just begun.
+_FULL_SOON = 0.03
 _FULL_PAUSE = 0.1
-_FULL_TOLD_AGAIN = 1.0
+_FULL_URGENT = 3.5
+_FULL_TOLD_AGAIN = 0.5
 
 
 class IdentityMismatchError(Exception):
@@ -57,9 +64,9 @@ def parameters(tenant: Tenant, application_name: str, connect_seconds: int) -> d
 
 @dataclass(frozen=True)
 class Waiting:
-    """How long to wait where others hold all that the tenant may have, and what to tell them meanwhile, again and again."""
+    """Until when to wait where no connection is left, and how to tell those that hold what the tenant may have."""
 
-    seconds: float
+    until: float
     tell: Callable[[], None]
 
 
@@ -76,18 +83,19 @@ async def prove(tenant: Tenant, opened_with: dict[str, Any], waiting: Waiting) -
 
 async def _connect(opened_with: dict[str, Any], waiting: Waiting) -> TenantConnection:
     """Connect; where others hold all that the tenant may have, as the pods before do in a rollout, wait for one."""
-    deadline, told = time.monotonic() + waiting.seconds, -math.inf
+    told, again = -math.inf, False
     while True:
         try:
             return await TenantConnection.connect(**opened_with)
         except psycopg.OperationalError as error:
             now = time.monotonic()
-            if not is_full(error) or now >= deadline:
+            if not is_full(error) or now >= waiting.until:
                 raise
-            if now - told >= _FULL_TOLD_AGAIN:
+            if again and is_taken(error) and now - told >= _FULL_TOLD_AGAIN:
                 waiting.tell()
                 told = now
-        await asyncio.sleep(_FULL_PAUSE)
+        await asyncio.sleep(_FULL_PAUSE if again and waiting.until - now > _FULL_URGENT else _FULL_SOON)
+        again = True
 
 
 async def check_identity(connection: TenantConnection, tenant_id: UUID) -> None:
@@ -105,9 +113,19 @@ async def check_identity(connection: TenantConnection, tenant_id: UUID) -> None:
 
 
 def is_full(error: Exception) -> bool:
-    """Whether Postgres takes no more connections. While connecting libpq passes its words on, not its code."""
+    """Whether there is no connection left. While connecting libpq passes Postgres's words on, not its code."""
     said = str(error)
-    return isinstance(error, psycopg.errors.TooManyConnections) or any(words in said for words in FULL)
+    return isinstance(error, psycopg.errors.TooManyConnections) or any(words in said for words in TAKEN + FULL)
+
+
+def is_taken(error: Exception) -> bool:
+    """Whether that is because the tenant's own pods hold all that it may have."""
+    return any(words in str(error) for words in TAKEN)
+
+
+def reason_of(error: Exception) -> str:
+    """Return why there is no connection, as the metric says it."""
+    return "full" if is_full(error) else "connect"
 
 
 def problem_of(error: Exception) -> Exception:

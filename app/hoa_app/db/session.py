@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from psycopg import AsyncConnection, OperationalError
+from psycopg import AsyncConnection, Error, OperationalError
 from psycopg.rows import DictRow, dict_row
 
 from hoa_app.problems import Problem, unavailable
 
 if TYPE_CHECKING:
-    from hoa_app.db.pools import Lease, Pools
+    from hoa_app.db.entry import Lease
+    from hoa_app.db.pools import Pools
     from hoa_app.tenancy.tenant import Tenant
 
 Tx = AsyncConnection[DictRow]
@@ -32,10 +33,22 @@ class TenantConnection(AsyncConnection[DictRow]):
 
     @classmethod
     async def connect(  # type: ignore[override]
-        cls, conninfo: str = "", *, opened: list[TenantConnection] | None = None, **kwargs: Any
+        cls,
+        conninfo: str = "",
+        *,
+        opened: list[TenantConnection] | None = None,
+        refused: Callable[[Exception], None] | None = None,
+        **kwargs: Any,
     ) -> TenantConnection:
-        """Connect, or take one of those that were `opened` before."""
-        return opened.pop() if opened else await super().connect(conninfo, **kwargs)
+        """Connect, or take one of those that were `opened` before. A pool does not say why it got none: `refused` is told."""
+        if opened:
+            return opened.pop()
+        try:
+            return await super().connect(conninfo, **kwargs)
+        except (Error, OSError) as error:
+            if refused is not None:
+                refused(error)
+            raise
 
 
 class TenantDatabase:

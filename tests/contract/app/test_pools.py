@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from hoa_app.db import pools as pools_module
-from hoa_app.db.session import TenantDatabase
 from tests.contract.app.browser import eventually
 from tests.contract.app.conftest import serving
+from tests.contract.app.pods import ask, known, may_connect
 
 if TYPE_CHECKING:
-    from hoa_app.db.pools import Pools
-    from hoa_app.tenancy.tenant import Tenant
-    from tests.contract.app.browser import Site
     from tests.contract.app.platform import MadeTenant, Platform
 
 
@@ -40,18 +35,6 @@ def connects(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(psycopg.AsyncConnection, "connect", noted)
     return found
-
-
-def known(site: Site, *tenants: MadeTenant) -> list[Tenant]:
-    found = [site.services.registry.get(tenant.id) for tenant in tenants]
-    assert all(found)
-    return [tenant for tenant in found if tenant]
-
-
-async def ask(pools: Pools, tenant: Tenant) -> None:
-    async with TenantDatabase(pools, tenant).transaction(readonly=True) as tx:
-        row = await (await tx.execute("SELECT current_tenant() AS id")).fetchone()
-        assert row == {"id": tenant.id}
 
 
 async def test_a_pool_keeps_the_connection_that_proved_it(
@@ -109,43 +92,6 @@ async def test_a_crowd_gets_more_and_gives_it_back(
             await ask(pools, tenant)
         assert {quiet.id, other.id} <= set(pools.opened())
         assert pools.reserved <= 3
-
-
-def may_connect(platform: Platform, tenant: MadeTenant, times: int) -> None:
-    """Have Postgres hold the app's login to so many connections, as the operator does."""
-    limit = sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(sql.Identifier(f"{tenant.prefix}_app"), times)
-    with psycopg.connect(platform.access.dsn(), autocommit=True) as admin:
-        admin.execute(limit)
-
-
-async def ask_often(sites: list[Site], tenant: MadeTenant, times: int) -> None:
-    """Ask every pod so often at once; no request may fail."""
-    work = [ask(site.services.pools, known(site, tenant)[0]) for _ in range(times) for site in sites]
-    await asyncio.gather(*work)
-
-
-async def test_more_pods_share_what_a_tenant_may_have(platform: Platform) -> None:
-    """As when a company's crowd has the app scaled out: the first pods hold all of it, and the new ones are asked, too."""
-    tenant = platform.make_tenant("scaled", limits={"databaseConnections": 6})
-    may_connect(platform, tenant, 6)
-    async with AsyncExitStack() as stack:
-        sites = [await stack.enter_async_context(serving(platform)) for _ in range(2)]
-        await ask_often(sites, tenant, 40)
-        held = sum(site.services.pools.reserved for site in sites)
-        sites += [await stack.enter_async_context(serving(platform)) for _ in range(2)]
-        await eventually(lambda: sum(site.services.pools.reserved for site in sites) < held)
-        for _ in range(3):
-            await ask_often(sites, tenant, 40)
-            assert all(site.services.pools.reserved <= 1 for site in sites)
-
-
-async def test_more_pods_than_connections_take_turns(platform: Platform) -> None:
-    tenant = platform.make_tenant("turns", limits={"databaseConnections": 2})
-    may_connect(platform, tenant, 2)
-    async with AsyncExitStack() as stack:
-        sites = [await stack.enter_async_context(serving(platform)) for _ in range(4)]
-        for site in [*sites, *sites]:
-            await ask_often([site], tenant, 3)
 
 
 async def test_the_first_connection_is_waited_for_while_others_hold_all(
