@@ -34,6 +34,12 @@ class Entry:
     filled: float = 0.0
 
     @property
+    def starving(self) -> bool:
+        """Whether it has no connection at all, or somebody waits in vain for more than it has."""
+        waits = self.refused is not None and self.pool.get_stats()["requests_waiting"]
+        return not self.alive or bool(waits and not self.pool.get_stats()["pool_available"])
+
+    @property
     def alive(self) -> bool:
         """Whether there is any connection. The pool knows only how many it wants."""
         return bool(self.proved or self.lent or self.pool.get_stats()["pool_available"])
@@ -66,7 +72,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class Opening:
-    """How pools are opened: how long they wait, what they run their work with, and whom they tell that they are lost."""
+    """How pools are opened: how long they wait, what they run their work with, and whom they tell that they get no connection."""
 
     wait_seconds: float
     idle_seconds: float
@@ -93,8 +99,8 @@ class Opening:
                 raise
 
         def refused(error: Exception) -> None:
-            entry.refused = error
-            if proof.is_full(error) and not entry.alive:
+            again, entry.refused = entry.refused is not None, error
+            if (proof.is_full(error) and not entry.alive) or (proof.is_taken(error) and again):
                 self.lost(entry)
 
         pool: AsyncConnectionPool[TenantConnection] = AsyncConnectionPool(

@@ -17,6 +17,7 @@ from hoa_app.db import proof
 from hoa_app.db.demand import Demand
 from hoa_app.db.entry import Entry, Lease, Opening
 from hoa_app.db.session import TenantConnection
+from hoa_app.db.turn import Turn
 from hoa_app.logs import get_logger
 from hoa_app.metrics import Metrics
 from hoa_app.migrations import serving
@@ -28,6 +29,8 @@ SETTLED_SECONDS = 2.0
 TURN_SECONDS = 0.5
 AFTER_OTHERS_SECONDS = 0.2
 LAST_REQUEST_SECONDS = 1.0
+#: A connection that one request gives to the next counts nowhere for a moment.
+HANDED_OVER_SECONDS = 0.02
 RETRY_SECONDS = 1.0
 REFUSED_SECONDS = 30.0
 
@@ -58,7 +61,7 @@ class Pools:
         self._metrics = metrics
         self._application_name = application_name
         self._entries: dict[UUID, Entry] = {}
-        self._opening: dict[UUID, asyncio.Lock] = {}
+        self._opening: dict[UUID, Turn] = {}
         self._failed: dict[UUID, tuple[float, Database, Exception]] = {}
         self._newest: dict[UUID, Tenant] = {}
         self._crowded: dict[UUID, float] = {}
@@ -185,8 +188,8 @@ class Pools:
         return unavailable("The database is busy or away. Nothing was changed.", retry_after=2)
 
     async def _open(self, tenant: Tenant, until: float) -> None:
-        lock = self._opening.setdefault(tenant.id, asyncio.Lock())
-        async with lock:
+        turn = self._opening.setdefault(tenant.id, Turn())
+        async with turn.by(until):
             tenant = self._newest.get(tenant.id, tenant)
             entry = self._entries.get(tenant.id)
             if entry is not None and entry.tenant.database == tenant.database:
@@ -195,9 +198,9 @@ class Pools:
             if entry is not None:
                 self._retire(entry, "replaced")
             if stepped_back := self._stepped_back.pop(tenant.id, None):
-                await asyncio.wait([stepped_back])
+                await asyncio.wait([stepped_back], timeout=_left(until))
             try:
-                waiting = proof.Waiting(until, lambda: self.on_full(tenant))
+                waiting = proof.Waiting(until, turn.first, lambda: self.on_full(tenant))
                 proved = await proof.prove(tenant, self._parameters(tenant), waiting)
             except (psycopg.Error, OSError, proof.IdentityMismatchError, proof.SchemaNotServedError) as error:
                 raise self._refuse(tenant, error) from error
@@ -216,8 +219,8 @@ class Pools:
     def _refuse(self, tenant: Tenant, error: Exception) -> Exception:
         mismatch = isinstance(error, proof.IdentityMismatchError | psycopg.errors.InsufficientPrivilege)
         seconds = REFUSED_SECONDS if mismatch or isinstance(error, proof.SchemaNotServedError) else RETRY_SECONDS
-        # Not where all are in use: it was this request that waited too long, and the next one may be in time.
-        if not proof.is_full(error):
+        # Not where its own pods have all: it was this request that waited too long, and the next one may be in time.
+        if not proof.is_taken(error):
             self._failed[tenant.id] = (time.monotonic() + seconds, tenant.database, error)
         if mismatch:
             self._metrics.isolation_refusals.labels("database", tenant.id_text).inc()
@@ -290,8 +293,14 @@ class Pools:
         self._spawn(entry.close())
 
     def _lost(self, entry: Entry) -> None:
-        """It has no connection, and there is none for it: who opens it anew waits for one, and tells those that hold them."""
-        self._retire(entry, "lost")
+        """There is no connection for it: who opens it anew waits for one, and tells those that hold them."""
+
+        async def lose() -> None:
+            await asyncio.sleep(HANDED_OVER_SECONDS)
+            if entry.starving:
+                self._retire(entry, "lost")
+
+        self._spawn(lose())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -64,9 +64,11 @@ def parameters(tenant: Tenant, application_name: str, connect_seconds: int) -> d
 
 @dataclass(frozen=True)
 class Waiting:
-    """Until when to wait where no connection is left, and how to tell those that hold what the tenant may have."""
+    """Until when to wait where no connection is left, until when whoever waits for the same has time left at least, and how to
+    tell those that hold what the tenant may have."""
 
     until: float
+    first: Callable[[], float]
     tell: Callable[[], None]
 
 
@@ -94,7 +96,8 @@ async def _connect(opened_with: dict[str, Any], waiting: Waiting) -> TenantConne
             if again and is_taken(error) and now - told >= _FULL_TOLD_AGAIN:
                 waiting.tell()
                 told = now
-        await asyncio.sleep(_FULL_PAUSE if again and waiting.until - now > _FULL_URGENT else _FULL_SOON)
+            soon = is_taken(error) and (not again or waiting.first() - now < _FULL_URGENT)
+        await asyncio.sleep(_FULL_SOON if soon else _FULL_PAUSE)
         again = True
 
 

@@ -72,8 +72,8 @@ def cut(platform: Platform, tenant: MadeTenant, program: str = "%") -> None:
 
 
 def held(platform: Platform, tenant: MadeTenant, program: str) -> int:
-    """How many connections of the tenant's login a program has."""
-    counted = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND application_name = %s"
+    """How many connections of the tenant's login a program has; % for all."""
+    counted = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND application_name LIKE %s"
     with psycopg.connect(platform.access.dsn(), autocommit=True) as admin:
         row = admin.execute(counted, (f"{tenant.prefix}_app", program)).fetchone()
     return int(row[0]) if row else 0

@@ -107,6 +107,18 @@ async def test_a_long_request_does_not_hold_what_is_given_up(platform: Platform)
                 await ask_often([*sites, worker], tenant, 5, 0.05)
 
 
+async def test_a_second_request_beside_a_long_one_is_served_though_others_hold_the_rest(platform: Platform) -> None:
+    """The others only keep them: they ask for nothing now."""
+    tenant = limited(platform, "kept", 4)
+    async with scaled(platform, 2) as sites, a_worker(platform) as worker:
+        busy, idle = sites
+        await ask_often([busy, worker], tenant, 1)
+        await ask_often([idle], tenant, 5, 0.05)
+        assert held(platform, tenant, "%") == 4
+        async with long_requests([busy], tenant):
+            await ask_often([busy], tenant, 1)
+
+
 async def test_a_worker_gets_its_connection_beside_busy_pods(platform: Platform) -> None:
     """It had one, lost it, and the pods of the app, which do not count it, took that as well."""
     tenant = limited(platform, "mailing", 4)

@@ -28,8 +28,9 @@ async def test_only_pods_that_can_help_are_told(monkeypatch: pytest.MonkeyPatch,
 
     monkeypatch.setattr(TenantConnection, "connect", refuse)
     asked: list[bool] = []
+    until = time.monotonic() + 0.2
     with pytest.raises(psycopg.OperationalError) as caught:
-        await proof._connect({}, proof.Waiting(time.monotonic() + 0.2, lambda: asked.append(True)))
+        await proof._connect({}, proof.Waiting(until, lambda: until, lambda: asked.append(True)))
     assert bool(asked) is told
     problem = proof.problem_of(caught.value)
     assert isinstance(problem, Problem)
