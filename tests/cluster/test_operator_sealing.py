@@ -78,8 +78,10 @@ def test_a_rotation_on_request_survives_kills_and_covers_a_paused_tenant(own_pla
     assert platform.secret(SECRET)["keys"] == new, "one request, one rotation"
     assert is_ready(platform.kubectl.get("hoatenant", "seabreeze"))
     events = platform.kubectl.list("event", "--field-selector", f"involvedObject.name={SECRET}")
-    reasons = sorted(event["reason"] for event in events)
-    assert reasons == ["SealingKeyPromoted", "SealingKeyStaged", "SealingKeysRotated"]
+    reasons = [event["reason"] for event in events]
+    assert sorted(set(reasons)) == sorted(reasons), "each is told once"
+    # A kill right after a step may swallow its word.
+    assert {"SealingKeysRotated"} <= set(reasons) <= {"SealingKeyPromoted", "SealingKeyStaged", "SealingKeysRotated"}
 
 
 def test_a_lost_sealing_key_is_made_good_from_the_credentials_secrets(own_platform: Platform) -> None:
