@@ -1,4 +1,4 @@
-"""How fast each tenant's requests may come, counted in this process: a token bucket per tenant."""
+"""How fast requests may come: a token bucket per tenant in this process (docs/adr/0018-a-bucket-of-half-a-second.md)."""
 
 from __future__ import annotations
 
