@@ -1,4 +1,4 @@
-"""How fast requests may come: a token bucket per tenant in this process (docs/adr/0018-a-bucket-of-half-a-second.md)."""
+"""How fast requests may come: a token bucket per tenant in this process (docs/adr/0018-a-bucket-of-a-fifth-of-a-second.md)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 #: So many may always come at once, as from a page with many photos, unless less than that is granted for a whole second.
 AT_ONCE = 20
-#: Else what half a second grants: a whole second's requests at once would keep everybody else waiting for that long.
-BURST_SECONDS = 0.5
+#: Else what a fifth of a second grants: a whole second's requests at once would keep everybody else waiting for as long as
+#: they take.
+BURST_SECONDS = 0.2
 
 
 @dataclass(slots=True)
