@@ -42,7 +42,7 @@ from hoa_operator.steps import (
     Tell,
     WriteCredentials,
 )
-from hoa_operator.unrecorded import told_taken_back
+from hoa_operator.unrecorded import told_rebuilt
 from hoa_operator.world import RowSecrets
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _recorded(world: World) -> list[Step]:
     if world.record.lost is None:
         return [Register(_row(world))]
     database, server = world.database, world.target.server.name
-    name, former = postgres_names.database_name(world.target.tenant_id), world.record.void_row
+    name = postgres_names.database_name(world.target.tenant_id)
     if not database.exists or database.identity != world.database_spec(None).identity:
         raise UserError(
             "TenantRecordLost",
@@ -146,9 +146,8 @@ def _recorded(world: World) -> list[Step]:
             f"{world.target.tenant_id} to take it over once more (docs/operations/lost-server.md); or delete this HOATenant (its "
             "condition Deleting says how to let it go) and apply it again to begin with an empty one",
         )
-    message = f"the registry did not know this tenant, which was in service; its row is made anew for database {name}"
-    event = told_taken_back(former) if former is not None else Tell("Warning", "TenantRecordRebuilt", message)
-    return [event, Register(_row(world)), RecordPlacement(_placement(world, database.oid))]
+    placed = RecordPlacement(_placement(world, database.oid))
+    return [told_rebuilt(world.record.void_row, name), Register(_row(world)), placed]
 
 
 def _listed(world: World) -> str:

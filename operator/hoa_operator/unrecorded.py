@@ -69,11 +69,8 @@ def put_on_record(found: Unrecorded, installation: str) -> list[Step]:
     if not database.exists or database.identity != DatabaseIdentity(row.tenant_id, row.uid, installation):
         raise _not_surely(found, installation)
     place = Placement(row.tenant_id, found.server, database.system_identifier, database.oid)
-    anew: list[Step] = [Register(row), RecordPlacement(place)]
-    if found.former is not None:
-        return [Forget(row.tenant_id), told_taken_back(found.former), *anew]
-    message = f"the registry did not know this tenant, which was in service; its row is made anew for database {database.name}"
-    return [Tell("Warning", "TenantRecordRebuilt", message), *anew]
+    void: list[Step] = [Forget(row.tenant_id)] if found.former is not None else []
+    return [*void, told_rebuilt(found.former, database.name), Register(row), RecordPlacement(place)]
 
 
 def _not_surely(found: Unrecorded, installation: str) -> UserError:
@@ -96,10 +93,9 @@ def _not_surely(found: Unrecorded, installation: str) -> UserError:
     )
 
 
-def told_taken_back(former: RegistryRow) -> Tell:
-    """Say that what the registry has as another's is this tenant's again."""
-    message = (
-        f"the registry had the data of this tenant, {former.tenant_id}, as that of {former.owner} (uid {former.uid}), which is "
-        "gone; its row is this tenant's again"
-    )
-    return Tell("Warning", "TenantRecordRebuilt", message)
+def told_rebuilt(former: RegistryRow | None, database: str) -> Tell:
+    """Say that a tenant's row is made anew, and whose the registry had its data for."""
+    had = "did not know this tenant, which has data"
+    if former is not None:
+        had = f"had the data of this tenant, {former.tenant_id}, as that of {former.owner} (uid {former.uid}), which is gone"
+    return Tell("Warning", "TenantRecordRebuilt", f"the registry {had}; its row is made anew for database {database}")

@@ -36,8 +36,9 @@ class Entry:
     @property
     def starving(self) -> bool:
         """Whether it has no connection at all, or somebody waits in vain for more than it has."""
-        waits = self.refused is not None and self.pool.get_stats()["requests_waiting"]
-        return not self.alive or bool(waits and not self.pool.get_stats()["pool_available"])
+        known = self.pool.get_stats()
+        in_vain = self.refused is not None and known["requests_waiting"] and not known["pool_available"]
+        return not self.alive or bool(in_vain)
 
     @property
     def alive(self) -> bool:
