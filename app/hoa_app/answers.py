@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
 import msgspec
 import psycopg
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import Scope
 
 from hoa_app.db.session import read_only_problem
 from hoa_app.logs import get_logger
 from hoa_app.problems import Problem, not_found, unavailable
 from hoa_app.tenancy.facts import Facts, wants_json
-from hoa_app.web import render
+from hoa_app.web import render, services
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from hoa_app.tenancy.tenant import Branding
 
 log = get_logger()
+#: Stands for the request's number in a page that is kept.
+NUMBER = "\ue000"
 HTTP_TEXTS = {
     405: "This address does not take that kind of request.",
     400: "The request could not be understood.",
@@ -116,12 +126,35 @@ def answer(scope: Scope, facts: Facts, problem: Problem) -> Response:
 
 
 def _page(scope: Scope, problem: Problem, request_id: str) -> Response:
-    suspended = scope["state"]["tenant"].state == "Suspended"
+    tenant, request = scope["state"]["tenant"], Request(scope)
+    suspended = tenant.state == "Suspended"
+    if problem.status in (429, 503) and not (suspended or scope["state"]["actor"] or problem.errors or problem.typed):
+        said = (problem.status, problem.title, problem.detail)
+        page = _try_again(services(request).templates, tenant.display_name, tenant.branding, said, scope["method"])
+        headers = {**problem.headers, "Cache-Control": "no-store"}
+        return HTMLResponse(page.replace(NUMBER, request_id), problem.status, headers)
     response = render(
-        Request(scope),
+        request,
         "suspended.html" if suspended else "problem.html",
         {"problem": problem, "request_id": request_id},
         problem.status,
     )
     response.headers.update({name: value for name, value in problem.headers.items() if name != "WWW-Authenticate"})
     return response
+
+
+@lru_cache(maxsize=1000)
+def _try_again(
+    templates: Environment, display_name: str, branding: Branding, said: tuple[int, str, str], method: str
+) -> str:
+    """The page for a request of nobody known that only has to be sent again: made once, because a rush gets hundreds of these
+    a second."""
+    return templates.get_template("problem.html").render(
+        problem=Problem(*said),
+        request_id=NUMBER,
+        request={"method": method},
+        tenant={"display_name": display_name},
+        branding=branding,
+        actor=None,
+        flashes=(),
+    )

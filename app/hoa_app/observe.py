@@ -112,6 +112,7 @@ class Observe:
             db=None,
             actor=None,
             visit="",
+            told=False,
         )
         return state
 
@@ -130,7 +131,7 @@ class Observe:
         actor = state["actor"]
         if actor is not None:
             metrics.active_users.saw(tenant_id, actor.user_id)
-        if route in QUIET:
+        if route in QUIET or state["told"]:
             return
         log.info(
             "request",

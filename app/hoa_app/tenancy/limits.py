@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from uuid import UUID
 
+from hoa_app.logs import get_logger
 from hoa_app.metrics import Metrics
 from hoa_app.problems import Problem
+from hoa_app.tenancy.line import Lines, Place
 from hoa_app.tenancy.pace import Pace
 from hoa_app.tenancy.tenant import Tenant
 
 ARRIVING_PER_ADDRESS = 32
 ARRIVING_PER_TENANT = 256
+#: A rush is told once in so long, and counted in the metrics: a line for each of its requests would fill the logs.
+TOLD_SECONDS = 1.0
+
+log = get_logger()
 
 
 class Gate:
@@ -22,6 +29,9 @@ class Gate:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._pace = Pace()
+        self._lines = Lines()
+        self._told: dict[str, float] = {}
+        self._untold: Counter[str] = Counter()
         self._arriving: Counter[Hashable] = Counter()
         self._uploading: Counter[Hashable] = Counter()
         self._inside: Counter[Hashable] = Counter()
@@ -29,13 +39,21 @@ class Gate:
     def count(self, tenant: Tenant) -> None:
         """One more request; raises the 429 problem."""
         if not self._pace.take(tenant.id_text, tenant.limits.requests_per_second):
-            self._metrics.rate_limited.labels(tenant.id_text, "rate").inc()
+            self._tell_too_fast(tenant)
             raise Problem(
                 429,
                 "Too many requests",
                 "Your company sends more requests than its plan allows. Wait a second and try again.",
                 headers={"Retry-After": "1"},
             )
+
+    def _tell_too_fast(self, tenant: Tenant) -> None:
+        key, now = tenant.id_text, time.monotonic()
+        self._metrics.rate_limited.labels(key, "rate").inc()
+        self._untold[key] += 1
+        if now - self._told.get(key, now - TOLD_SECONDS) >= TOLD_SECONDS:
+            self._told[key] = now
+            log.info("requests refused", tenant=key, limit="rate", count=self._untold.pop(key))
 
     @contextmanager
     def arriving(self, tenant: Tenant, address: str) -> Iterator[None]:
@@ -51,6 +69,10 @@ class Gate:
         most = tenant.limits.concurrent_requests
         place = self._held(self._inside, tenant.id_text, most, tenant, "concurrency")
         return self._uploads(place, tenant, max(1, most // 2)) if uploading else place
+
+    def in_line(self, tenant: Tenant) -> Place:
+        """While a request that has a place is begun: a few at a time, the others wait."""
+        return self._lines.place(tenant.id_text)
 
     @contextmanager
     def _uploads(self, place: AbstractContextManager[None], tenant: Tenant, most: int) -> Iterator[None]:

@@ -63,7 +63,9 @@ class Tenancy:
             await self._app(scope, receive, send)
             return
         self._check_state(tenant, scope)
+        state["told"] = True  # by the gate, should it refuse
         self._gate.count(tenant)
+        state["told"] = False
         largest = self._services.settings.max_body_bytes
         body = state["body"] = Body(receive, largest, facts.content_length, self._intake, tenant.id)
         try:
@@ -78,7 +80,8 @@ class Tenancy:
             with self._gate.arriving(tenant, scope["state"]["client_ip"]):
                 await body.begin()
         with self._gate.working(tenant, uploading=scope["method"] in UNSAFE and not body.complete):
-            await self._app(scope, body.receive, send)
+            async with self._gate.in_line(tenant):
+                await self._app(scope, body.receive, send)
 
     def _resolve(self, facts: Facts) -> Tenant | None:
         if facts.hosts != 1:

@@ -47,6 +47,23 @@ async def test_too_fast_is_429_for_one_tenant_only(platform: Platform, seabreeze
         assert (await site.client(hasty.host).get("/assets/app.css")).status_code == 200
 
 
+async def test_who_is_too_fast_reads_a_page_of_their_own(platform: Platform) -> None:
+    hasty = [platform.make_tenant(slug, limits={"requestsPerSecond": 1}) for slug in ("brisk", "rapid")]
+    async with serving(platform) as site:
+        for tenant in hasty:
+            client = site.client(tenant.host, accept="text/html")
+            pages = [await client.get("/people?q=x") for _ in range(5)]
+            refused = [page for page in pages if page.status_code == 429]
+            assert len(refused) > 1
+            for page in refused:
+                assert f"{tenant.slug.title()} Management" in page.text
+                assert f"Request {page.headers['x-request-id']}" in page.text
+                assert 'href="">Try again</a>' in page.text
+            assert len({page.headers["x-request-id"] for page in refused}) == len(refused)
+            sent = await client.post("/sign-in", data={"email": "a@b.example"})
+            assert (sent.status_code, "Go back with your browser" in sent.text) == (429, True)
+
+
 async def test_too_many_at_once_is_503_for_one_tenant_only(platform: Platform, seabreeze: MadeTenant) -> None:
     narrow = platform.make_tenant("narrow", limits={"concurrentRequests": 2})
     release, arrived = asyncio.Event(), asyncio.Semaphore(0)

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
+from hoa_app.tenancy import limits
 from tests.contract.app.browser import add_user, invite
 from tests.contract.app.conftest import serving
 
@@ -66,6 +67,23 @@ async def test_nor_when_the_tenant_may_not_be_served(platform: Platform, refusal
         assert {"rate": 429, "suspended": 403}[refusal] in {answer.status_code for answer in answers}
         assert secret not in repr(logs)
         assert all(line["tenant"] == str(tenant.id) for answer in answers for line in lines_of(logs, answer))
+
+
+async def test_a_rush_does_not_fill_the_log(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    tenant = platform.make_tenant("torrent", limits={"requestsPerSecond": 1})
+    async with serving(platform) as site:
+        client = site.client(tenant.host)
+        with capture_logs() as logs:
+            answers = [await client.get("/api/v1/me") for _ in range(40)]
+            monkeypatch.setattr(limits, "TOLD_SECONDS", 0.0)
+            answers.append(await client.get("/api/v1/me"))
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert len(refused) > 30
+        assert not [line for answer in refused for line in lines_of(logs, answer)]
+        told = [line for line in logs if line["event"] == "requests refused"]
+        assert sum(line["count"] for line in told) == len(refused)
+        assert len(told) < len(refused) / 2
+        assert {(line["tenant"], line["limit"]) for line in told} == {(str(tenant.id), "rate")}
 
 
 async def test_every_line_of_a_request_names_its_tenant(site: Site, seabreeze: MadeTenant) -> None:

@@ -25,6 +25,16 @@ class Community(msgspec.Struct, frozen=True, rename="camel"):
     open_requests: int
 
 
+@dataclass(frozen=True)
+class Workload:
+    """One association, and how many of its requests are open."""
+
+    id: UUID
+    name: str
+    address: str
+    open_requests: int
+
+
 class Unit(msgspec.Struct, frozen=True, rename="camel"):
     """One home within a community; ``owners`` names those who own it today."""
 

@@ -7,7 +7,7 @@ from psycopg.errors import UniqueViolation
 from hoa_app.audit import audit
 from hoa_app.db.session import Tx
 from hoa_app.features.communities import store
-from hoa_app.features.communities.model import Community, CommunityForm, Unit, UnitForm
+from hoa_app.features.communities.model import Community, CommunityForm, Unit, UnitForm, Workload
 from hoa_app.features.kit.answers import Rejected, Stale
 from hoa_app.features.kit.paging import Page, decode_cursor, paged
 from hoa_app.identity.actor import Actor
@@ -23,6 +23,11 @@ async def listed(tx: Tx, after: str | None, limit: int) -> Page[Community]:
 async def names(tx: Tx) -> list[tuple[UUID, str]]:
     """Ids and names of all communities, for lists to choose from."""
     return await store.names(tx)
+
+
+async def busiest(tx: Tx, limit: int) -> list[Workload]:
+    """The communities with most open requests."""
+    return await store.busiest(tx, limit)
 
 
 async def get(tx: Tx, community_id: UUID) -> Community:

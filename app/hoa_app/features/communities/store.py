@@ -5,7 +5,7 @@ from uuid import UUID
 from psycopg.rows import class_row, scalar_row
 
 from hoa_app.db.session import Tx
-from hoa_app.features.communities.model import Community, CommunityForm, Unit, UnitForm
+from hoa_app.features.communities.model import Community, CommunityForm, Unit, UnitForm, Workload
 
 # Counted for the whole page at once: counted per community, each would read every ownership again.
 _COMMUNITIES = """
@@ -59,6 +59,19 @@ async def names(tx: Tx) -> list[tuple[UUID, str]]:
     """Every community's id and name, for lists to choose from."""
     cursor = await tx.execute("SELECT id, name FROM communities ORDER BY lower(name)")
     return [(row["id"], row["name"]) for row in await cursor.fetchall()]
+
+
+async def busiest(tx: Tx, limit: int) -> list[Workload]:
+    """Communities by how many of their requests are open, then by name."""
+    async with tx.cursor(row_factory=class_row(Workload)) as cursor:
+        await cursor.execute(
+            "SELECT c.id, c.name, c.address, coalesce(r.n, 0) AS open_requests FROM communities c"
+            " LEFT JOIN (SELECT community_id, count(*) AS n FROM requests"
+            "             WHERE state IN ('Submitted', 'InReview', 'InProgress', 'Reopened') GROUP BY community_id) r"
+            " ON r.community_id = c.id ORDER BY open_requests DESC, lower(c.name), c.id LIMIT %s",
+            (limit,),
+        )
+        return await cursor.fetchall()
 
 
 async def insert_community(tx: Tx, form: CommunityForm) -> UUID | None:

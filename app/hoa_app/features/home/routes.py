@@ -34,7 +34,7 @@ async def _staff(request: Request) -> Response:
         counts = await requests.counts(tx, actor, everything)
         ages = await requests.ages(tx)
         latest = await requests.listed(tx, actor, everything, None, SHOWN)
-        places = await communities.listed(tx, None, SHOWN)
+        busiest = await communities.busiest(tx, SHOWN)
         homeowners = await people.homeowners(tx)
         steps = await guide.steps(tx, actor)
         held = await held_up(tx) if actor.can("users:invite") else None
@@ -45,7 +45,7 @@ async def _staff(request: Request) -> Response:
         "open_count": sum(counts.get(state, 0) for state in OPEN),
         "ages": ages,
         "latest": latest.items,
-        "communities": places,
+        "communities": busiest,
         "steps": steps,
         "held": held,
         "next_step": next((step for step in steps if not step.done), None),

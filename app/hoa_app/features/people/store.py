@@ -195,13 +195,22 @@ async def set_primary(tx: Tx, ownership_id: UUID) -> None:
     await tx.execute("UPDATE ownerships SET is_primary = true, updated_at = now() WHERE id = %s", (ownership_id,))
 
 
+_COUNT = """
+WITH c AS MATERIALIZED (SELECT id, (now() AT TIME ZONE time_zone)::date AS today FROM communities),
+     d AS MATERIALIZED (SELECT min(today) AS first, max(today) AS last FROM c)
+SELECT count(DISTINCT o.person_id) FROM ownerships o
+ WHERE o.valid_from <= (SELECT last FROM d) AND (o.valid_to IS NULL OR o.valid_to > (SELECT first FROM d))
+   AND (o.valid_from <= (SELECT first FROM d) AND (o.valid_to IS NULL OR o.valid_to > (SELECT last FROM d))
+        OR EXISTS (SELECT FROM units u JOIN c ON c.id = u.community_id
+                    WHERE u.id = o.unit_id AND o.valid_from <= c.today AND (o.valid_to IS NULL OR o.valid_to > c.today)))
+"""
+
+
 async def count_current(tx: Tx) -> int:
-    """People who own a unit today: what the tier counts."""
+    """People who own a unit today: what the tier counts. Where a unit stands is looked up only for what begins or ends on a day
+    that has come in one of the communities and not yet in another."""
     async with tx.cursor(row_factory=scalar_row) as cursor:
-        await cursor.execute(
-            "SELECT count(DISTINCT o.person_id) FROM ownerships o JOIN units u ON u.id = o.unit_id"  # noqa: S608 - as above
-            f" JOIN communities c ON c.id = u.community_id WHERE {_NOW}"
-        )
+        await cursor.execute(_COUNT)
         return int(await cursor.fetchone() or 0)
 
 
