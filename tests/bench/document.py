@@ -33,7 +33,7 @@ _HEAD: Final = """# Benchmarks
 Written by `make bench`; no number below was typed by hand. A value with a spread is the median of as many rounds as are
 given, the spread the least and the most of them; contestants took turns in these, after a round that does not count. What
 has no spread was measured once. benchmarks.json beside this file is the same for programs: the next run says what has
-changed since.
+changed since. A question is measured whole on one machine; where that differs from question to question, each says its own.
 """
 
 
@@ -66,11 +66,10 @@ def machine() -> dict[str, str]:
 
 
 def record(answers: Sequence[Answer], known: Record) -> Record:
-    """Return what is known now: what was asked anew, and what a machine like this one answered to the other questions."""
+    """Return what is known now: what was asked anew, and what is known of the other questions."""
     facts = machine()
-    kept = known.get("questions", {}) if known.get("machine") == facts else {}
-    asked = {answer.name: _entry(answer) for answer in answers}
-    return {"machine": facts, "questions": {**kept, **asked}}
+    asked = {answer.name: {**_entry(answer), "machine": facts} for answer in answers}
+    return {"questions": {**known.get("questions", {}), **asked}}
 
 
 def read(path: Path) -> Record:
@@ -83,15 +82,18 @@ def write(known: Record, path: Path, names: Sequence[str]) -> None:
     """Write a record and, beside it, the document with the questions in this order."""
     questions = {name: known["questions"][name] for name in names if name in known["questions"]}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**known, "questions": questions}, indent=2) + "\n")
-    path.with_suffix(".md").write_text(as_markdown(known["machine"], questions))
+    path.write_text(json.dumps({"questions": questions}, indent=2) + "\n")
+    path.with_suffix(".md").write_text(as_markdown(questions))
 
 
-def as_markdown(facts: Mapping[str, str], questions: Mapping[str, Record]) -> str:
+def as_markdown(questions: Mapping[str, Record]) -> str:
     """Return the document."""
-    parts = [_HEAD, _table(("", ""), list(facts.items()))]
+    machines = [entry["machine"] for entry in questions.values()]
+    common = {name: value for name, value in machines[0].items() if all(each.get(name) == value for each in machines)}
+    parts = [_HEAD, _table(("", ""), list(common.items()))]
     for entry in questions.values():
-        parts += [f"## {entry['title']}\n", entry["text"], f"Measured on {entry['on']}, {entry['build']}.\n"]
+        own = "".join(f", {name} {value}" for name, value in entry["machine"].items() if name not in common)
+        parts += [f"## {entry['title']}\n", entry["text"], f"Measured on {entry['on']}, {entry['build']}{own}.\n"]
         rows = []
         for figure in _figures(entry):
             rounds = str(len(figure.rounds)) if figure.rounds else ""
@@ -103,16 +105,17 @@ def as_markdown(facts: Mapping[str, str], questions: Mapping[str, Record]) -> st
 
 
 def changes(before: Record, after: Record, names: Sequence[str]) -> list[str]:
-    """Return a line for every figure of these questions that is in both records, one for each that is gone, and first what
-    is not the same about the machine."""
-    lines = [
-        f"not the same machine: {name} {before['machine'].get(name)} -> {value}"
-        for name, value in after["machine"].items()
-        if before.get("machine") and before["machine"].get(name) != value
-    ]
+    """Return a line for every figure of these questions that is in both records, one for each that is gone, and before those of a
+    question what is not the same about the machine."""
+    lines = []
     for name in names:
-        then = {figure.name: figure for figure in _figures(before.get("questions", {}).get(name, {"figures": []}))}
-        now = {figure.name: figure for figure in _figures(after["questions"][name])}
+        known, found = before.get("questions", {}).get(name, {"figures": [], "machine": {}}), after["questions"][name]
+        lines += [
+            f"{name}, not the same machine: {fact} {value} -> {found['machine'].get(fact)}"
+            for fact, value in known["machine"].items()
+            if found["machine"].get(fact) != value
+        ]
+        then, now = ({figure.name: figure for figure in _figures(entry)} for entry in (known, found))
         lines += [_change(then[each], now[each]) for each in then if each in now]
         lines += [f"{each}: {then[each].measured} -> not measured" for each in then if each not in now]
     return lines

@@ -83,15 +83,24 @@ def test_one_question_asked_again_leaves_the_others_as_they_were(
     assert list(document.read(path)["questions"]) == ["first", "second"]
 
 
-def test_another_machine_begins_anew_and_says_so(
+def test_what_was_measured_on_another_machine_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "benchmarks.json"
     __main__.main(["--record", str(path)])
     monkeypatch.setattr(document, "machine", lambda: {**FACTS, "kopf": "2"})
     __main__.main(["--record", str(path), "--only", "first"])
-    assert "not the same machine: kopf 1 -> 2" in capsys.readouterr().out
-    assert list(document.read(path)["questions"]) == ["first"]
+    told = capsys.readouterr().out
+    assert "first, not the same machine: kopf 1 -> 2" in told
+    assert "second, not the same machine" not in told
+    assert list(document.read(path)["questions"]) == ["first", "second"]
+    head, _, rest = path.with_suffix(".md").read_text().partition("## ")
+    assert "| Processor | 2 x one |" in head
+    assert "kopf" not in head
+    assert [line.rpartition(", ")[2] for line in rest.splitlines() if line.startswith("Measured")] == [
+        "kopf 2.",
+        "kopf 1.",
+    ]
 
 
 def test_a_smoke_run_reads_no_bar_but_sees_what_broke(tmp_path: Path, questions: dict[str, Measure]) -> None:
