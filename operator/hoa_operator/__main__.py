@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
+import uvloop
 
 from hoa_operator import foreign, kube, leftovers_command, probes
 from hoa_operator.cache import Cache
@@ -276,7 +277,7 @@ def main() -> int:
     configure_logging("error" if verb else settings.log_level)
     try:
         run = _COMMANDS[verb][1](settings, os.environ, asked) if verb else serve(settings, os.environ)
-        return asyncio.run(run)
+        return uvloop.run(run)
     except Explained as error:
         log.error("ended", reason=error.reason, message=error.message)
         return 1

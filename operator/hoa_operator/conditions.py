@@ -73,6 +73,8 @@ def read(world: World, plan: Plan) -> dict[str, Finding]:
     findings = {name: reader(world) for name, reader in _READERS.items()}
     if world.usage is not None:  # until it is measured, what was known before stays
         findings[steps.STORAGE_WITHIN_LIMIT] = Finding(*filling.finding(world, world.usage))
+    if (welcome := _welcome(world)) is not None:
+        findings[steps.WELCOME_MAIL_SENT] = welcome
     if world.target.spec.domains:
         findings[steps.DOMAINS_READY] = Finding(*hosting.finding(world))
     findings[steps.SPEC_ACCEPTED] = Finding("True", "Accepted", _accepted(world))
@@ -282,8 +284,9 @@ def _served_meanwhile(world: World) -> bool:
     return own and desire.backend(world) == world.settings.app.service and _shared_available(world)
 
 
-def _welcome(world: World) -> Finding:
-    """Tell of the admin's invitation no more than is known: which address a mail went to, only the migration's result says."""
+def _welcome(world: World) -> Finding | None:
+    """Tell of the admin's invitation no more than is known: which address a mail went to, only the migration's result says.
+    None where what was known before stands until the figures are read."""
     if world.usage is None and world.reading.trouble is not None:
         return Finding("Unknown", world.reading.trouble.reason, world.reading.trouble.message)
     email, result = world.target.spec.admin.email, desire.marks(world).invitation
@@ -291,6 +294,8 @@ def _welcome(world: World) -> Finding:
         return Finding("False", "NotQueued", f"the invitation to {email} is written when the migration has run")
     if result in _NOTHING_SENT:
         return _nothing_sent(email, str(result))
+    if world.reading.later:
+        return None
     return _mail(world.usage.welcome_mail if world.usage else "None", email if result else "")
 
 
@@ -334,7 +339,6 @@ _READERS: Final[Mapping[str, Callable[[World], Finding]]] = {
     steps.SCHEMA_CURRENT: _schema,
     steps.ROUTE_READY: _route,
     steps.CAPACITY_READY: _capacity,
-    steps.WELCOME_MAIL_SENT: _welcome,
 }
 
 
@@ -344,12 +348,14 @@ def onboarding(world: World) -> dict[str, StepFinding]:
     migrated = world.revision is not None
     after = "" if migrated else "after the migration"
     database = _database(world)
-    return {
+    found = {
         steps.CREATE_TENANT_RECORD: StepFinding(world.row is not None, f"tenant {world.target.tenant_id}"),
         steps.PROVISION_DATABASE: StepFinding(database.status == "True", database.message),
         steps.RUN_MIGRATIONS: StepFinding(migrated, schema.message),
         steps.CREATE_ADMIN_USER: StepFinding(migrated, after or f"invitation for {world.target.spec.admin.email}"),
         steps.CONFIGURE_ROUTE: StepFinding(route.status == "True", route.message),
         steps.INITIALIZE_DEFAULTS: StepFinding(migrated, after or "defaults are in place"),
-        steps.SEND_WELCOME_EMAIL: StepFinding(mail.status == "True", mail.message),
     }
+    if mail is not None:
+        found[steps.SEND_WELCOME_EMAIL] = StepFinding(mail.status == "True", mail.message)
+    return found

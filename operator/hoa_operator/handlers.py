@@ -25,6 +25,21 @@ class Listener(Protocol):
         """Take in one event."""
 
 
+class _NothingKept(kopf.DiffBaseStorage):
+    """What kopf compares an object with to tell handlers of changes what changed. There are none of these, and it would copy
+    every object at every event for them."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Return an empty object."""
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:
+        """Know nothing."""
+
+    def store(self, **_: Any) -> None:
+        """Keep nothing."""
+
+
 def build_registry(listener: Listener, environ: Mapping[str, str]) -> kopf.OperatorRegistry:
     """Return the handlers of one operator."""
     registry = kopf.OperatorRegistry()
@@ -52,6 +67,7 @@ def _watch(registry: kopf.OperatorRegistry, kind: Kind, listener: Listener) -> N
 def configure(settings: kopf.OperatorSettings, release: str) -> None:
     """Have kopf watch only what is ours, notice a silent stream, and post nothing."""
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = _NothingKept()
     settings.scanning.disabled = True
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10

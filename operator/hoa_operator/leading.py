@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import kopf
 import structlog
@@ -93,6 +94,7 @@ class Leader:
         """Lead until `stop` is set; then let what is at work finish, unless the lead is lost. The cache was filled
         before."""
         self._metrics.watch_state(self._cache, self.queue, self.health, time.monotonic)
+        self._sources.usage.put_off(self._found_well())
         for kind, key in ((SERVER, SERVER_KEY), (TENANT, TENANT_KEY)):
             for body in self._cache.all(kind):
                 self._schedule_first(Key(key, name_of(body)), body)
@@ -183,6 +185,13 @@ class Leader:
             self.queue.add_after(key, self._random.random() * min(_START_SPREAD, self._settings.timing.resync))
         else:
             self.queue.add(key)
+
+    def _found_well(self) -> list[UUID]:
+        """Return the ids of the tenants that are settled, in no order."""
+        settled = (body for body in self._cache.all(TENANT) if is_settled(body))
+        found = [UUID(body["status"]["tenantID"]) for body in settled if "tenantID" in body["status"]]
+        self._random.shuffle(found)
+        return found
 
     async def _reconcile(self, key: Key) -> None:
         started = time.monotonic()

@@ -76,11 +76,13 @@ class Children:
 @dataclass(frozen=True)
 class Reading:
     """What a look inside showed. `refused` says that a password was changed behind the operator's back, `trouble` what
-    kept the figures from being read: that stops nothing, for the database's owner could bring it about."""
+    kept the figures from being read: that stops nothing, for the database's owner could bring it about. `later` says that
+    nobody looked yet, because there are others first: what was known before still stands."""
 
     usage: Usage | None = None
     refused: bool = False
     trouble: OperatorError | None = None
+    later: bool = False
 
 
 @dataclass(frozen=True)

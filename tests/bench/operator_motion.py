@@ -1,7 +1,7 @@
 """The operator at rest and in motion: what does a look cost, a restart, a repair, and does its memory stay flat?
 
 One installation on a real API server, whose tenants were onboarded by real migration Jobs and whose welcome mails went out. A
-no-op look is asked for by a label put on every tenant at once, and none may write. A restart begins with the start of Python and
+no-op look at every tenant is asked for by a label put on a HOATier, and none may write. A restart begins with the start of Python and
 ends when every tenant was looked at. A repair begins when a child is deleted, or a role is edited in Postgres and its tenant
 touched, and ends when it is whole again. Then tenants are created, Ready, deleted and gone again, twenty at once, and a line is
 fitted through the resident memory after each twenty, the first third left out. Its slope counts with two standard errors more, so
@@ -68,17 +68,17 @@ def _looks(lab: Lab, installation: Installation, number: int) -> Iterator[Figure
     rates, costs = [], []
     writes = len(installation.writes())
     seen = installation.looks().well
-    installation.touch()
+    installation.touch_tier()
     _looked_at(installation, seen + number)  # to warm up
     for _ in range(lab.rounds):
         before, cpu, started = installation.looks(), installation.cpu()[OPERATOR], time.monotonic()
-        installation.touch()
+        installation.touch_tier()
         _looked_at(installation, before.well + number)
         assert installation.looks().failed == before.failed, f"looks failed\n{installation.operator.process.tail()}"
         seconds = time.monotonic() - started
         rates.append(number / seconds)
         costs.append((installation.cpu()[OPERATOR] - cpu) / number * 1000)
-    note = f"all of {number} tenants touched"
+    note = f"all of {number} tenants, a tier of theirs touched"
     yield Figure.over(rates, "no-op reconciles", "/s", 50, note, at_least=True)
     yield Figure.over(costs, "the operator's CPU for a no-op reconcile", "ms")
     yield Figure("writes to the API by no-op reconciles", len(installation.writes()) - writes, "", 0)

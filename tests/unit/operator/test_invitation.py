@@ -80,6 +80,18 @@ def test_another_admin_is_not_said_to_be_invited_before_it_is_so(invitation: str
     assert conditions.read(upgraded, plan(upgraded))[steps.WELCOME_MAIL_SENT].reason != "NotQueued"
 
 
+def test_what_was_said_of_the_mail_stands_until_somebody_has_looked() -> None:
+    known = after_a_job("Created")
+    later = replace(known, reading=Reading(later=True))
+    assert steps.WELCOME_MAIL_SENT not in conditions.read(later, plan(later))
+    assert steps.SEND_WELCOME_EMAIL not in conditions.onboarding(later)
+    assert conditions.onboarding(known).items() > conditions.onboarding(later).items()
+    for world in (after_a_job("HasAccount"), after_a_job("Created", "Sent", "dana@seabreeze.example")):
+        unseen = replace(world, reading=Reading(later=True))
+        said = conditions.read(world, plan(world))[steps.WELCOME_MAIL_SENT]
+        assert conditions.read(unseen, plan(unseen))[steps.WELCOME_MAIL_SENT] == said
+
+
 async def test_figures_from_before_a_migration_tell_nothing_of_its_mail() -> None:
     book, tenant, trouble = UsageBook(lambda: 0.0, 300.0), UUID(UID), WorldError("UsageUnreadable", "it has 2 rows")
     answers = [Reading(usage("Sent")), Reading(usage("Queued")), Reading(usage("Sent")), Reading(trouble=trouble)]

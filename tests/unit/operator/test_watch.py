@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from hoa_operator.cache import Cache, Change
 from hoa_operator.errors import OperatorError, WorldError
 from hoa_operator.kinds import DEPLOYMENT, POD, SECRET, TENANT, WATCHED, Kind
@@ -165,6 +167,25 @@ async def test_usage_is_read_often_at_first_then_rarely() -> None:
     book.forget(tenant)
     await book.read(tenant, readings)
     assert readings.asked == 5
+
+
+async def test_after_a_start_one_is_read_after_the_other() -> None:
+    now = 1000.0
+    readings, tenants = Readings(), [UUID(int=number) for number in range(100)]
+    readings.mail = "Sent"
+    book = UsageBook(lambda: now, 300.0)
+    book.put_off(tenants)
+    begin = now + 2.0
+    assert await book.read(tenants[7], readings) == Reading(later=True)
+    assert book.next_look(tenants[7]) == pytest.approx(begin + 0.7 - now)
+    fresh = await book.read(UUID(UID), readings)
+    assert (readings.asked, fresh.later) == (1, False), "whoever came since is read at once"
+    now = begin + 0.701
+    assert book.next_look(tenants[7]) is None, "it is time: no look is called for again and again"
+    assert not (await book.read(tenants[7], readings)).later
+    assert (await book.read(tenants[8], readings)).later
+    book.forget(tenants[8])
+    assert not (await book.read(tenants[8], readings)).later
 
 
 async def test_figures_that_cannot_be_read_stay_what_they_were() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from random import Random
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,8 @@ def leader() -> Leader:
     made._metrics = SimpleNamespace(watch_state=nothing)
     made.queue = SimpleNamespace(add=nothing, start=nothing, drain=drained)
     made._auditor, made._term = SimpleNamespace(run=forever), SimpleNamespace(lost=lambda: False)
-    made._settings = made.health = made._random = None
+    made._sources = SimpleNamespace(usage=SimpleNamespace(put_off=nothing))
+    made._settings, made.health, made._random = None, None, Random(7)
     leader: Leader = made
     return leader
 
