@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 #: Under an object's metadata, here and nowhere else: which client changed more than its status last.
 LAST_WRITER: Final = "lastWriter"
-_REMEMBERED_DELETIONS: Final = 10_000
+#: Who comes back from further ago is found by the next audit, a minute later.
+_REMEMBERED_DELETIONS: Final = 2_000
 #: Later than every version there can be: what is proved to be deleted never comes back.
 _FOR_GOOD: Final = 2**64
 #: What runs and ends: of these nobody reads the spec.

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 #: Seconds over which the first look at everything is spread after a start.
-_START_SPREAD = 5.0
+_START_SPREAD = 2.0
 
 
 @dataclass(frozen=True)

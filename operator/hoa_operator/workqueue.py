@@ -97,6 +97,9 @@ class WorkQueue(Generic[Key]):
         if key in self._due and self._due[key] <= at:
             return
         self._due[key] = at
+        if len(self._delayed) > 2 * len(self._due) + 100:  # most of them have been worked on meanwhile, or are gone
+            self._delayed = [entry for entry in self._delayed if self._due.get(entry[2]) == entry[0]]
+            heapq.heapify(self._delayed)
         heapq.heappush(self._delayed, (at, next(self._order), key))
         self._arm()
 

@@ -171,6 +171,22 @@ async def test_adding_at_once_takes_the_place_of_a_delay() -> None:
     assert bench.begun == ["a/1"]
 
 
+async def test_times_that_are_out_of_date_are_not_kept() -> None:
+    """A key is worked on again and again, and each time set for long after: of thousands that are gone nothing is left."""
+    bench = Bench()
+    bench.queue.add_after("a/1", 0.02)
+    for number in range(3000):
+        bench.queue.add_after(f"b/{number % 100}", 3600.0)
+        bench.queue.forget(f"b/{number % 100}")
+    bench.queue.add_after("a/2", 3600.0)
+    assert len(bench.queue._delayed) < 200
+    bench.queue.start()
+    async with asyncio.timeout(2):
+        await bench.started.wait()
+    assert bench.begun == ["a/1"]
+    await bench.let_go("a/1")
+
+
 async def test_drain_lets_work_finish_and_starts_no_more() -> None:
     bench = Bench(total=1, per_lane=1)
     bench.queue.start()
