@@ -130,7 +130,8 @@ def _page(scope: Scope, problem: Problem, request_id: str) -> Response:
     suspended = tenant.state == "Suspended"
     if problem.status in (429, 503) and not (suspended or scope["state"]["actor"] or problem.errors or problem.typed):
         said = (problem.status, problem.title, problem.detail)
-        page = _try_again(services(request).templates, tenant.display_name, tenant.branding, said, scope["method"])
+        reads = scope["method"] == "GET"
+        page = _try_again(services(request).templates, tenant.display_name, tenant.branding, said, reads=reads)
         headers = {**problem.headers, "Cache-Control": "no-store"}
         return HTMLResponse(page.replace(NUMBER, request_id), problem.status, headers)
     response = render(
@@ -145,14 +146,14 @@ def _page(scope: Scope, problem: Problem, request_id: str) -> Response:
 
 @lru_cache(maxsize=1000)
 def _try_again(
-    templates: Environment, display_name: str, branding: Branding, said: tuple[int, str, str], method: str
+    templates: Environment, display_name: str, branding: Branding, said: tuple[int, str, str], *, reads: bool
 ) -> str:
     """The page for a request of nobody known that only has to be sent again: made once, because a rush gets hundreds of these
     a second."""
     return templates.get_template("problem.html").render(
         problem=Problem(*said),
         request_id=NUMBER,
-        request={"method": method},
+        request={"method": "GET" if reads else "POST"},
         tenant={"display_name": display_name},
         branding=branding,
         actor=None,

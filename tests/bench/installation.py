@@ -112,16 +112,13 @@ class Installation:
         """Return every tenant."""
         return self.objects.list("HOATenant")
 
-    def touch(self, names: Sequence[str] | None = None) -> None:
-        """Put a label that nobody asked about on tenants, or on all of them, so that each is looked at."""
-        label = {"metadata": {"labels": {"hoaconnect.com/bench-touched": secrets.token_hex(4)}}}
-        for name in names or [body["metadata"]["name"] for body in self.tenants()]:
-            self.objects.patch("HOATenant", name, label)
+    def touch(self, tenant: str) -> None:
+        """Put a label that nobody asked about on a tenant, so that it is looked at."""
+        self.objects.patch("HOATenant", tenant, _touched())
 
     def touch_tier(self) -> None:
         """Put such a label on a HOATier: one write, after which every tenant is looked at."""
-        label = {"metadata": {"labels": {"hoaconnect.com/bench-touched": secrets.token_hex(4)}}}
-        self.objects.patch("HOATier", self.objects.list("HOATier")[0]["metadata"]["name"], label)
+        self.objects.patch("HOATier", self.objects.list("HOATier")[0]["metadata"]["name"], _touched())
 
     def looks(self) -> Looks:
         """Return how many looks at tenants the operator has finished since it started."""
@@ -204,6 +201,10 @@ class Readiness:
         name = body["metadata"]["name"]
         if name not in self.at and is_ready(body):
             self.at[name] = time.monotonic()
+
+
+def _touched() -> Json:
+    return {"metadata": {"labels": {"hoaconnect.com/bench-touched": secrets.token_hex(4)}}}
 
 
 def _operator(lab: Lab, platform: Platform, settings: Mapping[str, str]) -> Operator:

@@ -150,7 +150,7 @@ def _edited_role(installation: Installation, tenant: str) -> float:
 
         good, started = limit(), time.monotonic()
         connection.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT 999").format(sql.Identifier(role)))
-        installation.touch([tenant])
+        installation.touch(tenant)
         until(lambda: limit() == good, f"{role} to be put right", 60, 0.01)
         return time.monotonic() - started
 

@@ -7,10 +7,11 @@ from psycopg.rows import class_row, scalar_row
 from hoa_app.db.session import Tx
 from hoa_app.features.communities.model import Community, CommunityForm, Unit, UnitForm, Workload
 
+_OPEN = "state IN ('Submitted', 'InReview', 'InProgress', 'Reopened')"
 # Counted for the whole page at once: counted per community, each would read every ownership again.
-_COMMUNITIES = """
+_COMMUNITIES = f"""
 WITH page AS MATERIALIZED (SELECT c.id, c.name, c.address, c.time_zone, c.version, c.created_at
-                             FROM communities c {where}
+                             FROM communities c {{where}}
                             ORDER BY lower(c.name), c.id LIMIT %(limit)s),
      u AS (SELECT community_id, count(*) AS n FROM units
             WHERE community_id IN (SELECT id FROM page) GROUP BY community_id),
@@ -20,12 +21,12 @@ WITH page AS MATERIALIZED (SELECT c.id, c.name, c.address, c.time_zone, c.versio
             WHERE o.valid_from <= its.today AND (o.valid_to IS NULL OR o.valid_to > its.today)
             GROUP BY units.community_id),
      r AS (SELECT community_id, count(*) AS n FROM requests
-            WHERE state IN ('Submitted', 'InReview', 'InProgress', 'Reopened') AND community_id IN (SELECT id FROM page)
+            WHERE {_OPEN} AND community_id IN (SELECT id FROM page)
             GROUP BY community_id)
 SELECT page.*, coalesce(u.n, 0) AS units, coalesce(h.n, 0) AS homeowners, coalesce(r.n, 0) AS open_requests
   FROM page LEFT JOIN u ON u.community_id = page.id LEFT JOIN h ON h.community_id = page.id
   LEFT JOIN r ON r.community_id = page.id ORDER BY lower(page.name), page.id
-"""
+"""  # noqa: S608 - a constant
 _UNIT = """
 SELECT u.id, u.community_id, c.name AS community, u.label, u.address, u.version, u.sort_key,
        ARRAY(SELECT p.name FROM ownerships o JOIN people p ON p.id = o.person_id,
@@ -65,9 +66,9 @@ async def busiest(tx: Tx, limit: int) -> list[Workload]:
     """Communities by how many of their requests are open, then by name."""
     async with tx.cursor(row_factory=class_row(Workload)) as cursor:
         await cursor.execute(
-            "SELECT c.id, c.name, c.address, coalesce(r.n, 0) AS open_requests FROM communities c"
+            "SELECT c.id, c.name, c.address, coalesce(r.n, 0) AS open_requests FROM communities c"  # noqa: S608 - as above
             " LEFT JOIN (SELECT community_id, count(*) AS n FROM requests"
-            "             WHERE state IN ('Submitted', 'InReview', 'InProgress', 'Reopened') GROUP BY community_id) r"
+            f"             WHERE {_OPEN} GROUP BY community_id) r"
             " ON r.community_id = c.id ORDER BY open_requests DESC, lower(c.name), c.id LIMIT %s",
             (limit,),
         )
