@@ -67,6 +67,12 @@ class Metrics:
         self.rate_limited = Counter(
             "hoa_requests_refused", "Requests over a tenant's limits", ["tenant_id", "limit"], registry=registry
         )
+        self.in_line = Histogram(
+            "hoa_request_line_seconds",
+            "Seconds that requests waited behind others of their tenant; those that did not wait are left out",
+            buckets=BUCKETS,
+            registry=registry,
+        )
         self.isolation_refusals = Counter(
             "hoa_isolation_refusals",
             "Attempts to cross from one tenant to another; of these a cookie is most often one that a browser kept of the"

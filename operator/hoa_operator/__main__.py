@@ -85,7 +85,7 @@ class Process:
         return 1 if self._fenced is not None else 0
 
     async def _connect(self, stack: AsyncExitStack, gate: Callable[[], None]) -> Kube:
-        client = await kube.connect(self._environ)
+        client = kube.connect(self._environ)
         stack.push_async_callback(client.close)
         return Kube(client, self._settings.namespace, gate, self._metrics)
 

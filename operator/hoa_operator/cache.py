@@ -2,8 +2,11 @@
 
 Its own writes go in as well, so that the next decision sees them although the watch has not yet; an older version never
 replaces a newer one, whatever order they arrive in. What left the view of its watch, because it was deleted or because
-somebody took off the labels by which it is watched, comes back by a later version only. Readers get the stored objects
-themselves and must not change them.
+somebody took off the labels by which it is watched, comes back by a later version only. Readers must not change what
+they get.
+
+What people write is looked at all the time, and kept as it is. A child is looked at with its tenant, and kept packed: as it is it
+would take three times the memory, which is most of what the operator needs for a tenant.
 """
 
 from __future__ import annotations
@@ -13,8 +16,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from hoa_operator import names
-from hoa_operator.kinds import JOB, POD, Kind, Object, has_ended, tenants_of
+from hoa_operator.kinds import JOB, POD, SOURCES, Kind, Object, has_ended, tenants_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,6 +30,8 @@ LAST_WRITER: Final = "lastWriter"
 _REMEMBERED_DELETIONS: Final = 2_000
 #: Later than every version there can be: what is proved to be deleted never comes back.
 _FOR_GOOD: Final = 2**64
+#: Characters of a text that may well occur again.
+_SHORT: Final = 40
 #: What runs and ends: of these nobody reads the spec.
 _ENDING: Final = frozenset({JOB, POD})
 
@@ -55,8 +62,8 @@ class Cache:
     """Objects by kind and name, and an index by tenant."""
 
     def __init__(self) -> None:
-        self._objects: dict[Kind, dict[str, Object]] = {}
-        self._of_tenant: dict[tuple[Kind, str], set[str]] = {}
+        self._objects: dict[Kind, dict[str, Object | bytes]] = {}
+        self._of_tenant: dict[Kind, dict[str, tuple[str, ...]]] = {}
         self._unfinished: dict[str, Object] = {}
         self._gone: OrderedDict[str, int] = OrderedDict()
 
@@ -65,7 +72,7 @@ class Cache:
         meta = item["metadata"]
         if version_of(item) < self._gone.get(meta["uid"], 0):
             return None
-        before = self._objects.get(kind, {}).get(meta["name"])
+        before = self.get(kind, meta["name"])
         if before is not None and version_of(before) >= version_of(item):
             return None
         after = _lean(kind, item)
@@ -75,7 +82,7 @@ class Cache:
     def forget(self, kind: Kind, item: Object) -> Change | None:
         """Take in that this very object left the view at this version of it; return what changed, or None when it was known."""
         meta = item["metadata"]
-        before = self._objects.get(kind, {}).get(meta["name"])
+        before = self.get(kind, meta["name"])
         if before is not None and before["metadata"]["uid"] == meta["uid"] and version_of(before) > version_of(item):
             return None
         return self._forget(kind, meta["name"], meta["uid"], version_of(item))
@@ -88,7 +95,7 @@ class Cache:
         self._gone[uid] = max(version, self._gone.get(uid, 0))
         if len(self._gone) > _REMEMBERED_DELETIONS:
             self._gone.popitem(last=False)
-        before = self._objects.get(kind, {}).get(name)
+        before = self.get(kind, name)
         if before is None or before["metadata"]["uid"] != uid:
             return None
         self._put(kind, name, before, None)
@@ -96,16 +103,17 @@ class Cache:
 
     def get(self, kind: Kind, name: str) -> Object | None:
         """Return the object, or None."""
-        return self._objects.get(kind, {}).get(name)
+        found = self._objects.get(kind, {}).get(name)
+        return None if found is None else _unpacked(found)
 
     def all(self, kind: Kind) -> list[Object]:
         """Return every object of the kind."""
-        return list(self._objects.get(kind, {}).values())
+        return [_unpacked(found) for found in self._objects.get(kind, {}).values()]
 
     def of_tenant(self, kind: Kind, tenant: str) -> list[Object]:
         """Return the objects that are the tenant's by their label or by their owner, by name."""
         found = self._objects.get(kind, {})
-        return [found[name] for name in sorted(self._of_tenant.get((kind, names.bounded(tenant)), ()))]
+        return [_unpacked(found[name]) for name in self._of_tenant.get(kind, {}).get(names.bounded(tenant), ())]
 
     def unfinished_jobs(self) -> list[Object]:
         """Return the Jobs that have not ended: few, however many have and are kept for a while."""
@@ -118,12 +126,15 @@ class Cache:
                 yield kind, item
 
     def _put(self, kind: Kind, name: str, before: Object | None, after: Object | None) -> None:
-        for item, keep in ((before, False), (after, True)):
-            for tenant in tenants_of(item) if item else ():
-                members = self._of_tenant.setdefault((kind, tenant), set())
-                members.add(name) if keep else members.discard(name)
-                if not members:
-                    del self._of_tenant[(kind, tenant)]
+        index = self._of_tenant.setdefault(kind, {})
+        for tenant in tenants_of(before) if before else ():
+            left = tuple(each for each in index[tenant] if each != name)
+            if left:
+                index[tenant] = left
+            else:
+                del index[tenant]
+        for tenant in tenants_of(after) if after else ():
+            index[tenant] = tuple(sorted((*index.get(tenant, ()), name)))
         if kind is JOB:
             self._unfinished.pop(name, None)
             if after is not None and not has_ended(after):
@@ -131,7 +142,11 @@ class Cache:
         if after is None:
             del self._objects[kind][name]
         else:
-            self._objects.setdefault(kind, {})[name] = after
+            self._objects.setdefault(kind, {})[name] = after if kind in SOURCES else msgspec.msgpack.encode(after)
+
+
+def _unpacked(found: Object | bytes) -> Object:
+    return msgspec.msgpack.decode(found) if isinstance(found, bytes) else found
 
 
 def _lean(kind: Kind, item: Object) -> dict[str, Any]:
@@ -144,14 +159,14 @@ def _lean(kind: Kind, item: Object) -> dict[str, Any]:
     elif LAST_WRITER in item["metadata"]:
         meta[LAST_WRITER] = item["metadata"][LAST_WRITER]
     kept = {key: value for key, value in item.items() if key != "spec" or kind not in _ENDING}
-    shared: dict[str, Any] = _shared({**kept, "metadata": meta})
-    return shared
+    lean: dict[str, Any] = {**kept, "metadata": meta}
+    return _shared(lean) if kind in SOURCES else lean
 
 
 def _shared(value: Any) -> Any:
-    """Return the same value, with its keys and plain words as one object wherever they occur."""
+    """Return the same value, with its keys and short texts as one object wherever they occur, as names and times do."""
     if isinstance(value, dict):
         return {sys.intern(key): _shared(found) for key, found in value.items()}
     if isinstance(value, list):
         return [_shared(found) for found in value]
-    return sys.intern(value) if isinstance(value, str) and value.isalpha() else value
+    return sys.intern(value) if type(value) is str and len(value) <= _SHORT else value

@@ -107,7 +107,7 @@ class Farewell:
         return False
 
     async def _tenants(self) -> list[Object]:
-        items, _ = await self._kube.list_all(TENANT, metadata_only=True)
+        items = await self._kube.list_all(TENANT, metadata_only=True)
         return list(items)
 
     async def _release(self, item: Object, limit: asyncio.Semaphore) -> None:

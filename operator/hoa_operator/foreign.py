@@ -44,7 +44,7 @@ async def here(kube: Kube, namespace: str, takes_over: str | None = None) -> Clu
         )
 
     async def tenants() -> set[UUID]:
-        items, _ = await kube.list_all(TENANT, metadata_only=True)
+        items = await kube.list_all(TENANT, metadata_only=True)
         return {UUID(item["metadata"]["uid"]) for item in items}
 
     return Cluster(UUID(found["metadata"]["uid"]), tenants, takes_over)
@@ -67,7 +67,7 @@ def told(kube: Kube, start: Callable[[], Awaitable[object]]) -> Callable[[], Awa
 async def tell(kube: Kube, error: ForeignRegistry, now: datetime) -> None:
     """Write into every HOATenant's status why nothing is done for it; what cannot be written is tried at the next refusal."""
     try:
-        for body in (await kube.list_all(TENANT))[0]:
+        for body in await kube.list_all(TENANT):
             before = body.get("status") or {}
             patch = difference(before, refused(body, error, now))
             if patch:
@@ -99,7 +99,7 @@ def parse(arguments: Sequence[str]) -> str:
 
 async def take_over(settings: Settings, environ: Mapping[str, str], owner: str) -> int:
     """Take the registry over from `owner`; raises ForeignRegistry where it is not that one's."""
-    client = await doors.connect(environ)
+    client = doors.connect(environ)
     try:
         cluster = await here(
             Kube(client, settings.namespace, _refuse_to_write, Metrics()), settings.cluster_namespace, owner
@@ -116,7 +116,7 @@ async def take_over(settings: Settings, environ: Mapping[str, str], owner: str) 
         finally:
             await registry.close()
     finally:
-        await client.close()  # type: ignore[no-untyped-call]
+        await client.close()
     sys.stdout.write(
         f"the registry is this cluster's ({cluster.id}) from now on; its operator follows within a minute\n"
     )

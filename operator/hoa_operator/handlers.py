@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import kopf
 
+from hoa_operator import kube
 from hoa_operator.kinds import WATCHED, Kind, Object
-from hoa_operator.kube import in_cluster
 from hoa_operator.watch import stream_selector
 
 if TYPE_CHECKING:
@@ -47,10 +47,8 @@ def build_registry(listener: Listener, environ: Mapping[str, str]) -> kopf.Opera
         _watch(registry, kind, listener)
 
     @kopf.on.login(registry=registry)
-    async def login(**options: Any) -> kopf.ConnectionInfo | None:
-        return (
-            kopf.login_with_service_account(**options) if in_cluster(environ) else kopf.login_with_kubeconfig(**options)
-        )
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return kube.login(environ)
 
     return registry
 

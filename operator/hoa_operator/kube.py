@@ -28,23 +28,26 @@ enforce OwnerReferencesPermissionEnforcement. Server-side apply needs `create` a
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import aiohttp
-from kubernetes.aio import client as kubernetes_client
-from kubernetes.aio import config as kubernetes_config
+import kopf
 
 from hoa_operator import names
 from hoa_operator.errors import UserError, WorldError
 from hoa_operator.kinds import NAMESPACE, SECRET, Kind, kind_of, name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 JsonObject = dict[str, Any]
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=30, connect=10)
+_LOGIN_SECONDS: Final = 60.0
+#: Objects in one answer: all of thousands at once would stay in the process's memory for good.
+_PAGE: Final = 200
 _JSON: Final = "application/json"
 _APPLY: Final = "application/apply-patch+yaml"
 _MERGE: Final = "application/merge-patch+json"
@@ -70,9 +73,7 @@ class Meter(Protocol):
 class Kube:
     """Requests to one namespace. `gate` raises `Fenced` when this process may no longer write."""
 
-    def __init__(
-        self, client: kubernetes_client.ApiClient, namespace: str, gate: Callable[[], None], meter: Meter
-    ) -> None:
+    def __init__(self, client: Client, namespace: str, gate: Callable[[], None], meter: Meter) -> None:
         self._client = client
         self.namespace = namespace
         self._gate = gate
@@ -80,7 +81,7 @@ class Kube:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()  # type: ignore[no-untyped-call]
+        await self._client.close()
 
     async def get(self, kind: Kind, name: str) -> JsonObject | None:
         """Return the live object, or None."""
@@ -94,15 +95,26 @@ class Kube:
         found = await self._send(_Request("get", "GET", NAMESPACE, self.namespace))
         return "deletionTimestamp" in found["metadata"]
 
-    async def list_all(
+    async def pages(
         self, kind: Kind, selector: str = "", *, metadata_only: bool = False
-    ) -> tuple[list[JsonObject], int]:
-        """Return the objects that match, and the version of the list; with `metadata_only` without spec and status."""
-        query = (("labelSelector", selector),) if selector else ()
-        accept = _METADATA_ONLY if metadata_only else _JSON
-        found = await self._send(_Request("list", "GET", kind, query=query, accept=accept))
-        items = [{**item, "apiVersion": kind.api_version, "kind": kind.kind} for item in found.get("items") or ()]
-        return items, int(found["metadata"]["resourceVersion"])
+    ) -> AsyncIterator[tuple[list[JsonObject], int]]:
+        """Yield the objects that match, a few hundred at a time, each time with the version of the whole list; with
+        `metadata_only` without spec and status."""
+        query = (("limit", str(_PAGE)), *((("labelSelector", selector),) if selector else ()))
+        accept, following = _METADATA_ONLY if metadata_only else _JSON, ""
+        while True:
+            asked = (*query, ("continue", following)) if following else query
+            found = await self._send(_Request("list", "GET", kind, query=asked, accept=accept))
+            items = [{**item, "apiVersion": kind.api_version, "kind": kind.kind} for item in found.get("items") or ()]
+            yield items, int(found["metadata"]["resourceVersion"])
+            following = found["metadata"].get("continue") or ""
+            if not following:
+                return
+
+    async def list_all(self, kind: Kind, selector: str = "", *, metadata_only: bool = False) -> list[JsonObject]:
+        """Return the objects that match."""
+        pages = self.pages(kind, selector, metadata_only=metadata_only)
+        return [item async for items, _ in pages for item in items]
 
     async def apply(self, manifest: Mapping[str, Any]) -> JsonObject:
         """Server-side apply as field manager `hoa-operator`; fields that others wrote over become ours again.
@@ -143,17 +155,8 @@ class Kube:
     async def _send(self, request: _Request) -> JsonObject:
         what = f"{request.verb} {request.kind.kind} {self.namespace}/{request.name or '*'}"
         self._meter.request(request.verb, request.kind.kind)
-        method, url, headers, payload, post = await self._client.param_serialize(
-            request.method,
-            request.kind.path(self.namespace, request.name, request.subresource),
-            query_params=list(request.query),
-            header_params={"Accept": request.accept, "Content-Type": request.content},
-            body=request.body,
-            auth_settings=["BearerToken"],
-        )
-        answer = await _answer(
-            what, lambda: self._client.call_api(method, url, headers, payload, post, _request_timeout=_TIMEOUT)
-        )
+        path = request.kind.path(self.namespace, request.name, request.subresource)
+        answer = await _answer(what, self._client.send(request, path))
         if 200 <= answer.status < 300:
             return dict(json.loads(answer.text))
         raise _refusal(what, request.kind, answer)
@@ -194,17 +197,14 @@ class _NotFound(WorldError):
     """There is no such object."""
 
 
-async def _answer(what: str, call: Callable[[], Awaitable[Any]]) -> _Answer:
+async def _answer(what: str, call: Awaitable[_Answer]) -> _Answer:
     try:
-        response = await call()
-        text = await response.read()
+        return await call
     except (TimeoutError, aiohttp.ServerTimeoutError) as error:
         silence = f"{what}: the API server did not answer within {_TIMEOUT.total:.0f} s; {_AGAIN}"
         raise WorldError("ApiServerSilent", silence) from error
     except (aiohttp.ClientError, OSError) as error:
         raise WorldError("ApiServerUnreachable", f"{what}: {type(error).__name__}: {error}; {_AGAIN}") from error
-    raw = response.headers.get("Retry-After", "")
-    return _Answer(response.status, response.reason or "", text, float(raw) if raw.isdigit() else None)
 
 
 def _refusal(what: str, kind: Kind, said: _Answer) -> UserError | WorldError:
@@ -222,19 +222,56 @@ def _refusal(what: str, kind: Kind, said: _Answer) -> UserError | WorldError:
     return WorldError("ApiServerError", f"{message} (HTTP {said.status}); {_AGAIN}", retry_after=said.retry_after)
 
 
-async def connect(environ: Mapping[str, str]) -> kubernetes_client.ApiClient:
-    """Return a client for the cluster this process runs in, or for the one that `KUBECONFIG` names."""
-    configuration = kubernetes_client.Configuration()
-    if in_cluster(environ):
-        kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    else:
-        await kubernetes_config.load_kube_config(  # type: ignore[no-untyped-call]
-            config_file=environ.get("KUBECONFIG"), client_configuration=configuration, persist_config=False
+class Client:
+    """Connections to the API server, signed in as `login` says, which is asked again each minute: the kubelet renews a pod's token."""
+
+    def __init__(self, login: Callable[[], kopf.ConnectionInfo]) -> None:
+        self._login = login
+        self._known = login()
+        self._known_until = time.monotonic() + _LOGIN_SECONDS
+        connector = aiohttp.TCPConnector(ssl=self._known.as_ssl_context())
+        self._session = aiohttp.ClientSession(
+            connector=connector, timeout=_TIMEOUT, headers={"User-Agent": names.FIELD_MANAGER}
         )
-    configuration.client_session_kwargs = {"trust_env": False}
-    client = kubernetes_client.ApiClient(configuration)
-    client.user_agent = names.FIELD_MANAGER
-    return client
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def send(self, request: _Request, path: str) -> _Answer:
+        """Send one request; raises what aiohttp raises."""
+        headers = {"Accept": request.accept, **self._signed_in().as_http_headers()}
+        body = None
+        if request.body is not None:
+            body, headers["Content-Type"] = json.dumps(request.body).encode(), request.content
+        url = f"{self._known.server.rstrip('/')}{path}"
+        async with self._session.request(
+            request.method, url, params=request.query, headers=headers, data=body, allow_redirects=False
+        ) as response:
+            text = await response.read()
+        raw = response.headers.get("Retry-After", "")
+        return _Answer(response.status, response.reason or "", text, float(raw) if raw.isdigit() else None)
+
+    def _signed_in(self) -> kopf.ConnectionInfo:
+        if time.monotonic() >= self._known_until:
+            self._known, self._known_until = self._login(), time.monotonic() + _LOGIN_SECONDS
+        return self._known
+
+
+def connect(environ: Mapping[str, str]) -> Client:
+    """Return a client for the cluster this process runs in, or for the one that `KUBECONFIG` names. Needs a running loop."""
+    return Client(lambda: login(environ))
+
+
+def login(environ: Mapping[str, str]) -> kopf.ConnectionInfo:
+    """Return how to sign in; raises kopf's LoginError."""
+    sign_in = kopf.login_with_service_account if in_cluster(environ) else kopf.login_with_kubeconfig
+    found = sign_in(settings=kopf.OperatorSettings())
+    if found is None:
+        raise kopf.LoginError(
+            "there is neither a service account's token nor a kubeconfig; run in a pod, or set KUBECONFIG"
+        )
+    return found
 
 
 def in_cluster(environ: Mapping[str, str]) -> bool:

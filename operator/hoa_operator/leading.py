@@ -29,6 +29,7 @@ from hoa_operator.retained import RetainedReconciler
 from hoa_operator.sealingkeys import SEALING, SealingKeysReconciler
 from hoa_operator.serverwork import ServerReconciler
 from hoa_operator.tlssecrets import TlsSecrets
+from hoa_operator.usage import is_settled, was_well_inside
 from hoa_operator.watch import Auditor, WatchHealth, is_ours
 from hoa_operator.workqueue import Limits, WorkQueue, backoff
 
@@ -187,9 +188,9 @@ class Leader:
             self.queue.add(key)
 
     def _found_well(self) -> list[UUID]:
-        """Return the ids of the tenants that are settled, in no order."""
-        settled = (body for body in self._cache.all(TENANT) if is_settled(body))
-        found = [UUID(body["status"]["tenantID"]) for body in settled if "tenantID" in body["status"]]
+        """Return the ids of the tenants of whose databases there is nothing new to tell, in no order."""
+        well = (body for body in self._cache.all(TENANT) if was_well_inside(body))
+        found = [UUID(body["status"]["tenantID"]) for body in well if "tenantID" in body["status"]]
         self._random.shuffle(found)
         return found
 
@@ -217,13 +218,6 @@ class Leader:
     def _exists(self, key: Key) -> bool:
         kind = {TENANT_KEY: TENANT, SERVER_KEY: SERVER}.get(key.kind)
         return kind is None or self._cache.get(kind, key.name) is not None
-
-
-def is_settled(tenant: Object) -> bool:
-    """Tell whether a tenant was Ready as it is now: nobody changed or deleted it while there was no leader."""
-    status, meta = tenant.get("status") or {}, tenant["metadata"]
-    unchanged = status.get("observedGeneration") == meta.get("generation") and "deletionTimestamp" not in meta
-    return unchanged and status.get("phase") == "Ready"
 
 
 @dataclass(frozen=True)

@@ -53,11 +53,11 @@ def parse(arguments: Sequence[str]) -> str:
 
 async def run(settings: Settings, environ: Mapping[str, str], output: str) -> int:
     """List the orphans on standard output, what could not be read on standard error; return the exit code."""
-    client = await kube.connect(environ)
+    client = kube.connect(environ)
     try:
         look, found = await surely(Reader(settings, Kube(client, settings.namespace, _refuse_to_write, Metrics())))
     finally:
-        await client.close()  # type: ignore[no-untyped-call]
+        await client.close()
     sys.stdout.write(as_json(look, found) if output == "json" else as_text(look, found))
     for what in look.unread:
         sys.stderr.write(f"could not look: {what}\n")
@@ -157,7 +157,7 @@ class Reader:
 
     async def _list(self, what: str, kind: Kind, label: str = "") -> list[Object] | None:
         try:
-            items, _ = await self._kube.list_all(kind, label, metadata_only=kind is not SERVER)
+            items = await self._kube.list_all(kind, label, metadata_only=kind is not SERVER)
         except OperatorError as error:
             self._missed(what, error)
             return None

@@ -35,7 +35,7 @@ from hoa_operator.teardown import Remains, is_abandoned
 from hoa_operator.tenant import AUTO_TIER, parse_identity, parse_spec
 from hoa_operator.turns import Track, Turns, Wish
 from hoa_operator.unrecorded import Unrecorded, remembered
-from hoa_operator.usage import Passwords, look_inside
+from hoa_operator.usage import Passwords, is_settled, look_inside
 from hoa_operator.world import Children, Domains, Reading, Record, RowSecrets, World, registered_login
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ async def observe_tenant(sources: Sources, body: Object, now: datetime) -> World
     with attributed(DATABASE_READY):
         async with sources.fleet.door(server) as door:
             database = await door.observe(tenant_id)
+            if not is_settled(body):
+                sources.usage.hasten(tenant_id)
             reading = await _look_inside(sources, door, record, database, kin)
     with attributed(ROUTE_READY):
         https = sources.settings.route.https

@@ -90,7 +90,7 @@ class OrphanReconciler:
         cached = {body["metadata"]["uid"] for body in self._sources.tenants()}
         if all(str(row.uid) in cached for row in rows):
             return []
-        items, _ = await self._doors.kube.list_all(TENANT, metadata_only=True)
+        items = await self._doors.kube.list_all(TENANT, metadata_only=True)
         alive = {item["metadata"]["uid"] for item in items}
         return [row for row in rows if str(row.uid) not in alive]
 

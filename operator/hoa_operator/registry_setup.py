@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
 from hoa_operator import registry_cluster
-from hoa_operator.errors import UserError, WorldError
+from hoa_operator.errors import Outdated, UserError, WorldError
 from hoa_operator.postgres import comments, names
 from hoa_operator.postgres.connections import Connections, parameters
 from hoa_operator.postgres.failures import explained, not_ours
@@ -187,14 +189,37 @@ async def _ensure_reader(
 
 async def _migrate(connections: Connections, registry: ConnectionDirectory, reader: str, application: str) -> None:
     """Upgrade to the head, under the caller's lock. Where there is nothing to upgrade, which is nearly always, alembic is
-    not even imported: it and SQLAlchemy are a third of the operator's imports and 18 MiB of its memory."""
+    not even imported; and where there is, not here: it and SQLAlchemy would stay in the operator's memory for good."""
+    known = {path.name[:4] for path in (_MIGRATIONS / "versions").glob("[0-9][0-9][0-9][0-9]_*.py")}
     async with connections.within(registry.dbname) as inside:
-        if await _revisions(inside) == {_head()}:
-            return
+        found = await _revisions(inside)
+    if found - known:
+        raise Outdated(
+            f"the registry is at revision {', '.join(sorted(found - known))}, made by a later build of the operator; this one "
+            f"knows {', '.join(sorted(known))}. Tenants are served as they are. Install the later build again"
+        )
+    if found == {max(known)}:
+        return
+    given = parameters(registry.login, application, registry.dbname)
+    # Spawned, not forked: this process has threads.
+    apart = ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"))
+    try:
+        with explained(registry.login.address, registry.dbname):
+            await asyncio.get_running_loop().run_in_executor(apart, _upgrade, given, reader)
+    except BrokenExecutor as error:
+        raise WorldError(
+            "RegistryUpgradeKilled",
+            f"the process that migrates database {registry.dbname} was killed, and nothing was changed; it is tried again; should"
+            " it last, give the operator's pod more memory",
+        ) from error
+    finally:
+        apart.shutdown(wait=False)
+
+
+def _upgrade(given: Mapping[str, Any], reader: str) -> None:
     from hoa_operator.registry_upgrade import upgrade
 
-    with explained(registry.login.address, registry.dbname):
-        await asyncio.to_thread(upgrade, parameters(registry.login, application, registry.dbname), _MIGRATIONS, reader)
+    upgrade(given, _MIGRATIONS, reader)
 
 
 async def _revisions(inside: Connection) -> set[str]:
@@ -205,8 +230,3 @@ async def _revisions(inside: Connection) -> set[str]:
         return set()
     cursor = await inside.execute("SELECT version_num FROM public.alembic_version")
     return {found["version_num"] for found in await cursor.fetchall()}
-
-
-def _head() -> str:
-    """Return the newest revision of this build, by the names of its files."""
-    return max(path.name[:4] for path in (_MIGRATIONS / "versions").glob("[0-9][0-9][0-9][0-9]_*.py"))

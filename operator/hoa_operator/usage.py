@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from hoa_operator.errors import OperatorError
 from hoa_operator.postgres import APP, PASSWORD_REFUSED
+from hoa_operator.steps import DATABASE_READY, WELCOME_MAIL_SENT
 from hoa_operator.world import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from uuid import UUID
 
+    from hoa_operator.kinds import Object
     from hoa_operator.postgres import PostgresServer
     from hoa_operator.postgres.model import Usage
 
@@ -64,9 +66,14 @@ class UsageBook:
         self._due: dict[UUID, float] = {}
 
     def put_off(self, tenants: Sequence[UUID]) -> None:
-        """Read these for the first time in this order, and not all at once."""
+        """Read these for the first time in this order, and not all at once, but all within an interval."""
         begin = self._clock() + _LOOKED_AT * len(tenants)
-        self._due = {tenant: begin + _LOOKED_INSIDE * place for place, tenant in enumerate(tenants)}
+        apart = min(_LOOKED_INSIDE, self._interval / max(1, len(tenants)))
+        self._due = {tenant: begin + apart * place for place, tenant in enumerate(tenants)}
+
+    def hasten(self, tenant_id: UUID) -> None:
+        """Put a first reading off no longer."""
+        self._due.pop(tenant_id, None)
 
     async def read(self, tenant_id: UUID, ask: Callable[[], Awaitable[Reading]], of: str | None = None) -> Reading:
         """Return the last reading, or a new one when it is time; figures that cannot be read stay the last ones.
@@ -119,3 +126,17 @@ def _after(entry: _Entry, of: str | None) -> Usage | None:
 
 def _pending(reading: Reading) -> bool:
     return reading.usage is None or reading.usage.welcome_mail != "Sent"
+
+
+def is_settled(body: Object) -> bool:
+    """Tell whether a tenant is Ready as it is now: nobody has changed or deleted it since."""
+    status, meta = body.get("status") or {}, body["metadata"]
+    unchanged = status.get("observedGeneration") == meta.get("generation") and "deletionTimestamp" not in meta
+    return unchanged and status.get("phase") == "Ready"
+
+
+def was_well_inside(body: Object) -> bool:
+    """Tell whether, besides, its database had nothing left to tell: its figures could be read, and no mail was under way."""
+    said = {item["type"]: item for item in (body.get("status") or {}).get("conditions") or ()}
+    readable = said.get(DATABASE_READY, {}).get("reason") == "Provisioned"
+    return is_settled(body) and readable and said.get(WELCOME_MAIL_SENT, {}).get("status") == "True"

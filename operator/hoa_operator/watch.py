@@ -8,7 +8,7 @@ operator anew. What vanished unseen is forgotten.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
@@ -54,6 +54,15 @@ def is_ours(item: Object, release: str) -> bool:
     return (labels.get(names.LABEL_INSTANCE), labels.get(names.LABEL_MANAGED_BY)) == (release, names.MANAGED_BY)
 
 
+class _Seen(NamedTuple):
+    uid: str
+    version: int
+
+    @classmethod
+    def of(cls, item: Object) -> _Seen:
+        return cls(item["metadata"]["uid"], version_of(item))
+
+
 class WatchHealth:
     """When each watch was last known to be alive: by an event, or by a listing that showed nothing missed."""
 
@@ -86,9 +95,9 @@ class Auditor:
     async def fill(self) -> None:
         """List everything once; work may begin when it is done."""
         for kind in WATCHED:
-            items, _ = await self._kube.list_all(kind, selector(kind, self._release))
-            for item in items:
-                self._observe(kind, item)
+            async for items, _ in self._kube.pages(kind, selector(kind, self._release)):
+                for item in items:
+                    self._observe(kind, item)
 
     async def run(self, health: WatchHealth, clock: Callable[[], float], random: Random) -> None:
         """Audit every kind once a minute, spread over the minute."""
@@ -103,22 +112,25 @@ class Auditor:
 
     async def audit(self, kind: Kind) -> bool:
         """Compare the cache with a listing; tell whether the watch has kept up."""
-        known = {name_of(item): item for item in self._cache.all(kind)}
-        items, version = await self._kube.list_all(kind, selector(kind, self._release), metadata_only=True)
-        listed = {name_of(item): item for item in items}
-        for name, item in known.items():
-            if name not in listed or listed[name]["metadata"]["uid"] != item["metadata"]["uid"]:
-                await self._check_gone(kind, item, version)
+        known = {name_of(item): _Seen.of(item) for item in self._cache.all(kind)}
+        listed: dict[str, _Seen] = {}
+        version = 0
+        async for items, at in self._kube.pages(kind, selector(kind, self._release), metadata_only=True):
+            version = at
+            listed |= {name_of(item): _Seen.of(item) for item in items}
+        for name, seen in known.items():
+            if name not in listed or listed[name].uid != seen.uid:
+                await self._check_gone(kind, name, seen, version)
         return self._keeps_up(kind, listed)
 
-    def _keeps_up(self, kind: Kind, listed: Mapping[str, Object]) -> bool:
+    def _keeps_up(self, kind: Kind, listed: Mapping[str, _Seen]) -> bool:
         """Tell whether all that lagged at the last audit has arrived since."""
         before = {name: version for (k, name), version in self._missed.items() if k is kind}
         lagging = {}
-        for name, item in listed.items():
+        for name, seen in listed.items():
             mine = self._cache.get(kind, name)
-            if mine is None or version_of(mine) < version_of(item):
-                lagging[name] = version_of(item)
+            if mine is None or version_of(mine) < seen.version:
+                lagging[name] = seen.version
         for name in before:
             del self._missed[(kind, name)]
         self._missed |= {(kind, name): version for name, version in lagging.items()}
@@ -129,14 +141,14 @@ class Auditor:
                 return False
         return True
 
-    async def _check_gone(self, kind: Kind, item: Object, listed_at: int) -> None:
-        if version_of(item) > listed_at:
+    async def _check_gone(self, kind: Kind, name: str, seen: _Seen, listed_at: int) -> None:
+        if seen.version > listed_at:
             return  # younger than the listing
-        live = await self._kube.get(kind, name_of(item))
-        if live is not None and live["metadata"]["uid"] == item["metadata"]["uid"]:
+        live = await self._kube.get(kind, name)
+        if live is not None and live["metadata"]["uid"] == seen.uid:
             self._observe(kind, live)  # it is listed no more for lack of a label, which is put back
             return
-        change = self._cache.forget_uid(kind, name_of(item), item["metadata"]["uid"])
+        change = self._cache.forget_uid(kind, name, seen.uid)
         if change is not None:
             self._report(change)
         if live is not None:

@@ -35,7 +35,7 @@ QUESTIONS: Final = (
 
 def ask(name: str, figures: list[Figure], *, smoke: bool) -> Answer:
     """Measure one question, with servers of its own that end with it; what is measured is in `figures` as it comes."""
-    question = import_module(f"tests.bench.{name}")
+    question, build = import_module(f"tests.bench.{name}"), document.build()
     folder = Path(tempfile.mkdtemp(prefix=f"hoa-connect-bench-{name}-"))
     folder.chmod(0o755)  # Postgres runs as a user of its own
     lab = Lab(folder, smoke)
@@ -48,18 +48,21 @@ def ask(name: str, figures: list[Figure], *, smoke: bool) -> Answer:
         error.add_note(f"the logs of what ran are in {folder}")
         raise
     shutil.rmtree(folder, ignore_errors=True)
-    return Answer(question, figures)
+    if document.build() != build:
+        raise RuntimeError(f"what began as {build} ended as {document.build()}: commit nothing meanwhile")
+    return Answer(question, figures, build)
 
 
 def ask_anyway(name: str, *, smoke: bool) -> Answer:
     """Measure one question; what went wrong is a figure that misses its bar, and the other questions are asked all the same."""
     figures: list[Figure] = []
+    build = document.build()
     try:
         return ask(name, figures, smoke=smoke)
     except Exception as error:
         traceback.print_exc()
         figures.append(Figure.missing(name, f"{type(error).__name__}: {error}"))
-        return Answer(import_module(f"tests.bench.{name}"), figures)
+        return Answer(import_module(f"tests.bench.{name}"), figures, build)
 
 
 def main(argv: Sequence[str]) -> int:

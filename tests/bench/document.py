@@ -43,6 +43,8 @@ class Answer:
 
     question: ModuleType
     figures: Sequence[Figure]
+    #: What was measured, as it was when that began.
+    build: str
 
     @property
     def name(self) -> str:
@@ -134,7 +136,7 @@ def _entry(answer: Answer) -> Record:
         "title": title.rstrip("."),
         "text": f"{text.strip()}\n" if text.strip() else "",
         "on": f"{datetime.now(UTC):%Y-%m-%d}",
-        "build": _build(),
+        "build": answer.build,
         "figures": [asdict(figure) for figure in answer.figures],
     }
 
@@ -160,7 +162,8 @@ def _pins() -> dict[str, str]:
     return found
 
 
-def _build() -> str:
+def build() -> str:
+    """Return which build this is."""
     git = ["git", "-C", str(REPOSITORY)]
     changed = _said([*git, "status", "--porcelain", "--", "operator", "app", "charts", "crds", "tests", "hack"])
     return f"build {_said([*git, 'rev-parse', '--short', 'HEAD'])}{' and changes to it' if changed else ''}"

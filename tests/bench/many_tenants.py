@@ -8,7 +8,7 @@ requests and of people, and read a homeowner by the API. Postgres takes no more 
 first), in alternating rounds. A cold request is a company's first after a while, while others hold all connections; a
 warm one the same once more; what either costs the app and Postgres is counted in processor time. The noisy company, of
 the tier for up to 1 999 homeowners, asks ten times what that allows, with vegeta, beside 20 others who ask 2 pages a
-second each, and it is their p99 that counts. At the end all that load comes as often again, and the app's memory is to be
+second each, and it is their p99 that counts. At the end the traffic of all and the rush come as often again, and the app's memory is to be
 what it was before. App on one core; Postgres, which commits to disk, and the load on the other.
 """
 
@@ -133,7 +133,7 @@ def _town(lab: Lab) -> tuple[Town, Figure]:
     folder.mkdir()
     server = estate.filling(lab)
     started = time.monotonic()
-    limits = {**_tier(homeowners), "requestsPerSecond": 1_000_000, "concurrentRequests": 1000}
+    limits = {**_tier(homeowners), "requestsPerSecond": 1_000_000}
     homes = estate.build(server.access, folder, number, homeowners, limits)
     seconds = time.monotonic() - started
     homes[-1].tenant.update(limits={**limits, **_noisy_tier(lab)})
@@ -228,6 +228,7 @@ def _noise(lab: Lab, town: Town) -> Iterator[Figure]:
     others = list(town.homes[: lab.size(OTHERS, 4)])
     pace, seconds = OTHERS_RATE * len(others), lab.size(15, 2)
     refused: list[str] = []
+    given: list[float] = []
 
     def quiet() -> float:
         came = arrive(town.asks(others * round(OTHERS_RATE * seconds)), pace, seconds)
@@ -241,6 +242,7 @@ def _noise(lab: Lab, town: Town) -> Iterator[Figure]:
             p99 = quiet()
             came = loud.result()
         refused.append(str(came))
+        given.append(came.codes[200] / (seconds + 1) / _noisy_tier(lab)["requestsPerSecond"])
         assert came.codes[429], f"the noisy company was not held back: {came}"
         assert not came.codes[0], f"the noisy company was left without an answer: {came}"
         return p99
@@ -253,6 +255,7 @@ def _noise(lab: Lab, town: Town) -> Iterator[Figure]:
     yield Figure.over(
         ratios(found["noise"], found["quiet"]), "many tenants, others' p99 beside a noisy one", "x", 2, note
     )
+    yield Figure.over(given, "many tenants, what the noisy one was given of its rate", "", 0.9, at_least=True)
 
 
 def _rush(lab: Lab, town: Town, seconds: int) -> Arrival:

@@ -96,7 +96,7 @@ def measure(lab: Lab) -> Iterator[Figure]:
         see_the_same_answers(errand, home, servers)
     see_the_same_statements(postgres.access, home, ours, bare)
     for errand in ERRANDS[:: lab.size(1, 3)]:
-        paces = race(lab, errand, home, servers)
+        paces = race(lab, errand, home, servers, postgres.process.pid)
         yield from closed(errand, paces)
         rates = {name: statistics.median(pace.rate for pace in found) for name, found in paces.items()}
         yield from against_bare(lab, errand, home, ours, bare, min(rates["ours"], rates["bare"]) / 2)
@@ -113,21 +113,25 @@ def inhabit(lab: Lab, access: PostgresAccess) -> Neighbourhood:
 
 @dataclass(frozen=True)
 class Pace:
-    """Requests a second, and milliseconds of a core that the server used for each."""
+    """Requests a second, and milliseconds of a core that the server, and Postgres, used for each."""
 
     rate: float
     cost: float
+    postgres: float
 
 
-def race(lab: Lab, errand: Errand, home: Neighbourhood, servers: Sequence[Contestant]) -> dict[str, list[Pace]]:
-    """As many answers as they can give."""
+def race(
+    lab: Lab, errand: Errand, home: Neighbourhood, servers: Sequence[Contestant], postgres: int
+) -> dict[str, list[Pace]]:
+    """As many answers as they can give; `postgres` is its process."""
 
     def load(server: Contestant) -> Pace:
-        before = cpu.seconds(server.process.pid)
+        before, within = cpu.seconds(server.process.pid), cpu.seconds_with_ended(postgres)
         came = cycle(errand.asks(server, home), connections=AT_ONCE, seconds=lab.seconds, core=LOAD_CORE)
         assert came.requests, f"{server.name} answered nothing\n{server.process.tail()}"
         assert not came.errors, f"{server.name}: {came}\n{server.process.tail()}"
-        return Pace(came.rate, 1000 * (cpu.seconds(server.process.pid) - before) / came.requests)
+        spent = cpu.seconds(server.process.pid) - before, cpu.seconds_with_ended(postgres) - within
+        return Pace(came.rate, *(1000 * seconds / came.requests for seconds in spent))
 
     return alternate({server.name: partial(load, server) for server in servers}, lab.rounds)
 
@@ -138,13 +142,16 @@ def closed(errand: Errand, paces: Mapping[str, Sequence[Pace]]) -> Iterator[Figu
     costs = {name: statistics.median(pace.cost for pace in found) for name, found in paces.items()}
 
     def told(name: str) -> str:
-        rate = statistics.median(rates[name])
+        rate, within = statistics.median(rates[name]), statistics.median(pace.postgres for pace in paces[name])
         # Who leaves its core idle was held up by the other one, where Postgres and the load are.
-        return f"{costs[name]:.2f} ms of a core each, which was busy for {rate * costs[name] / 10:.0f} %"
+        busy = f"{rate * costs[name] / 10:.0f} %"
+        return f"{costs[name]:.2f} ms of a core each, which was busy for {busy}, and {within:.2f} in Postgres"
 
     yield Figure.over(rates["ours"], errand.name, "requests/s", note=told("ours"))
     for name, bar in BARS.items():
         note = f"{name}: {statistics.median(rates[name]):.0f}/s, {told(name)}"
+        if name != "bare":
+            note += f"; the limit: bare is {statistics.median(ratios(rates['bare'], rates[name])):.1f} times it"
         shares = ratios(rates["ours"], rates[name])
         yield Figure.over(shares, f"{errand.name}, times {name}", "", bar, note, at_least=True)
     more = ratios([pace.cost for pace in paces["ours"]], [pace.cost for pace in paces["bare"]])

@@ -4,17 +4,22 @@
 time of TPC-W), nine times out of ten as a homeowner: the home page, their requests, one of them with its conversation,
 a reply, a new request; or as staff: the dashboard, the list of requests and of people, a search, a person. One in ten
 writes. Two of the app's processes, as many as a company has pods at least, held to the limits of the tier for so many
-people, Postgres, which commits to disk, and the load share two cores. Nobody waits for anybody: requests come at random
+people, Postgres, which commits to disk, and the load share two cores. The processes are shared, as pods are: somebody of
+another company asks each for a page twice a second, so that of these people only so many requests are worked on at a time
+as of one company among others (ADR 19). Nobody waits for anybody: requests come at random
 moments, as those of people do who know nothing of each other, and a latency counts from the moment the request was due.
 """
 
 from __future__ import annotations
 
 import random
+import threading
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+import httpx
 import yaml
 
 from tests.bench import cpu
@@ -37,6 +42,8 @@ PEOPLE: Final = 1000
 STAFF: Final = 12
 PODS: Final = 2
 THINK_SECONDS: Final = 7.0
+#: Between the pages of somebody of another company, for less than a second of which a process counts as shared.
+NEIGHBOUR_SECONDS: Final = 0.5
 MEAN_MS: Final = 50
 P99_MS: Final = 250
 ACCOUNTS: Final = """
@@ -127,6 +134,7 @@ class Crowd:
     """The app's processes, and everyone who is there."""
 
     tenant: MadeTenant
+    neighbour: MadeTenant
     postgres: PostgresServer
     servers: Sequence[Contestant]
     homeowners: Sequence[Person]
@@ -152,13 +160,34 @@ class Crowd:
     def stay(self, plan: Sequence[tuple[Doing, Ask]], rate: float, turns: random.Random) -> Arrival:
         """Ask all of it; see that each was answered as it should, and that what was written is there."""
         before = self._written()
-        came = come_and_go([ask for _, ask in plan], rate, turns)
+        with self._beside_another():
+            came = come_and_go([ask for _, ask in plan], rate, turns)
         grown = {table: count - before[table] for table, count in self._written().items()}
         if not came.errors:
             assert came.codes == Counter(doing.status for doing, _ in plan), came
             sent = Counter(doing.writes for doing, _ in plan)
             assert grown == {table: sent[table] for table in grown}, (grown, sent)
         return came
+
+    @contextmanager
+    def _beside_another(self) -> Iterator[None]:
+        """Have another company's sign-in page asked for meanwhile."""
+        ended, codes = threading.Event(), Counter[int]()
+
+        def ask() -> None:
+            with httpx.Client(headers={"Host": self.neighbour.host}, timeout=30) as client:
+                while not ended.wait(NEIGHBOUR_SECONDS):
+                    for server in self.servers:
+                        codes[client.get(f"http://127.0.0.1:{server.port}/sign-in").status_code] += 1
+
+        asking = threading.Thread(target=ask, name="neighbour")
+        asking.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            asking.join()
+        assert set(codes) == {200}, f"the other company was answered {dict(codes)}"
 
     def cpu(self) -> dict[str, float]:
         """Return the seconds of processor time that both took so far."""
@@ -182,7 +211,11 @@ def gather(lab: Lab, number: int) -> Crowd:
     folder = lab.folder / "platform"
     folder.mkdir()
     postgres = lab.postgres()
-    tenant = Platform(postgres.access, folder).make_tenant("crowd", limits=limits())
+    platform = Platform(postgres.access, folder)
+    tenant, neighbour = (
+        platform.make_tenant("crowd", limits=limits()),
+        platform.make_tenant("neighbour", limits=limits()),
+    )
     home = settle(tenant, people=number * 3 // 2, staff=STAFF)
     with tenant.as_admin() as connection:
         connection.execute(ACCOUNTS, {"homeowners": number - STAFF})
@@ -195,7 +228,7 @@ def gather(lab: Lab, number: int) -> Crowd:
     people = [Person(place, own.get(one.id)) for place, one in enumerate(there)]
     everybody = replace(home, staff=there)
     servers = [start_ours(lab, everybody, core=None) for _ in range(PODS)]
-    return Crowd(tenant, postgres, servers, people[STAFF:], people[:STAFF])
+    return Crowd(tenant, neighbour, postgres, servers, people[STAFF:], people[:STAFF])
 
 
 def limits() -> dict[str, int]:

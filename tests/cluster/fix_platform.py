@@ -46,15 +46,11 @@ def migration_zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygot
     zygote.stop()
 
 
-#: What the operator imports only when it first needs it.
-OPERATOR_LATER = ("alembic.command", "sqlalchemy.dialects.postgresql.psycopg", "kubernetes.aio.client.models")
-
-
 @pytest.fixture(scope="session")
 def operator_zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
     """Forks operators."""
     path = [REPOSITORY / "operator"]
-    zygote = Zygote("hoa_operator.__main__", tmp_path_factory.mktemp("zygote"), path, OPERATOR_LATER).start()
+    zygote = Zygote("hoa_operator.__main__", tmp_path_factory.mktemp("zygote"), path).start()
     yield zygote
     zygote.stop()
 

@@ -43,11 +43,11 @@ class Cluster:
     events: list[dict[str, Any]] = field(default_factory=list)
     away: bool = False
 
-    async def list_all(self, kind: Any, _selector: str = "", *, metadata_only: bool = False) -> tuple[list[Any], int]:
+    async def list_all(self, kind: Any, _selector: str = "", *, metadata_only: bool = False) -> list[Any]:
         assert kind is TENANT
         if self.away:
             raise WorldError("ApiUnavailable", "the API server is away")
-        return self.tenants, 1
+        return self.tenants
 
     async def get(self, _kind: Any, _name: str) -> dict[str, Any]:
         return self.secret

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,13 +12,15 @@ from hoa_app.logs import get_logger
 from hoa_app.metrics import Metrics
 from hoa_app.problems import Problem
 from hoa_app.tenancy.line import Lines, Place
-from hoa_app.tenancy.pace import Pace
+from hoa_app.tenancy.pace import AT_ONCE, Pace
 from hoa_app.tenancy.tenant import Tenant
 
 ARRIVING_PER_ADDRESS = 32
 ARRIVING_PER_TENANT = 256
-#: A rush is told once in so long, and counted in the metrics: a line for each of its requests would fill the logs.
+#: A rush is told when it begins, and then once in so long: a line for each of its requests would fill the logs.
 TOLD_SECONDS = 1.0
+#: What pages are made of is no request of the tier's, costs little, and is kept by browsers.
+ASSETS_FOR_A_REQUEST = 20
 
 log = get_logger()
 
@@ -29,31 +31,47 @@ class Gate:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._pace = Pace()
-        self._lines = Lines()
-        self._told: dict[str, float] = {}
-        self._untold: Counter[str] = Counter()
+        self._lines = Lines(metrics.in_line.observe)
+        self._rushes: dict[str, Counter[str]] = {}
         self._arriving: Counter[Hashable] = Counter()
         self._uploading: Counter[Hashable] = Counter()
         self._inside: Counter[Hashable] = Counter()
 
-    def count(self, tenant: Tenant) -> None:
-        """One more request; raises the 429 problem."""
+    def count(self, tenant: Tenant, address: str) -> None:
+        """One more request from an address; raises the 429 problem."""
         if not self._pace.take(tenant.id_text, tenant.limits.requests_per_second):
-            self._tell_too_fast(tenant)
-            raise Problem(
-                429,
-                "Too many requests",
-                "Your company sends more requests than its plan allows. Wait a second and try again.",
-                headers={"Retry-After": "1"},
-            )
+            raise self._too_fast(tenant, "rate", address)
 
-    def _tell_too_fast(self, tenant: Tenant) -> None:
-        key, now = tenant.id_text, time.monotonic()
-        self._metrics.rate_limited.labels(key, "rate").inc()
-        self._untold[key] += 1
-        if now - self._told.get(key, now - TOLD_SECONDS) >= TOLD_SECONDS:
-            self._told[key] = now
-            log.info("requests refused", tenant=key, limit="rate", count=self._untold.pop(key))
+    def count_asset(self, tenant: Tenant, address: str) -> None:
+        """One more stylesheet or the like; raises the 429 problem."""
+        if not self._pace.take(f"{tenant.id_text} assets", ASSETS_FOR_A_REQUEST * tenant.limits.requests_per_second):
+            raise self._too_fast(tenant, "assets", address)
+
+    def _too_fast(self, tenant: Tenant, limit: str, address: str) -> Problem:
+        self._metrics.rate_limited.labels(tenant.id_text, limit).inc()
+        rush = self._rushes.get(tenant.id_text)
+        if rush is not None:
+            rush[address] += 1
+        else:
+            self._tell(tenant.id_text, Counter([address]))
+        return Problem(
+            429,
+            "Too many requests",
+            "Your company sends more requests than its plan allows. Wait a second and try again.",
+            headers={"Retry-After": "1"},
+        )
+
+    def _tell(self, key: str, rush: Counter[str]) -> None:
+        """Tell how many were refused, and from where most of them came; whoever comes from now on is told a little later."""
+        ((address, most),) = rush.most_common(1)
+        log.info("requests refused", tenant=key, count=rush.total(), ip=address, of_ip=most)
+        self._rushes[key] = Counter()
+        asyncio.get_running_loop().call_later(TOLD_SECONDS, self._tell_rest, key)
+
+    def _tell_rest(self, key: str) -> None:
+        rush = self._rushes.pop(key)
+        if rush:
+            self._tell(key, rush)
 
     @contextmanager
     def arriving(self, tenant: Tenant, address: str) -> Iterator[None]:
@@ -71,8 +89,12 @@ class Gate:
         return self._uploads(place, tenant, max(1, most // 2)) if uploading else place
 
     def in_line(self, tenant: Tenant) -> Place:
-        """While a request that has a place is begun: a few at a time, the others wait."""
-        return self._lines.place(tenant.id_text)
+        """Before a request is worked on: a few of each tenant's at a time, and of the others so many may wait as may come at
+        once, such as the photos of a page."""
+        granted = tenant.limits.concurrent_requests
+        if self._lines.waiting(tenant.id_text) >= max(AT_ONCE, granted):
+            raise self.refuse(tenant, "concurrency")
+        return self._lines.place(tenant.id_text, granted)
 
     @contextmanager
     def _uploads(self, place: AbstractContextManager[None], tenant: Tenant, most: int) -> Iterator[None]:

@@ -5,10 +5,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-#: One at work in this process and one in Postgres, while others want either.
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: One at work in this process and one in Postgres, while others want either. Of the largest, whose pages keep Postgres for
+#: longer, so many as are a twentieth of what they may have under way.
 AMONG_OTHERS: Final = 2
+_SHARE: Final = 20
 #: Whoever comes first when one tenant had the process to itself waits behind so many.
 ALONE: Final = 16
 #: For how long a process is shared once two tenants were seen in it.
@@ -19,19 +24,25 @@ LONG_SECONDS: Final = 0.25
 
 
 class Lines:
-    """Everybody's line in this process."""
+    """Everybody's line in this process. `waited` is told the seconds that each who had to wait did."""
 
-    def __init__(self) -> None:
+    def __init__(self, waited: Callable[[float], None]) -> None:
+        self.waited = waited
         self._lines: dict[str, Line] = {}
         self._last = ""
         self._shared_until = 0.0
 
-    def place(self, key: str) -> Place:
-        """A place for a block, in the line of `key`."""
-        return Place(self, key)
+    def place(self, key: str, granted: int) -> Place:
+        """A place for a block, in the line of `key`, who may have `granted` requests under way."""
+        return Place(self, key, max(AMONG_OTHERS, granted // _SHARE))
 
-    def join(self, key: str, now: float) -> Line:
-        """The line of `key`, of whom a request has come."""
+    def waiting(self, key: str) -> int:
+        """How many wait in the line of `key`."""
+        line = self._lines.get(key)
+        return len(line.waiting) if line is not None else 0
+
+    def join(self, key: str, few: int, now: float) -> Line:
+        """The line of `key`, of whom a request has come, after those were let in for whom there is room."""
         if key != self._last:
             if self._last:
                 self._shared_until = now + SHARED_SECONDS
@@ -39,16 +50,17 @@ class Lines:
         line = self._lines.get(key)
         if line is None:
             line = self._lines[key] = Line()
+        line.admit(self.room(few, now))
         return line
 
-    def room(self, now: float) -> int:
-        """How many of one tenant may be abreast."""
-        return AMONG_OTHERS if now < self._shared_until else ALONE
+    def room(self, few: int, now: float) -> int:
+        """How many of one tenant may be abreast, of whom a `few` may among others."""
+        return few if now < self._shared_until else max(few, ALONE)
 
-    def leave(self, key: str, line: Line, now: float) -> None:
+    def leave(self, key: str, few: int, line: Line, now: float) -> None:
         """One of those abreast is done, or long: let in who waits."""
         line.abreast -= 1
-        line.admit(self.room(now))
+        line.admit(self.room(few, now))
         if not line.abreast:
             self._lines.pop(key, None)
 
@@ -74,20 +86,22 @@ class Line:
 class Place:
     """Taken at the beginning of the block; given up at its end or once it is long. A class, because every request takes one."""
 
-    __slots__ = ("_key", "_line", "_lines", "_loop", "_timer")
+    __slots__ = ("_few", "_key", "_line", "_lines", "_loop", "_timer")
 
-    def __init__(self, lines: Lines, key: str) -> None:
+    def __init__(self, lines: Lines, key: str, few: int) -> None:
         self._lines = lines
         self._key = key
+        self._few = few
 
     async def __aenter__(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
         now = loop.time()
-        line = self._line = self._lines.join(self._key, now)
-        if line.abreast < self._lines.room(now):
+        line = self._line = self._lines.join(self._key, self._few, now)
+        if line.abreast < self._lines.room(self._few, now):
             line.abreast += 1
         else:
             await self._wait()
+            self._lines.waited(loop.time() - now)
         self._timer: asyncio.TimerHandle | None = loop.call_later(LONG_SECONDS, self._give_up)
 
     async def __aexit__(self, *_: object) -> None:
@@ -110,4 +124,4 @@ class Place:
         self._leave()
 
     def _leave(self) -> None:
-        self._lines.leave(self._key, self._line, self._loop.time())
+        self._lines.leave(self._key, self._few, self._line, self._loop.time())

@@ -57,15 +57,18 @@ class Tenancy:
             return
         state["tenant"] = tenant
         state["db"] = TenantDatabase(self._services.pools, tenant)
+        state["told"] = True  # by the gate, should it refuse
+        if path.startswith(ASSETS):
+            self._gate.count_asset(tenant, state["client_ip"])
+        else:
+            self._gate.count(tenant, state["client_ip"])
+        state["told"] = False
         if facts.tenant_id:
             self._check_header(tenant, facts.tenant_id, inside=state["caller"].inside)
         if path.startswith(ASSETS):
             await self._app(scope, receive, send)
             return
         self._check_state(tenant, scope)
-        state["told"] = True  # by the gate, should it refuse
-        self._gate.count(tenant)
-        state["told"] = False
         largest = self._services.settings.max_body_bytes
         body = state["body"] = Body(receive, largest, facts.content_length, self._intake, tenant.id)
         try:
@@ -79,8 +82,8 @@ class Tenancy:
         if scope["method"] in UNSAFE:
             with self._gate.arriving(tenant, scope["state"]["client_ip"]):
                 await body.begin()
-        with self._gate.working(tenant, uploading=scope["method"] in UNSAFE and not body.complete):
-            async with self._gate.in_line(tenant):
+        async with self._gate.in_line(tenant):
+            with self._gate.working(tenant, uploading=scope["method"] in UNSAFE and not body.complete):
                 await self._app(scope, body.receive, send)
 
     def _resolve(self, facts: Facts) -> Tenant | None:

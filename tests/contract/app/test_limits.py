@@ -14,7 +14,8 @@ from starlette.routing import Route
 from hoa_app.feature import Feature
 from hoa_app.main import create_app
 from hoa_app.settings import Settings
-from hoa_app.tenancy import bodies, limits
+from hoa_app.tenancy import bodies, limits, line
+from hoa_app.tenancy.line import AMONG_OTHERS
 from tests.contract.app.browser import PASSWORD, Site, add_user, eventually
 from tests.contract.app.conftest import serving
 from tests.contract.app.platform import LIMITS
@@ -89,6 +90,60 @@ async def test_too_many_at_once_is_503_for_one_tenant_only(platform: Platform, s
         assert [(await task).status_code for task in [*held, other]] == [200, 200, 200]
         assert (await client.get("/slow")).status_code == 200
         await site.close()
+
+
+async def test_a_rush_waits_behind_itself(
+    platform: Platform, seabreeze: MadeTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "LONG_SECONDS", 60.0)
+    monkeypatch.setattr(line, "SHARED_SECONDS", 60.0)
+    rash = platform.make_tenant("rash", limits={"concurrentRequests": 40})
+    release, arrived = asyncio.Event(), asyncio.Semaphore(0)
+    begun: list[str] = []
+
+    async def held(request: Request) -> Response:
+        begun.append(request.url.hostname or "")
+        arrived.release()
+        await release.wait()
+        return PlainTextResponse("done")
+
+    app = create_app(Settings.from_env(platform.environment()), [Feature("held", [Route("/held", held)])])
+    async with app.router.lifespan_context(app):
+        site = Site(app)
+        await site.services.registry.loaded.wait()
+        client = site.client(rash.host)
+        for host in (rash.host, seabreeze.host):  # now the process has several tenants
+            assert (await site.client(host).get("/api/v1/me")).status_code == 401
+        most = AMONG_OTHERS + 40
+        rush = [asyncio.create_task(client.get("/held")) for _ in range(most + 1)]
+        for _ in range(AMONG_OTHERS):
+            await arrived.acquire()
+        (over,), _ = await asyncio.wait(rush, return_when=asyncio.FIRST_COMPLETED)
+        assert over.result().status_code == 503
+        other = asyncio.create_task(site.client(seabreeze.host).get("/held"))
+        await arrived.acquire()
+        assert begun == [rash.host, rash.host, seabreeze.host]
+        release.set()
+        answers = await asyncio.gather(*rush, other)
+        assert sorted(answer.status_code for answer in answers) == [200] * (most + 1) + [503]
+        waited = site.services.metrics.registry.get_sample_value("hoa_request_line_seconds_count")
+        assert waited == most - AMONG_OTHERS
+        await site.close()
+
+
+@pytest.mark.parametrize("door", ["header", "suspended", "asset"])
+async def test_what_is_refused_anyway_counts_too(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, door: str
+) -> None:
+    monkeypatch.setattr(limits, "ASSETS_FOR_A_REQUEST", 1)
+    state = "Suspended" if door == "suspended" else "Active"
+    tenant = platform.make_tenant(f"round-{door}", state=state, limits={"requestsPerSecond": 1})
+    path = "/assets/none.css" if door == "asset" else "/api/v1/me"
+    headers = {"x-tenant-id": "x"} if door == "header" else {}
+    async with serving(platform) as site:
+        codes = [(await site.client(tenant.host).get(path, headers=headers)).status_code for _ in range(10)]
+        assert codes[0] in (400, 403, 404)
+        assert 429 in codes
 
 
 async def test_suspended(platform: Platform) -> None:

@@ -9,6 +9,9 @@ import pytest
 from hoa_app.tenancy import line
 from hoa_app.tenancy.line import ALONE, AMONG_OTHERS, Lines
 
+GRANTED = 20
+WAITED: list[float] = []
+
 
 class Crowd:
     """Requests of one tenant that are begun together, and end as they are told to."""
@@ -20,7 +23,7 @@ class Crowd:
         self.tasks = [asyncio.create_task(self._request(lines, key, place)) for place in range(number)]
 
     async def _request(self, lines: Lines, key: str, place: int) -> None:
-        async with lines.place(key):
+        async with lines.place(key, GRANTED):
             self.begun.append(place)
             if len(self.begun) == len(self.ends):
                 self.all_begun.set()
@@ -54,9 +57,9 @@ def long_times(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def shared() -> Lines:
     """A process in which two tenants have been."""
-    lines = Lines()
+    lines = Lines(WAITED.append)
     for key in ("one", "other"):
-        async with lines.place(key):
+        async with lines.place(key, GRANTED):
             pass
     return lines
 
@@ -76,7 +79,7 @@ async def test_among_others_a_few_at_a_time_and_first_come_first_served() -> Non
 
 
 async def test_a_tenant_that_is_alone_has_the_process_until_another_comes() -> None:
-    lines = Lines()
+    lines = Lines(WAITED.append)
     crowd = Crowd(lines, "rush", ALONE + 3)
     await turns()
     assert crowd.begun == list(range(ALONE))
@@ -99,6 +102,42 @@ async def test_a_tenant_that_is_alone_again_has_it_back(monkeypatch: pytest.Monk
     await turns()
     assert crowd.begun == list(range(ALONE))
     await crowd.end(*range(ALONE))
+
+
+async def test_who_came_first_goes_first_when_there_is_more_room() -> None:
+    lines = await shared()
+    crowd = Crowd(lines, "rush", 5)
+    await turns()
+    assert crowd.begun == [0, 1]
+    lines._shared_until = 0.0  # as when a second has passed
+    newcomer = Crowd(lines, "rush", 1)
+    await turns()
+    assert crowd.begun == list(range(5))
+    assert newcomer.begun == [0]
+    await crowd.end(*range(5))
+    await newcomer.end(0)
+
+
+async def test_the_largest_have_more_abreast() -> None:
+    lines = await shared()
+    ends = asyncio.Event()
+    begun = []
+
+    async def request(place: int) -> None:
+        async with lines.place("large", 80):
+            begun.append(place)
+            await ends.wait()
+
+    tasks = [asyncio.create_task(request(place)) for place in range(9)]
+    await turns()
+    assert begun == list(range(4))
+    assert lines.waiting("large") == 5
+    WAITED.clear()
+    ends.set()
+    await asyncio.gather(*tasks)
+    assert len(WAITED) == 5
+    assert min(WAITED) > 0
+    assert lines.waiting("large") == 0
 
 
 async def test_who_takes_long_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from hoa_app.features.kit.answers import Rejected, camel
 from hoa_app.features.kit.forms import FormReader, one_line, prose, valid_email, valid_phone
 from hoa_app.features.kit.moments import age, day, moment, today, zone_choices
 from hoa_app.features.kit.paging import BadCursorError, decode_cursor, encode_cursor, paged
-from hoa_app.features.kit.spreadsheets import BOM, csv_lines, neutral, plain
+from hoa_app.features.kit.spreadsheets import BOM, csv_blocks, neutral, plain
 
 NOON = datetime(2026, 11, 23, 17, 0, tzinfo=UTC)
 UUID_TEXT = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -114,9 +114,16 @@ def test_neutral_cells_never_start_a_formula(value: object) -> None:
 
 
 def test_a_csv_opens_in_a_spreadsheet_as_it_was_written() -> None:
-    data = b"".join(csv_lines(["name", "note"], [["Zoë", "a,b"], ["=cmd", None]])).decode()
+    data = b"".join(csv_blocks(["name", "note"], [["Zoë", "a,b"], ["=cmd", None]])).decode()
     assert data.startswith(BOM)
     assert list(csv.reader(io.StringIO(data.removeprefix(BOM)))) == [["name", "note"], ["Zoë", "a,b"], ["'=cmd", ""]]
+
+
+def test_a_long_csv_comes_in_few_blocks_and_whole() -> None:
+    rows = [[f"Person {number}", "x" * 90] for number in range(3_000)]
+    blocks = list(csv_blocks(["name", "note"], iter(rows)))
+    assert 2 < len(blocks) < 20
+    assert list(csv.reader(io.StringIO(b"".join(blocks).decode().removeprefix(BOM)))) == [["name", "note"], *rows]
 
 
 @pytest.mark.parametrize("text", ["ana@example.com", "a.b+c@sub.example.co", "o'neil@example.org"])

@@ -37,13 +37,12 @@ class Api:
             raise answer
         return answer
 
-    async def list_all(self, _kind: Any, *, metadata_only: bool) -> tuple[list[Any], int]:
+    async def list_all(self, _kind: Any, *, metadata_only: bool) -> list[Any]:
         assert metadata_only
-        found = [
+        return [
             {"metadata": {"name": name, "finalizers": list(held), "resourceVersion": "1"}}
             for name, held in self.held.items()
         ]
-        return found, 1
 
     async def patch(self, _kind: Any, name: str, body: dict[str, Any]) -> dict[str, Any]:
         self.patches += 1

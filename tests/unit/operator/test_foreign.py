@@ -31,8 +31,8 @@ class Api:
     async def get(self, _kind: Any, name: str) -> dict[str, Any] | None:
         return {"metadata": {"uid": str(CLUSTER)}} if name == "kube-system" else None
 
-    async def list_all(self, _kind: Any, *, metadata_only: bool = False) -> tuple[list[dict[str, Any]], int]:
-        return self.tenants, 1
+    async def list_all(self, _kind: Any, *, metadata_only: bool = False) -> list[dict[str, Any]]:
+        return self.tenants
 
     async def patch(self, _kind: Any, name: str, body: dict[str, Any], subresource: str) -> None:
         assert subresource == "status"

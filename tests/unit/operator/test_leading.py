@@ -1,10 +1,10 @@
-"""A new leader looks at once at what waits, and at what is settled in a while."""
+"""A new leader looks at once at what waits, at what is settled in a while, and inside it later still."""
 
 from __future__ import annotations
 
 import pytest
 
-from hoa_operator.leading import is_settled
+from hoa_operator.usage import is_settled, was_well_inside
 
 READY = {"metadata": {"generation": 3}, "status": {"observedGeneration": 3, "phase": "Ready"}}
 
@@ -24,3 +24,35 @@ def test_a_tenant_that_was_ready_as_it_is_now_can_wait() -> None:
 )
 def test_what_somebody_changed_or_deleted_meanwhile_cannot(change: dict[str, object]) -> None:
     assert not is_settled({**READY, **change})
+
+
+def conditions(**changed: tuple[str, str]) -> list[dict[str, str]]:
+    known = {"DatabaseReady": ("True", "Provisioned"), "WelcomeMailSent": ("True", "Sent"), **changed}
+    return [{"type": kind, "status": status, "reason": reason} for kind, (status, reason) in known.items()]
+
+
+def with_conditions(found: list[dict[str, str]]) -> dict[str, object]:
+    return {**READY, "status": {"observedGeneration": 3, "phase": "Ready", "conditions": found}}
+
+
+def test_a_database_that_had_nothing_left_to_tell_can_wait_longer() -> None:
+    assert was_well_inside(with_conditions(conditions()))
+    assert was_well_inside(with_conditions(conditions(WelcomeMailSent=("True", "IsOwner"))))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"DatabaseReady": ("True", "UsageUnreadable")},
+        {"WelcomeMailSent": ("False", "Queued")},
+        {"WelcomeMailSent": ("Unknown", "UsageUnreadable")},
+    ],
+)
+def test_one_that_had_something_to_tell_cannot(changed: dict[str, tuple[str, str]]) -> None:
+    assert is_settled(with_conditions(conditions(**changed)))
+    assert not was_well_inside(with_conditions(conditions(**changed)))
+
+
+def test_nor_one_of_which_nothing_is_known_or_that_was_changed() -> None:
+    assert not was_well_inside(READY)
+    assert not was_well_inside({**with_conditions(conditions()), "metadata": {"generation": 4}})

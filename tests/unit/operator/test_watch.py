@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
@@ -15,6 +15,9 @@ from hoa_operator.watch import DEAD_SECONDS, Auditor, WatchHealth, selector
 from hoa_operator.world import Reading
 from tests.unit.operator.samples import UID, usage
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
 Json = dict[str, Any]
 
 
@@ -24,8 +27,12 @@ class Server:
     def __init__(self, *items: Json) -> None:
         self.items = {item["metadata"]["name"]: item for item in items}
 
-    async def list_all(self, kind: Kind, labels: str = "", *, metadata_only: bool = False) -> tuple[list[Json], int]:
-        return [item for item in self.items.values() if kind is SECRET], 1000
+    async def pages(
+        self, kind: Kind, labels: str = "", *, metadata_only: bool = False
+    ) -> AsyncIterator[tuple[list[Json], int]]:
+        for item in self.items.values() if kind is SECRET else ():
+            yield [item], 1000
+        yield [], 1000
 
     async def get(self, kind: Kind, name: str) -> Json | None:
         return self.items.get(name)
@@ -184,8 +191,18 @@ async def test_after_a_start_one_is_read_after_the_other() -> None:
     assert book.next_look(tenants[7]) is None, "it is time: no look is called for again and again"
     assert not (await book.read(tenants[7], readings)).later
     assert (await book.read(tenants[8], readings)).later
-    book.forget(tenants[8])
+    book.hasten(tenants[8])
     assert not (await book.read(tenants[8], readings)).later
+    book.forget(tenants[9])
+    assert not (await book.read(tenants[9], readings)).later
+
+
+async def test_after_a_start_all_are_read_within_an_interval() -> None:
+    now, readings, tenants = 0.0, Readings(), [UUID(int=number) for number in range(6_000)]
+    book = UsageBook(lambda: now, 300.0)
+    book.put_off(tenants)
+    now = 0.02 * len(tenants) + 300.0
+    assert not (await book.read(tenants[-1], readings)).later
 
 
 async def test_figures_that_cannot_be_read_stay_what_they_were() -> None:

@@ -14,7 +14,7 @@ from hoa_app.features.imports.reading import no_room, read_bytes, too_large
 from hoa_app.features.kit.moments import today
 from hoa_app.features.kit.pages import Sent, actor_of, database, page, path_id, query_id, with_files
 from hoa_app.features.kit.profile import time_zone
-from hoa_app.features.kit.spreadsheets import csv_lines
+from hoa_app.features.kit.spreadsheets import csv_blocks
 from hoa_app.identity.actor import requires
 from hoa_app.problems import Problem
 from hoa_app.web import redirect
@@ -134,7 +134,7 @@ async def template(request: Request) -> Response:  # noqa: ARG001 - the same fil
 
 def _csv(name: str, header: Iterable[str], rows: Iterable[Iterable[object]]) -> Response:
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-    lines = csv_lines(list(header), [list(row) for row in rows])
+    lines = csv_blocks(list(header), [list(row) for row in rows])
     return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
 
 

@@ -12,7 +12,7 @@ from hoa_app.features.kit.answers import Rejected, Stale
 from hoa_app.features.kit.pages import actor_of, database, page, path_id, query_id, submitted
 from hoa_app.features.kit.paging import PAGE
 from hoa_app.features.kit.profile import time_zone
-from hoa_app.features.kit.spreadsheets import csv_lines
+from hoa_app.features.kit.spreadsheets import csv_blocks
 from hoa_app.features.people import service
 from hoa_app.features.people.model import PORTAL, EndForm, OwnershipForm, PersonForm
 from hoa_app.identity.actor import requires
@@ -182,7 +182,7 @@ async def export(request: Request) -> Response:
     async with database(request).transaction(readonly=True) as tx:
         rows = [row async for row in service.exported(tx)]
     headers = {"Content-Disposition": 'attachment; filename="homeowners.csv"', "Cache-Control": "no-store"}
-    return StreamingResponse(csv_lines(EXPORT_HEADER, rows), media_type="text/csv; charset=utf-8", headers=headers)
+    return StreamingResponse(csv_blocks(EXPORT_HEADER, rows), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 ROUTES: tuple[BaseRoute, ...] = (
