@@ -10,6 +10,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from hack.migrations import rendering
 from hoa_app.migrations import serving
 from tests.programs import REPOSITORY
 
@@ -99,7 +100,9 @@ def make_release(folder: Path, kind: Kind, name: str | None = None, upgrade: str
     made = Release(name or kind, folder / (name or kind), NEXT)
     copy = _copy(made)
     text = _REVISION.format(revision=NEXT, before=HEAD, upgrade=upgrade or _UPGRADES[kind])
-    (copy / "migrations" / "versions" / f"{NEXT}_overlay.py").write_text(text)
+    versions = copy / "migrations" / "versions"
+    (versions / f"{NEXT}_overlay.py").write_text(text)
+    rendering.write(versions)
     return made
 
 

@@ -1,7 +1,7 @@
 """The migration Job (docs/contract.md, section 4): `python -m hoa_app.migrate [--template]`.
 
-It starts cold in a fresh pod while a person waits for a tenant, so it imports little: alembic only when there is
-something to upgrade, which after a clone of the template there is not.
+It starts cold in a fresh pod while a person waits for a tenant, so it imports little: alembic only for what its SQL alone
+cannot do (hack/migrations/rendering.py), such as the first revision and an index beside the traffic.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from psycopg import sql
 
 from hoa_app import first_owner
 from hoa_app.grants import Grantees, grant
+from hoa_app.migrations import serving
 from hoa_app.migrations.serving import known_revisions, note
 
 LOCK_KEY = 0x484F41  # any fixed number: the lock is per database
@@ -224,12 +225,10 @@ def _exists(connection: psycopg.Connection[Any], table: str) -> bool:
 
 def _upgrade(connection: psycopg.Connection[Any], result: Result) -> None:
     """Upgrade, again and again while somebody holds a lock; what this tenant's data does not allow is final."""
-    from hoa_app.migrations.run import upgrade
-
     deadline = time.monotonic() + LOCK_PATIENCE
     while True:
         try:
-            upgrade(connection, "head")
+            _climb(connection)
         except Exception as error:
             result.revision = current_revision(connection) if not connection.closed else None
             cause = cause_of(error)
@@ -241,6 +240,25 @@ def _upgrade(connection: psycopg.Connection[Any], result: Result) -> None:
             raise
         else:
             return
+
+
+def _climb(connection: psycopg.Connection[Any]) -> None:
+    """Take the database to the head, a transaction per revision: after an error it is at the last one that was done."""
+    current = current_revision(connection) or ""
+    for revision in known_revisions():
+        if revision > current:
+            _take_to(connection, revision)
+
+
+def _take_to(connection: psycopg.Connection[Any], revision: str) -> None:
+    written = serving.sql_of(revision)
+    if written is None:
+        from hoa_app.migrations.run import upgrade
+
+        upgrade(connection, revision)
+        return
+    with connection.transaction():
+        connection.execute(written.encode())
 
 
 def _unfit(cause: psycopg.Error, revision: str | None) -> MigrationError:

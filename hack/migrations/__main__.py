@@ -1,12 +1,14 @@
-"""`python -m hack.migrations`: say what is wrong with the migrations of the app and of the registry, and end with 1."""
+"""`python -m hack.migrations [--write]`: say what is wrong with the migrations of the app and of the registry, and end with 1;
+or write the SQL of the app's."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hack.migrations import rendering
 from hack.migrations.changes import Change, Schema
 from hack.migrations.recording import Finding, Revision, read
 from hack.migrations.rules import check, dropped
@@ -107,13 +109,19 @@ def lines(repository: Path) -> list[Line]:
     return [Line(app, "0002", OLDEST_SERVED, tenants=True), Line(registry, "0001", before, tenants=False)]
 
 
-def main(repository: Path) -> int:
+def main(repository: Path, arguments: Sequence[str]) -> int:
     """Print what is wrong."""
-    findings = [finding for line in lines(repository) for finding in lint(line)]
+    every = lines(repository)
+    folders = [line.folder for line in every if line.tenants]
+    if "--write" in arguments:
+        for folder in folders:
+            rendering.write(folder)
+    findings = [finding for line in every for finding in lint(line)]
+    findings += [finding for folder in folders for finding in rendering.stale(folder)]
     for finding in findings:
         print(str(finding).removeprefix(f"{repository}/"))
     return 1 if findings else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(__file__).resolve().parents[2]))
+    sys.exit(main(Path(__file__).resolve().parents[2], sys.argv[1:]))

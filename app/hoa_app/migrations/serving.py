@@ -24,6 +24,12 @@ def known_revisions() -> list[str]:
     return sorted(match[1] for path in VERSIONS.iterdir() if (match := re.match(r"(\d{4})_\w+\.py$", path.name)))
 
 
+def sql_of(revision: str) -> str | None:
+    """The SQL of a revision, in which its number is noted, too; None where only alembic can run it."""
+    found = next(VERSIONS.glob(f"{revision}_*.sql"), None)
+    return found.read_text(encoding="utf-8") if found is not None else None
+
+
 @cache
 def head() -> str:
     """The newest revision this app knows."""

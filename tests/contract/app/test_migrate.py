@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -11,12 +12,12 @@ import pytest
 from psycopg import sql
 
 from hoa_app import migrate
-from hoa_app.migrations import serving
+from hoa_app.migrations import run, serving
 from tests.contract.app.platform import MadeTenant
+from tests.fix_postgres import postgres_bin
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.contract.app.platform import Platform
 
@@ -181,3 +182,34 @@ def test_a_clone_of_the_template(platform: Platform, blank: MadeTenant) -> None:
         connection.execute(sql.SQL("DROP ROLE {}, {}").format(sql.Identifier(login), sql.Identifier(owner)))
     with blank.as_app() as connection:
         assert connection.execute("SELECT current_tenant()").fetchone() == (blank.id,)
+
+
+def test_sql_and_alembic_make_the_same(platform: Platform) -> None:
+    """The Job runs a revision's SQL where it has some; alembic would have made the same, and noted the same revision."""
+
+    def climb(connection: psycopg.Connection[Any]) -> None:
+        migrate._climb(connection)
+
+    def by_alembic(connection: psycopg.Connection[Any]) -> None:
+        run.upgrade(connection, "head")
+
+    assert [revision for revision in serving.known_revisions() if serving.sql_of(revision)], "nothing to compare"
+    made = [_made_by(platform, way) for way in (climb, by_alembic)]
+    assert made[0] == made[1]
+
+
+def _made_by(platform: Platform, way: Callable[[psycopg.Connection[Any]], None]) -> tuple[object, str]:
+    """The revision and the schema that are in a new database after it."""
+    name = f"scratch_{uuid4().hex[:8]}"
+    with psycopg.connect(platform.access.dsn(), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            with psycopg.connect(platform.access.dsn(name), autocommit=True) as inside:
+                way(inside)
+                noted = inside.execute("SELECT version_num FROM alembic_version").fetchone()
+            command = [str(postgres_bin() / "pg_dump"), "--schema-only", "--no-owner", platform.access.dsn(name)]
+            text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    # Newer programs of Postgres put a key of their own into every dump.
+    return noted, "\n".join(line for line in text.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))

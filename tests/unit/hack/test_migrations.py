@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hack.migrations import rendering
 from hack.migrations.__main__ import Line, lines, lint
+from hack.migrations.recording import read
 from hack.migrations.words import statements
 from tests.programs import REPOSITORY
 
@@ -238,3 +240,56 @@ def test_strings_comments_and_bodies_hide_nothing() -> None:
 
 def test_the_migrations_of_this_checkout_pass() -> None:
     assert [str(finding) for line in lines(REPOSITORY) for finding in lint(line)] == []
+
+
+ENVIRONMENT = (REPOSITORY / "app/hoa_app/migrations/env.py").read_text()
+
+
+def scripts(folder: Path, *upgrades: str) -> Path:
+    """A folder of alembic's with a first revision and these."""
+    versions = folder / "versions"
+    versions.mkdir()
+    (folder / "env.py").write_text(ENVIRONMENT)
+    write(versions, "0001", FIRST)
+    for place, upgrade in enumerate(upgrades, start=2):
+        write(versions, f"{place:04d}", upgrade)
+    return versions
+
+
+def test_the_sql_beside_a_revision_is_what_alembic_would_run(tmp_path: Path) -> None:
+    texts = ("UPDATE users SET fax = NULL WHERE email LIKE '%@x.example' AND age::text <> '7'", "DROP TABLE old_things")
+    versions = scripts(tmp_path, sql(*texts), '    create_index(op, "users_age", "users (tenant_id, age)")\n')
+    rendering.write(versions)
+    assert [path.name for path in versions.glob("*.sql")] == ["0002_change.sql"], (
+        "neither the first nor what runs alone"
+    )
+    written = (versions / "0002_change.sql").read_text()
+    noted = "UPDATE alembic_version SET version_num='0002' WHERE alembic_version.version_num = '0001'"
+    lines_of_it = [line for line in written.splitlines() if line and not line.startswith("--")]
+    assert lines_of_it == [f"{text};" for text in (*texts, noted)]
+    assert list(rendering.stale(versions)) == []
+
+
+def test_sql_that_is_not_its_revisions_is_found(tmp_path: Path) -> None:
+    versions = scripts(tmp_path, sql("DROP TABLE old_things"), sql("ALTER TABLE users DROP COLUMN fax"))
+    rendering.write(versions)
+    (versions / "0002_change.sql").unlink()
+    with (versions / "0003_change.sql").open("a") as file:
+        file.write("DROP TABLE users;")
+    (versions / "0004_gone.sql").write_text("DROP TABLE users;")
+    found = {finding.path.name: finding.what for finding in rendering.stale(versions)}
+    assert set(found) == {"0002_change.sql", "0003_change.sql", "0004_gone.sql"}
+    assert all("python -m hack.migrations --write" in what for what in found.values())
+    rendering.write(versions)
+    assert list(rendering.stale(versions)) == []
+    assert not (versions / "0004_gone.sql").exists()
+
+
+def test_the_sql_of_this_checkout_says_all_that_its_revisions_do() -> None:
+    (folder,) = (line.folder for line in lines(REPOSITORY) if line.tenants)
+    revisions, _ = read(folder)
+    for revision in revisions:
+        written = revision.path.with_suffix(".sql")
+        if written.exists():
+            known = " ".join(written.read_text().split())
+            assert all(" ".join(statement.sql.split()).rstrip("; ") in known for statement in revision.statements)
