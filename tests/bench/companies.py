@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -52,20 +52,19 @@ class Companies:
         environment = {**_environment(access), **({"BASE_SCHEMA": BASE} if clone else {})}
         with ExitStack() as stack:
             makers = [stack.enter_context(_maker(environment)) for _ in range(os.cpu_count() or 1)]
-            yield cls(access, makers)
+            made = cls(access, makers)
+            # The first clone makes the function that clones; two of them at once would both want to.
+            first = f"first_{makers[0].pid}"
+            _make(makers[0], [first])
+            made.drop([first])
+            yield made
 
     def make(self, number: int) -> list[str]:
         """Make so many, several at once; return when all are there."""
         slugs = [f"company{next(self.numbers)}_{self.makers[0].pid}" for _ in range(number)]
         shares = [slugs[index :: len(self.makers)] for index in range(len(self.makers))]
-        threads = [
-            threading.Thread(target=_make, args=(maker, share))
-            for maker, share in zip(self.makers, shares, strict=True)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(len(self.makers)) as threads:
+            list(threads.map(_make, self.makers, shares))
         return slugs
 
     def tables(self, slugs: Sequence[str]) -> set[int]:
