@@ -259,6 +259,12 @@ def _take_to(connection: psycopg.Connection[Any], revision: str) -> None:
         return
     with connection.transaction():
         connection.execute(written.encode())
+        if current_revision(connection) != revision:
+            raise MigrationError(
+                PERMANENT,
+                "RevisionNotNoted",
+                f"the SQL of revision {revision} does not note it, and was undone; mend the image",
+            )
 
 
 def _unfit(cause: psycopg.Error, revision: str | None) -> MigrationError:

@@ -1,12 +1,14 @@
 """The SQL of a revision, as alembic says it would run it: the migration Job runs that, and need not import alembic.
 
 It is kept beside the revision: `0004_parking.sql` beside `0004_parking.py`. A revision that leaves its transaction has none,
-and neither has the first one, before which there is no table to note a revision in.
+nor has the first one, before which there is no table to note a revision in, nor one whose words alembic would write down in
+another way than it sends them: it makes spaces of tabs, and a semicolon after a comment is part of that.
 """
 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +30,16 @@ def render(revision: Revision) -> str | None:
     config.set_main_option("path_separator", "os")
     command.upgrade(config, f"{revision.before}:{revision.number}", sql=True)
     whole = said.getvalue().strip()
+    if not all(
+        f"\n{statement.sql.strip()};\n" in whole and _is_plain(statement.sql) for statement in revision.statements
+    ):
+        return None
     return _HEAD.format(revision.path.name) + whole.removeprefix("BEGIN;").removesuffix("COMMIT;").strip() + "\n"
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether a statement does not end in a comment, and has no colon that alembic would take for a parameter."""
+    return "--" not in text.rstrip().rpartition("\n")[2] and not re.search(r"(?<![:\\w]):(?=[A-Za-z_])", text)
 
 
 def stale(folder: Path) -> Iterator[Finding]:
@@ -50,5 +61,6 @@ def write(folder: Path) -> None:
 
 def _wanted(folder: Path) -> dict[Path, str | None]:
     revisions, _ = read(folder)
-    wanted: dict[Path, str | None] = dict.fromkeys(folder.glob("*.sql"))
+    gone = [path for path in folder.glob("*.sql") if not path.with_suffix(".py").exists()]
+    wanted: dict[Path, str | None] = dict.fromkeys(gone)
     return wanted | {revision.path.with_suffix(".sql"): render(revision) for revision in revisions}

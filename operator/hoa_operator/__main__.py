@@ -144,6 +144,9 @@ class Process:
             await self._leadership.keep(unfenced)
         except Fenced as fenced:
             self._fence(fenced)
+        except Exception:
+            log.exception("the lease is renewed no more")
+            self._fence(Fenced("the lease is renewed no more, for an error of this operator's own"))
 
     def _fence(self, fenced: Fenced) -> None:
         """End at once: a successor may be at work."""

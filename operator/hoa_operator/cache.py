@@ -108,7 +108,11 @@ class Cache:
 
     def all(self, kind: Kind) -> list[Object]:
         """Return every object of the kind."""
-        return [_unpacked(found) for found in self._objects.get(kind, {}).values()]
+        return list(self.each(kind))
+
+    def each(self, kind: Kind) -> Iterator[Object]:
+        """Return the same, one by one: thousands that were packed are not there at once."""
+        return map(_unpacked, list(self._objects.get(kind, {}).values()))
 
     def of_tenant(self, kind: Kind, tenant: str) -> list[Object]:
         """Return the objects that are the tenant's by their label or by their owner, by name."""
@@ -122,10 +126,11 @@ class Cache:
     def items(self, kinds: Iterable[Kind]) -> Iterator[tuple[Kind, Object]]:
         """Walk over all objects of the kinds."""
         for kind in kinds:
-            for item in self.all(kind):
+            for item in self.each(kind):
                 yield kind, item
 
     def _put(self, kind: Kind, name: str, before: Object | None, after: Object | None) -> None:
+        kept = after if after is None or kind in SOURCES else msgspec.msgpack.encode(after)
         index = self._of_tenant.setdefault(kind, {})
         for tenant in tenants_of(before) if before else ():
             left = tuple(each for each in index[tenant] if each != name)
@@ -139,10 +144,10 @@ class Cache:
             self._unfinished.pop(name, None)
             if after is not None and not has_ended(after):
                 self._unfinished[name] = after
-        if after is None:
+        if kept is None:
             del self._objects[kind][name]
         else:
-            self._objects.setdefault(kind, {})[name] = after if kind in SOURCES else msgspec.msgpack.encode(after)
+            self._objects.setdefault(kind, {})[name] = kept
 
 
 def _unpacked(found: Object | bytes) -> Object:

@@ -29,11 +29,12 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import aiohttp
 import kopf
+import structlog
 
 from hoa_operator import names
 from hoa_operator.errors import UserError, WorldError
@@ -42,10 +43,13 @@ from hoa_operator.kinds import NAMESPACE, SECRET, Kind, kind_of, name_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+log = structlog.get_logger()
+
 JsonObject = dict[str, Any]
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=30, connect=10)
 _LOGIN_SECONDS: Final = 60.0
+_SIGNED_OUT: Final = 401
 #: Objects in one answer: all of thousands at once would stay in the process's memory for good.
 _PAGE: Final = 200
 _JSON: Final = "application/json"
@@ -158,7 +162,10 @@ class Kube:
         path = request.kind.path(self.namespace, request.name, request.subresource)
         answer = await _answer(what, self._client.send(request, path))
         if 200 <= answer.status < 300:
-            return dict(json.loads(answer.text))
+            try:
+                return dict(json.loads(answer.text))
+            except ValueError as error:
+                raise WorldError("ApiServerError", f"{what}: the answer is no JSON; {_AGAIN}") from error
         raise _refusal(what, request.kind, answer)
 
 
@@ -217,6 +224,10 @@ def _refusal(what: str, kind: Kind, said: _Answer) -> UserError | WorldError:
         return Conflict(message)
     if said.status in (400, 422):
         return UserError("ApiServerRefused", f"{message}; correct the spec")
+    if said.status == _SIGNED_OUT:
+        return WorldError(
+            "Unauthorized", f"{message}; check the operator's service account or kubeconfig; it signs in again"
+        )
     if said.status == 403:
         return WorldError("Forbidden", f"{message}; check the operator's Role, quotas and admission policies")
     return WorldError("ApiServerError", f"{message} (HTTP {said.status}); {_AGAIN}", retry_after=said.retry_after)
@@ -249,12 +260,20 @@ class Client:
             request.method, url, params=request.query, headers=headers, data=body, allow_redirects=False
         ) as response:
             text = await response.read()
+        if response.status == _SIGNED_OUT:
+            self._known_until = 0.0
         raw = response.headers.get("Retry-After", "")
         return _Answer(response.status, response.reason or "", text, float(raw) if raw.isdigit() else None)
 
     def _signed_in(self) -> kopf.ConnectionInfo:
         if time.monotonic() >= self._known_until:
-            self._known, self._known_until = self._login(), time.monotonic() + _LOGIN_SECONDS
+            self._known_until = time.monotonic() + _LOGIN_SECONDS
+            try:
+                self._known = self._login()
+            except (
+                UserError
+            ) as error:  # what is known is good for a while yet, as a token is renewed long before its end
+                log.warning("not signed in anew", reason=error.reason, message=error.message)
         return self._known
 
 
@@ -264,14 +283,26 @@ def connect(environ: Mapping[str, str]) -> Client:
 
 
 def login(environ: Mapping[str, str]) -> kopf.ConnectionInfo:
-    """Return how to sign in; raises kopf's LoginError."""
+    """Return how to sign in; raises UserError."""
     sign_in = kopf.login_with_service_account if in_cluster(environ) else kopf.login_with_kubeconfig
-    found = sign_in(settings=kopf.OperatorSettings())
+    try:
+        found = sign_in(settings=kopf.OperatorSettings())
+    except (kopf.LoginError, OSError, ValueError, LookupError, AttributeError) as error:
+        raise _no_login(f"{type(error).__name__}: {error}") from error
     if found is None:
-        raise kopf.LoginError(
-            "there is neither a service account's token nor a kubeconfig; run in a pod, or set KUBECONFIG"
-        )
+        raise _no_login("there is neither a service account's token nor a kubeconfig")
+    if in_cluster(environ):
+        # By its address: leading must not depend on the cluster's DNS.
+        host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT", "443")
+        found = replace(found, server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}")
     return found
+
+
+def _no_login(why: str) -> UserError:
+    return UserError(
+        "NotSignedIn",
+        f"no way to sign in at the Kubernetes API: {why}; run it in a pod with a service account, or set KUBECONFIG",
+    )
 
 
 def in_cluster(environ: Mapping[str, str]) -> bool:

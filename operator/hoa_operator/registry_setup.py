@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+import json
+import os
+import sys
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from hoa_operator import registry_cluster
 from hoa_operator.errors import Outdated, UserError, WorldError
 from hoa_operator.postgres import comments, names
 from hoa_operator.postgres.connections import Connections, parameters
-from hoa_operator.postgres.failures import explained, not_ours
+from hoa_operator.postgres.failures import not_ours
 from hoa_operator.postgres.logins import verify_login
 from hoa_operator.postgres.model import AdminLogin, ServerAddress
 from hoa_operator.postgres.provision import create_database, ident
@@ -200,26 +201,33 @@ async def _migrate(connections: Connections, registry: ConnectionDirectory, read
         )
     if found == {max(known)}:
         return
-    given = parameters(registry.login, application, registry.dbname)
-    # Spawned, not forked: this process has threads.
-    apart = ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"))
+    await _upgrade_apart(parameters(registry.login, application, registry.dbname), registry, reader)
+
+
+async def _upgrade_apart(given: Mapping[str, Any], registry: ConnectionDirectory, reader: str) -> None:
+    """Run `registry_upgrade` in a process of its own, which is told on its standard input what to do."""
+    asked = {"given": dict(given), "scripts": str(_MIGRATIONS), "reader": reader, "where": f"{registry.login.address}"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "hoa_operator.registry_upgrade"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     try:
-        with explained(registry.login.address, registry.dbname):
-            await asyncio.get_running_loop().run_in_executor(apart, _upgrade, given, reader)
-    except BrokenExecutor as error:
-        raise WorldError(
-            "RegistryUpgradeKilled",
-            f"the process that migrates database {registry.dbname} was killed, and nothing was changed; it is tried again; should"
-            " it last, give the operator's pod more memory",
-        ) from error
+        said, _ = await process.communicate(json.dumps(asked).encode())
     finally:
-        apart.shutdown(wait=False)
-
-
-def _upgrade(given: Mapping[str, Any], reader: str) -> None:
-    from hoa_operator.registry_upgrade import upgrade
-
-    upgrade(given, _MIGRATIONS, reader)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if said:
+        trouble = json.loads(said)
+        raise WorldError(trouble["reason"], trouble["message"])
+    if process.returncode != 0:
+        raise WorldError(
+            "RegistryUpgradeEnded",
+            f"the process that migrates database {registry.dbname} ended with {process.returncode}; each revision is whole or not"
+            " there, and it is tried again; should it last, look at the operator's log, and give its pod more memory",
+        )
 
 
 async def _revisions(inside: Connection) -> set[str]:

@@ -143,14 +143,14 @@ class ServerReconciler:
 
     def _jobs(self, case: _Case) -> list[JobState]:
         cache = self._sources.cache
-        own = [job for job in cache.all(JOB) if is_owned_by(job, case.server.uid)]
+        own = [job for job in cache.each(JOB) if is_owned_by(job, case.server.uid)]
         return migration.read_jobs(migration.for_revision(own, self._settings.app.schema_revision), cache.all(POD))
 
     async def _end_outdated(self, case: _Case) -> None:
         """End Jobs of another version of the app: they share the template's login and would undo each other's work."""
         wanted = jobs.inputs(self._migration(case.server.name), self._image())
         cache = self._sources.cache
-        own = [job for job in cache.all(JOB) if is_owned_by(job, case.server.uid)]
+        own = [job for job in cache.each(JOB) if is_owned_by(job, case.server.uid)]
         for job in migration.read_jobs(own, cache.all(POD)):
             if job.phase == "Running" and job.inputs != wanted:
                 await delete_object(self._doors, DeleteObject(JOB, job.name, job.uid, TEMPLATE_READY))
@@ -179,7 +179,7 @@ class ServerReconciler:
 
     async def _clean_up(self, case: _Case) -> None:
         for kind in (JOB, SECRET):
-            for item in self._sources.cache.all(kind):
+            for item in self._sources.cache.each(kind):
                 if is_owned_by(item, case.server.uid) and "deletionTimestamp" not in item["metadata"]:
                     await delete_object(
                         self._doors, DeleteObject(kind, name_of(item), item["metadata"]["uid"], TEMPLATE_READY)

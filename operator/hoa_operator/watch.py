@@ -112,7 +112,7 @@ class Auditor:
 
     async def audit(self, kind: Kind) -> bool:
         """Compare the cache with a listing; tell whether the watch has kept up."""
-        known = {name_of(item): _Seen.of(item) for item in self._cache.all(kind)}
+        known = {name_of(item): _Seen.of(item) for item in self._cache.each(kind)}
         listed: dict[str, _Seen] = {}
         version = 0
         async for items, at in self._kube.pages(kind, selector(kind, self._release), metadata_only=True):

@@ -6,13 +6,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from uuid import UUID
 
 from hoa_app.logs import get_logger
 from hoa_app.metrics import Metrics
 from hoa_app.problems import Problem
 from hoa_app.tenancy.line import Lines, Place
-from hoa_app.tenancy.pace import AT_ONCE, Pace
+from hoa_app.tenancy.pace import Pace
 from hoa_app.tenancy.tenant import Tenant
 
 ARRIVING_PER_ADDRESS = 32
@@ -92,9 +93,7 @@ class Gate:
         """Before a request is worked on: a few of each tenant's at a time, and of the others so many may wait as may come at
         once, such as the photos of a page."""
         granted = tenant.limits.concurrent_requests
-        if self._lines.waiting(tenant.id_text) >= max(AT_ONCE, granted):
-            raise self.refuse(tenant, "concurrency")
-        return self._lines.place(tenant.id_text, granted)
+        return self._lines.place(tenant.id_text, granted, partial(self.refuse, tenant, "concurrency"))
 
     @contextmanager
     def _uploads(self, place: AbstractContextManager[None], tenant: Tenant, most: int) -> Iterator[None]:

@@ -7,6 +7,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from hoa_app.tenancy.pace import AT_ONCE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,6 +23,8 @@ SHARED_SECONDS: Final = 1.0
 #: Most requests are done long before. Who waits for something else, such as a slow database or the rest of an upload, keeps
 #: nobody from the processor, and gives the place up.
 LONG_SECONDS: Final = 0.25
+#: Seconds for which who cannot begin waits, as long as for a connection.
+PATIENCE: Final = 5.0
 
 
 class Lines:
@@ -32,16 +36,12 @@ class Lines:
         self._last = ""
         self._shared_until = 0.0
 
-    def place(self, key: str, granted: int) -> Place:
-        """A place for a block, in the line of `key`, who may have `granted` requests under way."""
-        return Place(self, key, max(AMONG_OTHERS, granted // _SHARE))
+    def place(self, key: str, granted: int, refusal: Callable[[], Exception]) -> Place:
+        """A place for a block, in the line of `key`, who may have `granted` requests under way. Entering raises what `refusal`
+        returns where there is no place in the line either, or none came free in time."""
+        return Place(self, key, granted, refusal)
 
-    def waiting(self, key: str) -> int:
-        """How many wait in the line of `key`."""
-        line = self._lines.get(key)
-        return len(line.waiting) if line is not None else 0
-
-    def join(self, key: str, few: int, now: float) -> Line:
+    def join(self, key: str, granted: int, now: float) -> Line:
         """The line of `key`, of whom a request has come, after those were let in for whom there is room."""
         if key != self._last:
             if self._last:
@@ -50,78 +50,108 @@ class Lines:
         line = self._lines.get(key)
         if line is None:
             line = self._lines[key] = Line()
-        line.admit(self.room(few, now))
+        self._admit(line, granted, now)
         return line
 
-    def room(self, few: int, now: float) -> int:
-        """How many of one tenant may be abreast, of whom a `few` may among others."""
-        return few if now < self._shared_until else max(few, ALONE)
-
-    def leave(self, key: str, few: int, line: Line, now: float) -> None:
-        """One of those abreast is done, or long: let in who waits."""
-        line.abreast -= 1
-        line.admit(self.room(few, now))
-        if not line.abreast:
+    def leave(self, key: str, line: Line, granted: int, now: float) -> None:
+        """Let in who waits, after somebody is done or was long; forget a line in which nobody is left."""
+        self._admit(line, granted, now)
+        if not line.inside:
             self._lines.pop(key, None)
+
+    def _admit(self, line: Line, granted: int, now: float) -> None:
+        few = max(AMONG_OTHERS, granted // _SHARE)
+        line.room = few if now < self._shared_until else max(few, ALONE)
+        line.granted = granted
+        line.admit()
 
 
 class Line:
-    """One tenant's requests: those that are `abreast`, and those that wait, first come first served."""
+    """One tenant's requests: those that are `inside`, of them those that are `abreast`, not being long yet, and those that wait,
+    first come first served."""
 
-    __slots__ = ("abreast", "waiting")
+    __slots__ = ("abreast", "granted", "inside", "room", "waiting")
 
     def __init__(self) -> None:
         self.abreast = 0
+        self.inside = 0
+        self.room = 0
+        self.granted = 0
         self.waiting: deque[asyncio.Future[None]] = deque()
 
-    def admit(self, room: int) -> None:
+    @property
+    def is_free(self) -> bool:
+        """Whether one more may begin."""
+        return self.abreast < self.room and self.inside < self.granted
+
+    def enter(self) -> None:
+        """One more begins."""
+        self.abreast += 1
+        self.inside += 1
+
+    def admit(self) -> None:
         """Let in as many of those who wait as there is room for."""
-        while self.waiting and self.abreast < room:
+        while self.waiting and self.is_free:
             waiter = self.waiting.popleft()
             if not waiter.done():
                 waiter.set_result(None)
-                self.abreast += 1
+                self.enter()
 
 
 class Place:
-    """Taken at the beginning of the block; given up at its end or once it is long. A class, because every request takes one."""
+    """Taken at the beginning of the block and left at its end; once it is long, others may begin beside it. A class, because every
+    request takes one."""
 
-    __slots__ = ("_few", "_key", "_line", "_lines", "_loop", "_timer")
+    __slots__ = ("_granted", "_key", "_line", "_lines", "_loop", "_refusal", "_timer")
 
-    def __init__(self, lines: Lines, key: str, few: int) -> None:
+    def __init__(self, lines: Lines, key: str, granted: int, refusal: Callable[[], Exception]) -> None:
         self._lines = lines
         self._key = key
-        self._few = few
+        self._granted = granted
+        self._refusal = refusal
 
     async def __aenter__(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
         now = loop.time()
-        line = self._line = self._lines.join(self._key, self._few, now)
-        if line.abreast < self._lines.room(self._few, now):
-            line.abreast += 1
+        line = self._line = self._lines.join(self._key, self._granted, now)
+        if line.is_free:
+            line.enter()
         else:
             await self._wait()
             self._lines.waited(loop.time() - now)
         self._timer: asyncio.TimerHandle | None = loop.call_later(LONG_SECONDS, self._give_up)
 
     async def __aexit__(self, *_: object) -> None:
+        self._line.inside -= 1
         if self._timer is not None:
             self._timer.cancel()
             self._give_up()
+        else:
+            self._let_in()
 
     async def _wait(self) -> None:
+        line = self._line
+        if len(line.waiting) >= max(AT_ONCE, self._granted):
+            raise self._refusal()
         waiter = self._loop.create_future()
-        self._line.waiting.append(waiter)
+        line.waiting.append(waiter)
         try:
-            await waiter
-        except asyncio.CancelledError:
+            async with asyncio.timeout(PATIENCE):
+                await waiter
+        except (asyncio.CancelledError, TimeoutError) as error:
             if waiter.done() and not waiter.cancelled():
-                self._leave()
+                line.inside -= 1
+                self._give_up()
+            else:
+                waiter.cancel()
+            if isinstance(error, TimeoutError):
+                raise self._refusal() from None
             raise
 
     def _give_up(self) -> None:
         self._timer = None
-        self._leave()
+        self._line.abreast -= 1
+        self._let_in()
 
-    def _leave(self) -> None:
-        self._lines.leave(self._key, self._few, self._line, self._loop.time())
+    def _let_in(self) -> None:
+        self._lines.leave(self._key, self._line, self._granted, self._loop.time())

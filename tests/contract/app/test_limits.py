@@ -65,7 +65,10 @@ async def test_who_is_too_fast_reads_a_page_of_their_own(platform: Platform) -> 
             assert (sent.status_code, "Go back with your browser" in sent.text) == (429, True)
 
 
-async def test_too_many_at_once_is_503_for_one_tenant_only(platform: Platform, seabreeze: MadeTenant) -> None:
+async def test_too_many_at_once_is_503_for_one_tenant_only(
+    platform: Platform, seabreeze: MadeTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "PATIENCE", 0.1)
     narrow = platform.make_tenant("narrow", limits={"concurrentRequests": 2})
     release, arrived = asyncio.Event(), asyncio.Semaphore(0)
 
@@ -97,6 +100,7 @@ async def test_a_rush_waits_behind_itself(
 ) -> None:
     monkeypatch.setattr(line, "LONG_SECONDS", 60.0)
     monkeypatch.setattr(line, "SHARED_SECONDS", 60.0)
+    monkeypatch.setattr(line, "PATIENCE", 60.0)
     rash = platform.make_tenant("rash", limits={"concurrentRequests": 40})
     release, arrived = asyncio.Event(), asyncio.Semaphore(0)
     begun: list[str] = []

@@ -13,6 +13,10 @@ GRANTED = 20
 WAITED: list[float] = []
 
 
+class Busy(Exception):
+    """What is answered where there is no place."""
+
+
 class Crowd:
     """Requests of one tenant that are begun together, and end as they are told to."""
 
@@ -23,7 +27,7 @@ class Crowd:
         self.tasks = [asyncio.create_task(self._request(lines, key, place)) for place in range(number)]
 
     async def _request(self, lines: Lines, key: str, place: int) -> None:
-        async with lines.place(key, GRANTED):
+        async with lines.place(key, GRANTED, Busy):
             self.begun.append(place)
             if len(self.begun) == len(self.ends):
                 self.all_begun.set()
@@ -53,13 +57,14 @@ def long_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing takes long here, and what is shared stays so, however slow the machine is."""
     monkeypatch.setattr(line, "LONG_SECONDS", 60.0)
     monkeypatch.setattr(line, "SHARED_SECONDS", 60.0)
+    monkeypatch.setattr(line, "PATIENCE", 60.0)
 
 
 async def shared() -> Lines:
     """A process in which two tenants have been."""
     lines = Lines(WAITED.append)
     for key in ("one", "other"):
-        async with lines.place(key, GRANTED):
+        async with lines.place(key, GRANTED, Busy):
             pass
     return lines
 
@@ -124,20 +129,20 @@ async def test_the_largest_have_more_abreast() -> None:
     begun = []
 
     async def request(place: int) -> None:
-        async with lines.place("large", 80):
+        async with lines.place("large", 80, Busy):
             begun.append(place)
             await ends.wait()
 
     tasks = [asyncio.create_task(request(place)) for place in range(9)]
     await turns()
     assert begun == list(range(4))
-    assert lines.waiting("large") == 5
+    assert len(lines._lines["large"].waiting) == 5
     WAITED.clear()
     ends.set()
     await asyncio.gather(*tasks)
     assert len(WAITED) == 5
     assert min(WAITED) > 0
-    assert lines.waiting("large") == 0
+    assert not lines._lines
 
 
 async def test_who_takes_long_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +153,51 @@ async def test_who_takes_long_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -
     async with asyncio.timeout(10):
         await crowd.all_begun.wait()
     await crowd.end(*range(2 * AMONG_OTHERS + 1))
+    assert not lines._lines
+
+
+async def test_a_burst_of_the_smallest_waits_although_it_is_alone() -> None:
+    lines, begun, ends = Lines(WAITED.append), [], asyncio.Event()
+
+    async def photo(place: int) -> None:
+        async with lines.place("small", 10, Busy):
+            begun.append(place)
+            await ends.wait()
+
+    photos = [asyncio.create_task(photo(place)) for place in range(20)]
+    await turns()
+    assert begun == list(range(10)), "no more than are granted, although sixteen may be abreast"
+    ends.set()
+    await asyncio.gather(*photos)
+    assert begun == list(range(20))
+    assert not lines._lines
+
+
+async def test_more_than_may_wait_are_refused() -> None:
+    lines = await shared()
+    crowd = Crowd(lines, "rush", AMONG_OTHERS + GRANTED)
+    await turns()
+    with pytest.raises(Busy):
+        async with lines.place("rush", GRANTED, Busy):
+            pytest.fail("there is no place")
+    await crowd.end(*range(AMONG_OTHERS + GRANTED))
+    assert not lines._lines
+
+
+async def test_who_has_waited_in_vain_is_refused_and_takes_no_place_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line, "LONG_SECONDS", 0.01)
+    monkeypatch.setattr(line, "PATIENCE", 0.1)
+    lines = await shared()
+    crowd = Crowd(lines, "slow", GRANTED)
+    async with asyncio.timeout(10):
+        await crowd.all_begun.wait()  # all of them are long
+    with pytest.raises(Busy):
+        async with lines.place("slow", GRANTED, Busy):
+            pytest.fail("all that are granted are inside")
+    await crowd.end(0)
+    async with lines.place("slow", GRANTED, Busy):
+        pass
+    await crowd.end(*range(1, GRANTED))
     assert not lines._lines
 
 

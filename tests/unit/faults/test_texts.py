@@ -18,8 +18,8 @@ COMPOSED = frozenset(
         ("waiting", "ChildrenRemaining"),
     }
 )
-#: Reach no status: a mistake of the program itself, and what is looked at again at once.
-NOT_SHOWN = frozenset({"NoTemplateKept", "Conflict"})
+#: Reach no status: a mistake of the program itself, what is looked at again at once, and who cannot speak to the API server.
+NOT_SHOWN = frozenset({"NoTemplateKept", "Conflict", "NotSignedIn"})
 #: Reasons of Stalled when it is False, which is well.
 WELL = frozenset({"Progressing", "Retrying"})
 

@@ -270,6 +270,21 @@ def test_the_sql_beside_a_revision_is_what_alembic_would_run(tmp_path: Path) -> 
     assert list(rendering.stale(versions)) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "UPDATE users SET fax = replace(fax, '\t', ' ')",
+        "ALTER TABLE users DROP COLUMN fax -- nobody has one",
+        "UPDATE users SET fax = 'at :nine'",
+    ],
+    ids=["a tab", "a comment at the end", "a colon"],
+)
+def test_what_alembic_would_not_write_down_as_it_sends_it_has_no_sql(tmp_path: Path, text: str) -> None:
+    versions = scripts(tmp_path, sql(text))
+    rendering.write(versions)
+    assert list(versions.glob("*.sql")) == []
+
+
 def test_sql_that_is_not_its_revisions_is_found(tmp_path: Path) -> None:
     versions = scripts(tmp_path, sql("DROP TABLE old_things"), sql("ALTER TABLE users DROP COLUMN fax"))
     rendering.write(versions)
@@ -288,8 +303,10 @@ def test_sql_that_is_not_its_revisions_is_found(tmp_path: Path) -> None:
 def test_the_sql_of_this_checkout_says_all_that_its_revisions_do() -> None:
     (folder,) = (line.folder for line in lines(REPOSITORY) if line.tenants)
     revisions, _ = read(folder)
-    for revision in revisions:
-        written = revision.path.with_suffix(".sql")
-        if written.exists():
-            known = " ".join(written.read_text().split())
-            assert all(" ".join(statement.sql.split()).rstrip("; ") in known for statement in revision.statements)
+    written = [(revision, revision.path.with_suffix(".sql")) for revision in revisions]
+    assert [path.name for _, path in written if path.exists()] == ["0002_communities.sql"]
+    assert list(rendering.stale(folder)) == []
+    for revision, path in written:
+        if path.exists():
+            known = path.read_text()
+            assert all(f"\n{statement.sql.strip()};\n" in known for statement in revision.statements)

@@ -153,8 +153,62 @@ async def test_a_server_that_is_away_is_said_to_be() -> None:
     await door.close()
 
 
+async def test_who_is_signed_out_signs_in_again() -> None:
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(request.headers["Authorization"])
+        status = 200 if seen[-1] == "Bearer new" else 401
+        return web.json_response({"metadata": {}, "message": "Unauthorized"}, status=status)
+
+    async with answering(answer, "old", "new") as door:
+        with pytest.raises(WorldError) as caught:
+            await door.get(TENANT, "a")
+        assert caught.value.reason == "Unauthorized"
+        assert await door.get(TENANT, "a") is not None
+    assert seen == ["Bearer old", "Bearer new"]
+
+
+async def test_a_token_that_cannot_be_read_for_a_moment_is_used_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kube, "_LOGIN_SECONDS", 0.0)
+    known = [kopf.ConnectionInfo(server="http://127.0.0.1:1", token="good")]
+
+    def signed_in() -> kopf.ConnectionInfo:
+        if not known:
+            raise UserError("NotSignedIn", "the token is not there; wait")
+        return known.pop()
+
+    client = Client(signed_in)
+    assert client._signed_in().token == "good"
+    await client.close()
+
+
+async def test_an_answer_that_is_no_json_is_told_as_one() -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text="<html>")
+
+    async with answering(answer) as door:
+        with pytest.raises(WorldError, match="no JSON"):
+            await door.get(TENANT, "a")
+
+
+@pytest.mark.parametrize(
+    ("host", "server"), [("10.0.0.1", "https://10.0.0.1:6443"), ("fd00::1", "https://[fd00::1]:6443")]
+)
+def test_in_a_cluster_it_goes_to_the_address_it_is_given(
+    monkeypatch: pytest.MonkeyPatch, host: str, server: str
+) -> None:
+    found = kopf.ConnectionInfo(server="https://kubernetes.default.svc", token="t", ca_path="/ca.crt")
+    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: found)
+    known = login({"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": "6443"})
+    assert (known.server, known.token, known.ca_path) == (server, "t", "/ca.crt")
+
+
 def test_without_a_way_to_sign_in_it_is_said_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KUBECONFIG", raising=False)
-    with pytest.raises(kopf.LoginError, match="set KUBECONFIG"):
+    with pytest.raises(UserError, match="set KUBECONFIG"):
+        login({})
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    with pytest.raises(UserError, match="FileNotFoundError"):
         login({})
