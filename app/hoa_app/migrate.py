@@ -23,7 +23,6 @@ from psycopg import sql
 from hoa_app import first_owner
 from hoa_app.grants import Grantees, grant
 from hoa_app.migrations import serving
-from hoa_app.migrations.serving import known_revisions, note
 
 LOCK_KEY = 0x484F41  # any fixed number: the lock is per database
 LOCK_TIMEOUT = 20.0
@@ -139,7 +138,7 @@ class Result:
 
 def run(job: Job, result: Result) -> None:
     """Do everything in the contract's order; every part finds its own work done when it is."""
-    head = known_revisions()[-1]
+    head = serving.known_revisions()[-1]
     if job.target_revision and job.target_revision != head:
         raise MigrationError(
             PERMANENT,
@@ -201,7 +200,7 @@ def current_revision(connection: psycopg.Connection[Any]) -> str | None:
 
 
 def _check_before(connection: psycopg.Connection[Any], job: Job, revision: str | None) -> None:
-    if revision is not None and revision not in known_revisions():
+    if revision is not None and revision not in serving.known_revisions():
         raise MigrationError(
             PERMANENT,
             "DatabaseNewer",
@@ -245,7 +244,7 @@ def _upgrade(connection: psycopg.Connection[Any], result: Result) -> None:
 def _climb(connection: psycopg.Connection[Any]) -> None:
     """Take the database to the head, a transaction per revision: after an error it is at the last one that was done."""
     current = current_revision(connection) or ""
-    for revision in known_revisions():
+    for revision in serving.known_revisions():
         if revision > current:
             _take_to(connection, revision)
 
@@ -282,8 +281,8 @@ def _unfit(cause: psycopg.Error, revision: str | None) -> MigrationError:
 def _leave_note(connection: psycopg.Connection[Any]) -> None:
     """Say which apps may serve this schema, where they look when they open a pool."""
     row = connection.execute("SELECT obj_description('public.alembic_version'::regclass, 'pg_class')").fetchone()
-    if row is None or row[0] != note():
-        connection.execute(sql.SQL("COMMENT ON TABLE alembic_version IS {}").format(sql.Literal(note())))
+    if row is None or row[0] != serving.note():
+        connection.execute(sql.SQL("COMMENT ON TABLE alembic_version IS {}").format(sql.Literal(serving.note())))
 
 
 def _write_identity(connection: psycopg.Connection[Any], job: Job, tenant: TenantJob) -> None:

@@ -270,9 +270,8 @@ class Client:
             self._known_until = time.monotonic() + _LOGIN_SECONDS
             try:
                 self._known = self._login()
-            except (
-                UserError
-            ) as error:  # what is known is good for a while yet, as a token is renewed long before its end
+            except UserError as error:
+                # What is known is good for a while yet: a token is renewed long before its end.
                 log.warning("not signed in anew", reason=error.reason, message=error.message)
         return self._known
 

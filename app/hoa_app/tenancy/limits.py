@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from uuid import UUID
 
 from hoa_app.logs import get_logger
 from hoa_app.metrics import Metrics
@@ -36,7 +35,6 @@ class Gate:
         self._rushes: dict[str, Counter[str]] = {}
         self._arriving: Counter[Hashable] = Counter()
         self._uploading: Counter[Hashable] = Counter()
-        self._inside: Counter[Hashable] = Counter()
 
     def count(self, tenant: Tenant, address: str) -> None:
         """One more request from an address; raises the 429 problem."""
@@ -83,26 +81,16 @@ class Gate:
         ):
             yield
 
-    def working(self, tenant: Tenant, *, uploading: bool = False) -> AbstractContextManager[None]:
-        """While a request is worked on. Of the places there are, uploads may take half."""
-        most = tenant.limits.concurrent_requests
-        place = self._held(self._inside, tenant.id_text, most, tenant, "concurrency")
-        return self._uploads(place, tenant, max(1, most // 2)) if uploading else place
+    def uploading(self, tenant: Tenant) -> AbstractContextManager[None]:
+        """While a request is worked on whose body is still coming. Of the places there are, these may take half."""
+        most = max(1, tenant.limits.concurrent_requests // 2)
+        return self._held(self._uploading, tenant.id, most, tenant, "uploads")
 
     def in_line(self, tenant: Tenant) -> Place:
-        """Before a request is worked on: a few of each tenant's at a time, and of the others so many may wait as may come at
-        once, such as the photos of a page."""
+        """While a request is worked on: no more than are granted, of these a few are begun at a time, and of the others so many
+        may wait as may come at once, such as the photos of a page."""
         granted = tenant.limits.concurrent_requests
         return self._lines.place(tenant.id_text, granted, partial(self.refuse, tenant, "concurrency"))
-
-    @contextmanager
-    def _uploads(self, place: AbstractContextManager[None], tenant: Tenant, most: int) -> Iterator[None]:
-        with place, self._held(self._uploading, tenant.id, most, tenant, "uploads"):
-            yield
-
-    def inside(self, tenant_id: UUID) -> int:
-        """How many requests of a tenant are being worked on."""
-        return self._inside[str(tenant_id)]
 
     def _held(self, counter: Counter[Hashable], key: Hashable, most: int, tenant: Tenant, limit: str) -> _Place:
         return _Place(self, counter, key, most, tenant, limit)
@@ -119,7 +107,7 @@ class Gate:
 
 
 class _Place:
-    """One place of so many, held for a block. A class, because every request takes one."""
+    """One place of so many, held for a block."""
 
     __slots__ = ("_counter", "_gate", "_key", "_limit", "_most", "_tenant")
 

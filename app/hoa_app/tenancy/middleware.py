@@ -83,7 +83,10 @@ class Tenancy:
             with self._gate.arriving(tenant, scope["state"]["client_ip"]):
                 await body.begin()
         async with self._gate.in_line(tenant):
-            with self._gate.working(tenant, uploading=scope["method"] in UNSAFE and not body.complete):
+            if scope["method"] in UNSAFE and not body.complete:
+                with self._gate.uploading(tenant):
+                    await self._app(scope, body.receive, send)
+            else:
                 await self._app(scope, body.receive, send)
 
     def _resolve(self, facts: Facts) -> Tenant | None:

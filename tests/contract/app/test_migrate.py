@@ -184,6 +184,19 @@ def test_a_clone_of_the_template(platform: Platform, blank: MadeTenant) -> None:
         assert connection.execute("SELECT current_tenant()").fetchone() == (blank.id,)
 
 
+def test_sql_that_does_not_note_its_revision_is_undone(
+    platform: Platform, blank: MadeTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in platform.job_environment(blank).items():
+        monkeypatch.setenv(name, value)
+    cut_off = {"0002": "CREATE TABLE half_made (id int)"}
+    monkeypatch.setattr(serving, "sql_of", cut_off.get)
+    assert migrate.main([], platform.job_environment(blank)) == migrate.PERMANENT
+    with blank.as_admin() as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        assert connection.execute("SELECT to_regclass('half_made')").fetchone() == (None,)
+
+
 def test_sql_and_alembic_make_the_same(platform: Platform) -> None:
     """The Job runs a revision's SQL where it has some; alembic would have made the same, and noted the same revision."""
 
