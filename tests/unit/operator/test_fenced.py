@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from hoa_operator import reconcile, removal
+from hoa_operator.__main__ import Process
 from hoa_operator.cache import Cache
 from hoa_operator.errors import Fenced
 from hoa_operator.kinds import TENANT
@@ -47,3 +49,15 @@ async def test_a_replaced_leader_ends(body: dict[str, Any], monkeypatch: pytest.
     monkeypatch.setattr(reconcile, "publish", unwritten)
     with pytest.raises(Fenced):
         await TenantReconciler(doors, "operator-0", Random(1), lambda _: None, lambda: NOW)("seabreeze")
+
+
+async def test_a_lease_that_nobody_renews_any_more_ends_the_process() -> None:
+    async def breaks(_: object) -> None:
+        raise ValueError("a mistake of our own")
+
+    process = object.__new__(Process)
+    process._stop, process._fenced = asyncio.Event(), None
+    process._leadership = cast("Any", SimpleNamespace(keep=breaks))
+    await process._keep(cast("Any", None))
+    assert process._stop.is_set()
+    assert process._fenced is not None
