@@ -69,8 +69,8 @@ def test_a_job_waits_for_its_secret(kubectl: Kubectl, job_runner: JobRunner) -> 
 
 def test_a_job_runs_the_code_of_its_image(kubectl: Kubectl, job_runner: JobRunner, tmp_path: Path) -> None:
     later = job_runner.offer(make_release(tmp_path, "expand", "expand-of-a-job"))
-    script = "import os, pathlib; from hoa_app import migrate; p = pathlib.Path(os.environ['HOA_TERMINATION_LOG']); "
-    script += "p.write_text(migrate.known_revisions()[-1])"
+    script = "import os, pathlib; from hoa_app.migrations import serving; p = pathlib.Path(os.environ['HOA_TERMINATION_LOG']); "
+    script += "p.write_text(serving.known_revisions()[-1])"
     for name, image in (("now", "hoa-connect/app:dev"), ("later", later.image)):
         container = {"name": "migrate", "image": image, "command": ["python", "-c", script]}
         template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
