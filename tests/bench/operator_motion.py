@@ -101,7 +101,9 @@ def _logins(installation: Installation) -> dict[str, int]:
     """Return how often somebody has logged in to each tenant's database; Postgres knows it when the session has ended."""
     names = [body["status"]["database"]["name"] for body in installation.tenants()]
     with psycopg.connect(installation.postgres.dsn()) as connection:
-        return dict(connection.execute("SELECT datname, sessions FROM pg_stat_database WHERE datname = ANY (%s)", [names]))
+        return dict(
+            connection.execute("SELECT datname, sessions FROM pg_stat_database WHERE datname = ANY (%s)", [names])
+        )
 
 
 def _looked_inside(installation: Installation, before: Mapping[str, int]) -> None:
