@@ -16,6 +16,7 @@ FAILED = "HOA_TESTS_FAILED"
 
 pytest_plugins = [
     "tests.fix_never",
+    "tests.fix_told",
     "tests.fix_postgres",
     "tests.cluster.fix_api",
     "tests.cluster.fix_platform",

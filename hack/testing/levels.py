@@ -34,9 +34,9 @@ class Level:
 LEVELS = (
     Level("unit"),
     Level("contract", packages=("postgresql-15",), processes=2),
-    Level("chart", packages=("prometheus", "etcd-server"), tools=("kubernetes", "helm")),
+    Level("chart", packages=("prometheus", "etcd-server"), tools=("kubernetes", "helm"), processes=2),
     Level("cluster", packages=("etcd-server", "postgresql-15"), tools=("kubernetes", "helm"), processes=2),
-    Level("faults", packages=("etcd-server", "postgresql-15"), tools=("kubernetes", "helm")),
+    Level("faults", packages=("etcd-server", "postgresql-15"), tools=("kubernetes", "helm"), processes=2),
     Level("bench", packages=("etcd-server", "postgresql-15", "wrk"), tools=("kubernetes", "helm", "kwok", "vegeta")),
     Level("e2e", packages=("chromium",), tools=("kubernetes", "helm"), cluster=True),
 )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hoa_operator import names
-from hoa_operator.kinds import JOB, POD, SOURCES, Kind, Object, has_ended, tenants_of
+from hoa_operator.kinds import JOB, POD, SOURCES, TENANT, Kind, Object, has_ended, is_refused, tenants_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -65,6 +65,7 @@ class Cache:
         self._objects: dict[Kind, dict[str, Object | bytes]] = {}
         self._of_tenant: dict[Kind, dict[str, tuple[str, ...]]] = {}
         self._unfinished: dict[str, Object] = {}
+        self._refused: set[str] = set()
         self._gone: OrderedDict[str, int] = OrderedDict()
 
     def observe(self, kind: Kind, item: Object) -> Change | None:
@@ -123,6 +124,10 @@ class Cache:
         """Return the Jobs that have not ended: few, however many have and are kept for a while."""
         return list(self._unfinished.values())
 
+    def refused_tenants(self) -> list[str]:
+        """Return the HOATenants whose spec is not accepted, by name: few, and everyone who comes or goes asks for them."""
+        return sorted(self._refused)
+
     def items(self, kinds: Iterable[Kind]) -> Iterator[tuple[Kind, Object]]:
         """Walk over all objects of the kinds."""
         for kind in kinds:
@@ -144,6 +149,10 @@ class Cache:
             self._unfinished.pop(name, None)
             if after is not None and not has_ended(after):
                 self._unfinished[name] = after
+        if kind is TENANT:
+            self._refused.discard(name)
+            if after is not None and is_refused(after):
+                self._refused.add(name)
         if kept is None:
             del self._objects[kind][name]
         else:

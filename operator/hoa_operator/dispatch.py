@@ -20,7 +20,7 @@ from hoa_operator.kinds import (
     tenants_of,
 )
 from hoa_operator.observe import placed_on
-from hoa_operator.steps import READY, SPEC_ACCEPTED
+from hoa_operator.steps import READY
 from hoa_operator.tenant import asked_hosts
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _tenant(change: Change, cache: Cache, base_domain: str) -> Iterator[Call]:
     left = before is not None and after is not None and placed_on(before) not in (None, placed_on(after))
     if after is None or before is None or left or _claims(before) != _claims(after):
         # What this tenant gave up may be what another was refused.
-        yield from (tenant(name_of(body), urgent=False) for body in _refused(cache) if name_of(body) != change.name)
+        yield from (tenant(name, urgent=False) for name in cache.refused_tenants() if name != change.name)
     if before is not None and after is not None:
         changed = asked_hosts(before, base_domain) ^ asked_hosts(after, base_domain)
         yield from (tenant(name) for name in _concerned(changed, cache, base_domain) if name != change.name)
@@ -147,10 +147,6 @@ def _weight(body: Object | None) -> Any:
     spec, status = body["spec"], body.get("status") or {}
     cpu = (spec.get("limits") or {}).get("cpu")
     return status.get("tier"), spec.get("placement"), spec.get("state"), cpu
-
-
-def _refused(cache: Cache) -> list[Object]:
-    return [body for body in cache.all(TENANT) if _condition(body, SPEC_ACCEPTED) == "False"]
 
 
 def _ready(body: Object) -> str | None:

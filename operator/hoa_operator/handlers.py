@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from hoa_operator import kube
 from hoa_operator.kinds import WATCHED, Kind, Object
@@ -38,6 +39,15 @@ class _NothingKept(kopf.DiffBaseStorage):
 
     def store(self, **_: Any) -> None:
         """Keep nothing."""
+
+
+class NothingRemembered(ResourceMemories):
+    """What kopf knows of each object from one event to the next, for handlers that we do not have: a dozen objects of a tenant,
+    each as large as what we ourselves keep of it."""
+
+    async def recall(self, raw_body: kopf.RawBody, **options: Any) -> ResourceMemory:
+        """Return a new memory, and keep none."""
+        return await super().recall(raw_body, **options | {"ephemeral": True})
 
 
 def build_registry(listener: Listener, environ: Mapping[str, str]) -> kopf.OperatorRegistry:

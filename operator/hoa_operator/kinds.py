@@ -95,3 +95,9 @@ def has_ended(job: Object) -> bool:
     """Tell whether a Job is complete or has failed, which never changes any more."""
     conditions = (job.get("status") or {}).get("conditions") or ()
     return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)
+
+
+def is_refused(tenant: Object) -> bool:
+    """Tell whether it was said of a HOATenant that its spec is not accepted."""
+    conditions = (tenant.get("status") or {}).get("conditions") or ()
+    return any(c["type"] == "SpecAccepted" and c["status"] == "False" for c in conditions)

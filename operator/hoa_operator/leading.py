@@ -247,6 +247,7 @@ async def _watch(leader: Leader, settings: Settings, environ: Mapping[str, str])
     tasks = await kopf.spawn_tasks(
         registry=handlers.build_registry(leader, environ),
         settings=options,
+        memories=handlers.NothingRemembered(),
         # Said here, or kopf looks up the user's name, which a pod's bare uid does not have.
         identity=settings.pod_name,  # type: ignore[arg-type]
         standalone=True,

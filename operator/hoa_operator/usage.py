@@ -1,5 +1,5 @@
 """Remembers what each tenant's database said of its use and whether its logins still let in, and when to ask again:
-often until the welcome mail went out, then rarely. After a start one tenant is asked after the other."""
+often while the welcome mail is under way, then rarely. After a start one tenant is asked after the other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from hoa_operator.errors import OperatorError
 from hoa_operator.postgres import APP, PASSWORD_REFUSED
 from hoa_operator.steps import DATABASE_READY, WELCOME_MAIL_SENT
-from hoa_operator.world import Reading
+from hoa_operator.world import Reading, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from hoa_operator.postgres.model import Usage
 
 _FIRST: Final = 2.0
-_SLOWEST: Final = 60.0
 #: Of those that a new operator finds well: a look inside is two logins, five times as much work as all the rest of a look, so
 #: all of them are looked at first, and then inside ten of them a second.
 _LOOKED_AT: Final = 0.02
@@ -45,7 +44,7 @@ async def look_inside(door: PostgresServer, tenant_id: UUID, passwords: Password
         return Reading(await door.usage(tenant_id, passwords.migrator))
     except OperatorError as error:
         refused = error.reason == PASSWORD_REFUSED
-        return Reading(refused=refused, trouble=None if refused else error)
+        return Reading(refused=refused, trouble=None if refused else Trouble(error.reason, error.message))
 
 
 @dataclass
@@ -113,9 +112,11 @@ class UsageBook:
         self._due.pop(tenant_id, None)
 
     def _pause(self, entry: _Entry) -> float:
+        """Return the seconds between two readings; where a mail waits, a quarter of how long it had: without a mail server, all
+        of them wait for ever."""
         if not _pending(entry.reading):
             return self._interval
-        return min(_SLOWEST, max(_FIRST, (self._clock() - entry.pending_since) / 4))
+        return min(self._interval, max(_FIRST, (entry.read_at - entry.pending_since) / 4))
 
 
 def _after(entry: _Entry, of: str | None) -> Usage | None:

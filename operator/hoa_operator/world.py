@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hoa_operator import names
 from hoa_operator.budget import Verdict
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from hoa_operator.certificates import Certificate, Fault
-    from hoa_operator.errors import OperatorError
     from hoa_operator.kinds import Kind, Object
     from hoa_operator.postgres.model import ObservedDatabase, Usage
     from hoa_operator.registry_model import Placement, RegistryRow, Retained
@@ -73,6 +72,14 @@ class Children:
         return tuple(item for item in self.by_kind.get(kind, ()) if is_owned_by(item, uid))
 
 
+class Trouble(NamedTuple):
+    """What an error said. The error itself would keep all that was at work when it was raised, connections and all, for as
+    long as it is remembered."""
+
+    reason: str
+    message: str
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a look inside showed. `refused` says that a password was changed behind the operator's back, `trouble` what
@@ -81,7 +88,7 @@ class Reading:
 
     usage: Usage | None = None
     refused: bool = False
-    trouble: OperatorError | None = None
+    trouble: Trouble | None = None
     later: bool = False
 
 

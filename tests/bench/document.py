@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import os
@@ -31,9 +32,10 @@ _PEERS: Final = ("django", "django-tenants", "gunicorn", "fastapi", "sqlalchemy"
 _HEAD: Final = """# Benchmarks
 
 Written by `make bench`; no number below was typed by hand. A value with a spread is the median of as many rounds as are
-given, the spread the least and the most of them; contestants took turns in these, after a round that does not count. What
-has no spread was measured once. benchmarks.json beside this file is the same for programs: the next run says what has
-changed since. A question is measured whole on one machine; where that differs from question to question, each says its own.
+given, the spread the least and the most of them; unless the question says otherwise, contestants took turns in these, after
+a round that does not count. What has no spread was measured once. benchmarks.json beside this file is the same for
+programs: the next run says what has changed since. A question is measured whole on one machine; where that differs from
+question to question, each says its own.
 """
 
 
@@ -63,6 +65,7 @@ def machine() -> dict[str, str]:
         "Kubernetes": KUBERNETES_VERSION.removeprefix("v"),
         "kwok": _module("kwok", "sigs.k8s.io/kwok"),
         "vegeta": _module("vegeta", "github.com/tsenart/vegeta/v12"),
+        "wrk": _said(["dpkg-query", "--show", "--showformat=${Version}", "wrk"]),
     }
     return {**facts, **{name: version(name) for name in _LIBRARIES}, **_pins()}
 
@@ -165,8 +168,11 @@ def _pins() -> dict[str, str]:
 def build() -> str:
     """Return which build this is."""
     git = ["git", "-C", str(REPOSITORY)]
-    changed = _said([*git, "status", "--porcelain", "--", "operator", "app", "charts", "crds", "tests", "hack"])
-    return f"build {_said([*git, 'rev-parse', '--short', 'HEAD'])}{' and changes to it' if changed else ''}"
+    places = ("operator", "app", "charts", "crds", "tests", "hack", "requirements")
+    new = _said([*git, "ls-files", "--others", "--exclude-standard", "--", *places])
+    changed = _said([*git, "diff", "HEAD", "--", *places]) + new
+    mark = f" and changes to it ({hashlib.sha256(changed.encode()).hexdigest()[:7]})" if changed else ""
+    return f"build {_said([*git, 'rev-parse', '--short', 'HEAD'])}{mark}"
 
 
 def _module(tool: str, module: str) -> str:

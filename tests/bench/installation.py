@@ -1,7 +1,8 @@
 """One installation on a real API server with Kubernetes' own job controller, and the operator as a process of its own.
 
 There is no kubelet. Pods of Jobs are either run for real, as processes of this machine, or bound by Kubernetes' own scheduler to a
-node of kwok's, which ends them well after two seconds (kwok.yaml): then what a migration Job does in a database is left undone.
+node of kwok's, which ends them well after two seconds (kwok.yaml): then what a migration Job does in a database is left undone,
+and a few statements stand in for it (`finish`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
+import psycopg
+from psycopg import sql
+
+from hoa_operator.postgres import MIGRATOR, role_name
 from tests.bench import cpu, images
 from tests.cluster.api import Api, ApiError
 from tests.cluster.controlplane import ControlPlane
@@ -30,7 +36,7 @@ from tests.programs import REPOSITORY, program
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tests.bench.lab import Lab
     from tests.fix_postgres import PostgresAccess, PostgresServer
@@ -100,6 +106,23 @@ class Installation:
         # No controller is there to take away what keeps pods from a node that is not ready yet.
         kubectl.patch("node", name, {"spec": {"taints": None}})
 
+    def finish(self, tenant: Json) -> None:
+        """Leave in a Ready tenant's database what its Job and the worker would have left there, had kwok not ended the Job before it
+        did anything: the operator reads it, and goes on asking where it cannot."""
+        tenant_id = UUID(tenant["status"]["tenantID"])
+        migrator = sql.Identifier(role_name(tenant_id, MIGRATOR))
+        with psycopg.connect(self.postgres.dsn(tenant["status"]["database"]["name"])) as connection:
+            connection.execute(
+                "INSERT INTO tenant_identity (tenant_id) VALUES (%s) ON CONFLICT DO NOTHING", [tenant_id]
+            )
+            connection.execute(
+                "INSERT INTO outbox (tenant_id, kind, payload, dedupe_key, state)"
+                " VALUES (%s, 'mail.invitation', '{}', 'welcome-mail:bench', 'done') ON CONFLICT DO NOTHING",
+                [tenant_id],
+            )
+            for what in ("USAGE ON SCHEMA public", "SELECT ON hoa_usage", "EXECUTE ON FUNCTION usage_figures()"):
+                connection.execute(sql.SQL("GRANT {} TO {}").format(sql.SQL(what), migrator))
+
     def apply(self, names: Sequence[str], **spec: Any) -> dict[str, float]:
         """Create tenants, one request after the other; return when each was, by this process's clock."""
         times = {}
@@ -111,6 +134,14 @@ class Installation:
     def tenants(self) -> list[Json]:
         """Return every tenant."""
         return self.objects.list("HOATenant")
+
+    def mailed(self, seconds: float = 300) -> None:
+        """Wait until the operator has seen that every tenant's welcome mail is out, after which it asks rarely."""
+
+        def left() -> int:
+            return sum(condition(body, "WelcomeMailSent")["status"] != "True" for body in self.tenants())
+
+        until(lambda: not left(), lambda: f"the welcome mails of {left()} tenants to be seen as sent", seconds, 1)
 
     def touch(self, tenant: str) -> None:
         """Put a label that nobody asked about on a tenant, so that it is looked at."""
@@ -161,28 +192,40 @@ class Looks:
 
 @dataclass
 class Readiness:
-    """Follows the tenants in a thread of its own, and notes when each was Ready."""
+    """Follows the tenants in a thread of its own, notes when each was Ready, and does with it what comes `then`."""
 
     objects: Objects
+    then: Callable[[Json], None] | None = None
     at: dict[str, float] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
+    _error: BaseException | None = None
 
     @contextmanager
     def followed(self) -> Iterator[Readiness]:
         """Follow from now on."""
-        thread = threading.Thread(target=self._follow, name="readiness", daemon=True)
+        thread = threading.Thread(target=self._run, name="readiness", daemon=True)
         thread.start()
-        yield self
-        self._stop.set()
-        thread.join()
+        try:
+            yield self
+        finally:
+            self._stop.set()
+            thread.join()
 
     def wait_for(self, names: Sequence[str], seconds: float) -> None:
         """Wait until all are Ready."""
 
         def left() -> list[str]:
+            if self._error is not None:
+                raise self._error
             return [name for name in names if name not in self.at]
 
         until(lambda: not left(), lambda: f"{len(left())} tenants to be Ready, such as {left()[:3]}", seconds)
+
+    def _run(self) -> None:
+        try:
+            self._follow()
+        except BaseException as error:  # raised again by wait_for(), in who waits
+            self._error = error
 
     def _follow(self) -> None:
         while not self._stop.is_set():
@@ -195,12 +238,15 @@ class Readiness:
                         self._note(event["object"])
             except (ApiError, OSError, http.client.HTTPException):
                 self.objects.close()  # listed again
+                self._stop.wait(0.2)
         self.objects.close()
 
     def _note(self, body: Json) -> None:
         name = body["metadata"]["name"]
         if name not in self.at and is_ready(body):
             self.at[name] = time.monotonic()
+            if self.then is not None:
+                self.then(body)
 
 
 def _touched() -> Json:

@@ -108,10 +108,13 @@ def measure(lab: Lab) -> Iterator[Figure]:
     yield facts
     at_start = town.memory
     with _sessions(town.postgres.access) as sessions:
-        first = _visit(town)
+        first, warm = _visit(town)
         visited = town.memory
         note = f"a company's pages of which this process knew nothing; the slowest of a hundred {p99(first):.1f} ms"
         yield Figure.over(first, "many tenants, a company's very first request", "ms", note=note)
+        more = [one - other for one, other in zip(first, warm, strict=True)]
+        title, note = "many tenants, a company's very first request more than its next", f"p99 {p99(more):.1f} ms"
+        yield Figure.over(more, title, "ms", note=note)
         yield from _rates(lab, town)
         yield from _cold(lab, town)
         yield from _opening(lab, town)
@@ -145,21 +148,29 @@ def _town(lab: Lab) -> tuple[Town, Figure]:
     return Town(homes, ours, metrics, server), Figure("many tenants, building them all", seconds, "s", note=note)
 
 
-def _visit(town: Town) -> list[float]:
-    """Have every company ask for everything once, and see that it gets its own; return the milliseconds of each one's first."""
-    first = []
+def _visit(town: Town) -> tuple[list[float], list[float]]:
+    """Have every company ask for everything once, and see that it gets its own; return the milliseconds of each one's first, and of
+    the same once more at the end."""
+    first, again = [], []
+
+    def told(ask: Ask) -> tuple[float, str]:
+        started = time.perf_counter()
+        answer = client.get(ask.url, headers=dict(ask.headers))
+        seconds = time.perf_counter() - started
+        assert answer.status_code == 200, f"{ask.url} {ask.headers}: {answer.status_code} {answer.text}"
+        return 1000 * seconds, answer.text
+
     with httpx.Client(timeout=30) as client:
         for home in town.homes:
             for path in ERRANDS:
                 ask = town.ask(home, path)
-                started = time.perf_counter()
-                answer = client.get(ask.url, headers=dict(ask.headers))
+                milliseconds, text = told(ask)
                 if path == "/":
-                    first.append((time.perf_counter() - started) * 1000)
-                assert answer.status_code == 200, f"{home.tenant.slug} {path}: {answer.status_code} {answer.text}"
+                    first.append(milliseconds)
                 own = ask.url.rpartition("/")[2] if "person" in path else home.tenant.slug.title()
-                assert own in answer.text, f"{home.tenant.slug} {path}"
-    return first
+                assert own in text, f"{home.tenant.slug} {path}"
+            again.append(told(town.ask(home, "/"))[0])
+    return first, again
 
 
 def _rates(lab: Lab, town: Town) -> Iterator[Figure]:
@@ -230,31 +241,32 @@ def _noise(lab: Lab, town: Town) -> Iterator[Figure]:
     refused: list[str] = []
     given: list[float] = []
 
-    def quiet() -> float:
+    def quiet() -> Arrival:
         came = arrive(town.asks(others * round(OTHERS_RATE * seconds)), pace, seconds)
         assert came.requests, f"nothing was answered\n{town.server.process.tail()}"
         assert not came.errors, f"{came}\n{town.server.process.tail()}"
-        return came.p99
+        return came
 
-    def noise() -> float:
+    def noise() -> Arrival:
         with ThreadPoolExecutor(1) as pool:
             loud = pool.submit(_rush, lab, town, seconds + 1)
-            p99 = quiet()
+            heard = quiet()
             came = loud.result()
         refused.append(str(came))
         given.append(came.codes[200] / (seconds + 1) / _noisy_tier(lab)["requestsPerSecond"])
         assert came.codes[429], f"the noisy company was not held back: {came}"
         assert not came.codes[0], f"the noisy company was left without an answer: {came}"
-        return p99
+        return heard
 
     found = alternate({"quiet": quiet, "noise": noise}, lab.rounds)
+    loud, still = (Arrival.together(found[name]) for name in ("noise", "quiet"))
     note = (
-        f"{_rush_rate(lab)} requests/s, in the last round {refused[-1]}; "
-        f"p99 {statistics.median(found['noise']):.1f} ms, without the noise {statistics.median(found['quiet']):.1f} ms"
+        f"{_rush_rate(lab)} requests/s, in the last round {refused[-1]}; the others' p99 of {loud.requests} answers "
+        f"{loud.p99:.1f} ms, without the noise {still.p99:.1f} ms"
     )
-    yield Figure.over(
-        ratios(found["noise"], found["quiet"]), "many tenants, others' p99 beside a noisy one", "x", 2, note
-    )
+    rounds = ratios([each.p99 for each in found["noise"]], [each.p99 for each in found["quiet"]])
+    title = "many tenants, others' p99 beside a noisy one"
+    yield Figure(title, loud.p99 / still.p99, "x", 2, note, rounds=rounds)
     yield Figure.over(given, "many tenants, what the noisy one was given of its rate", "", 0.9, at_least=True)
 
 

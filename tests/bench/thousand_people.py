@@ -15,6 +15,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -180,13 +181,13 @@ class Crowd:
                     for server in self.servers:
                         codes[client.get(f"http://127.0.0.1:{server.port}/sign-in").status_code] += 1
 
-        asking = threading.Thread(target=ask, name="neighbour")
-        asking.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            asking.join()
+        with ThreadPoolExecutor(1, "neighbour") as pool:
+            asking = pool.submit(ask)
+            try:
+                yield
+            finally:
+                ended.set()
+            asking.result()  # one that could not ask any more was no neighbour
         assert set(codes) == {200}, f"the other company was answered {dict(codes)}"
 
     def cpu(self) -> dict[str, float]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import gc
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 import pytest_asyncio
 
@@ -143,6 +145,21 @@ async def test_what_cannot_be_right_is_said(
     assert reading.trouble is not None
     assert reading.trouble.reason == "UsageUnreadable"
     assert spec.database in reading.trouble.message
+
+
+def _connections() -> list[psycopg.AsyncConnection[Any]]:
+    gc.collect()
+    return [found for found in gc.get_objects() if isinstance(found, psycopg.AsyncConnection)]
+
+
+async def test_what_is_remembered_of_it_keeps_no_connection(
+    server: RealServer, door: PostgresServer, spec: DatabaseSpec
+) -> None:
+    redefine(server, spec, *DAMAGES["an error"])
+    before = {id(found) for found in _connections()}
+    reading = await look_inside(door, spec.tenant_id, passwords(spec))
+    assert reading.trouble is not None
+    assert not [found for found in _connections() if found.closed and id(found) not in before]
 
 
 async def test_a_view_that_never_ends_is_ended(

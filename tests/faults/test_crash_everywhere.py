@@ -24,7 +24,7 @@ from tests.never import never
 from tests.overlay import make_release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tests.cluster.jobs import JobRunner
     from tests.faults.clean import CleanRuns
@@ -72,18 +72,18 @@ def test_crash_everywhere(
     clean: CleanRuns,
     scenario: Scenario,
     request: pytest.FixtureRequest,
-    capsys: pytest.CaptureFixture[str],
+    told: Callable[[str], None],
 ) -> None:
     asked = _asked_for(request)
     TALLY.expect(map(_name, asked))
     recording, reference = clean.of(asked)[scenario]
     breaks = spread(all_breaks(recording), SHARE, SEED)
     TALLY.ask(_name(scenario), len(breaks), len(all_breaks(recording)))
-    judge(scenario, recording, run_breaks(lanes, scenario, breaks, reference), capsys)
+    judge(scenario, recording, run_breaks(lanes, scenario, breaks, reference), told)
 
 
 @pytest.mark.figures
-def test_crash_everywhere_in_an_upgrade(lanes: list[Lane], later: Release, capsys: pytest.CaptureFixture[str]) -> None:
+def test_crash_everywhere_in_an_upgrade(lanes: list[Lane], later: Release, told: Callable[[str], None]) -> None:
     """The last of all: afterwards the later version is installed everywhere."""
     TALLY.expect([_name(Upgrade)])
     most = int(SHARE) if SHARE.isdigit() else MOST_BREAKS_OF_AN_UPGRADE
@@ -93,13 +93,11 @@ def test_crash_everywhere_in_an_upgrade(lanes: list[Lane], later: Release, capsy
     breaks = spread(all_breaks(recording), SHARE, SEED)
     assert len(breaks) <= most, f"{len(breaks)} breaks of an upgrade: raise MOST_BREAKS_OF_AN_UPGRADE"
     TALLY.ask(_name(Upgrade), len(breaks), len(all_breaks(recording)))
-    judge(Upgrade, recording, run_breaks(lanes, Upgrade, breaks, reference), capsys)
+    judge(Upgrade, recording, run_breaks(lanes, Upgrade, breaks, reference), told)
 
 
-def judge(
-    scenario: Scenario, recording: Recording, results: Sequence[Result], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Print one line, record the figures, and hold every run to its end."""
+def judge(scenario: Scenario, recording: Recording, results: Sequence[Result], told: Callable[[str], None]) -> None:
+    """Say one line, record the figures, and hold every run to its end."""
     name, writes = _name(scenario), recording.writes
     TALLY.take(results)
     struck, seconds = [result for result in results if result.struck], taken(results)
@@ -110,8 +108,7 @@ def judge(
         f" requests and {recording.statements} statements), {2 * len(recording.entries)} breaks, {len(results)} run,"
         f" {len(struck)} struck, {well} well, seed {SEED}; converged in p50 {p50:.1f} s, p99 {p99:.1f} s, max {max(seconds):.1f} s"
     )
-    with capsys.disabled():
-        print(f"\n{line}")  # noqa: T201 - the summary that make faults shows
+    told(line)
     record(f"crash everywhere, {name}: breaks run", len(results), note=line)
     record(f"crash everywhere, {name}: of them not well", len(results) - well, 0)
     record(f"crash everywhere, {name}: converged, p50", p50, CONVERGES_WITHIN, "s")

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hoa_operator import names
+from hoa_operator import names, steps
 from hoa_operator.cache import Cache
 from hoa_operator.kinds import JOB, SECRET, TENANT
 
@@ -82,6 +82,22 @@ def test_jobs_that_have_not_ended_are_kept_apart() -> None:
     assert [job["metadata"]["name"] for job in cache.unfinished_jobs()] == ["runs"]
     cache.observe(JOB, item("runs", uid="u1", version=2, status=ended))
     assert cache.unfinished_jobs() == []
+
+
+def test_tenants_whose_spec_is_refused_are_known_apart() -> None:
+    cache = Cache()
+
+    def said(status: str) -> dict[str, Any]:
+        return {"conditions": [{"type": "Ready", "status": "False"}, {"type": steps.SPEC_ACCEPTED, "status": status}]}
+
+    cache.observe(TENANT, item("well", uid="u1", status=said("True")))
+    cache.observe(TENANT, item("refused", uid="u2", status=said("False")))
+    cache.observe(TENANT, item("gone", uid="u3", status=said("False")))
+    cache.observe(TENANT, item("new", uid="u4"))
+    cache.forget(TENANT, item("gone", uid="u3", version=2))
+    assert cache.refused_tenants() == ["refused"]
+    cache.observe(TENANT, item("refused", uid="u2", version=2, status=said("True")))
+    assert cache.refused_tenants() == []
 
 
 def test_an_older_version_never_replaces_a_newer_one() -> None:

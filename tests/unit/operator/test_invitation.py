@@ -9,13 +9,12 @@ from uuid import UUID
 import pytest
 
 from hoa_operator import conditions, desire, names, steps
-from hoa_operator.errors import WorldError
 from hoa_operator.kinds import name_of
 from hoa_operator.manifests.secrets import Marks
 from hoa_operator.migration import parse_result
 from hoa_operator.plan import plan
 from hoa_operator.usage import UsageBook
-from hoa_operator.world import Reading
+from hoa_operator.world import Reading, Trouble
 from tests.unit.operator.samples import (
     CREDENTIALS,
     UID,
@@ -93,7 +92,7 @@ def test_what_was_said_of_the_mail_stands_until_somebody_has_looked() -> None:
 
 
 async def test_figures_from_before_a_migration_tell_nothing_of_its_mail() -> None:
-    book, tenant, trouble = UsageBook(lambda: 0.0, 300.0), UUID(UID), WorldError("UsageUnreadable", "it has 2 rows")
+    book, tenant, trouble = UsageBook(lambda: 0.0, 300.0), UUID(UID), Trouble("UsageUnreadable", "it has 2 rows")
     answers = [Reading(usage("Sent")), Reading(usage("Queued")), Reading(usage("Sent")), Reading(trouble=trouble)]
     asked = 0
 

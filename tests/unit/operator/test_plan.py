@@ -24,7 +24,7 @@ from hoa_operator.steps import (
     Register,
     SetPasswords,
 )
-from hoa_operator.world import Children, Reading, Record, World
+from hoa_operator.world import Children, Reading, Record, Trouble, World
 from tests.unit.operator.samples import (
     CREDENTIALS,
     OID,
@@ -121,7 +121,7 @@ def test_a_password_changed_in_the_secret_is_set_everywhere() -> None:
 def test_a_password_changed_in_postgres_is_set_again() -> None:
     refused = replace(served(), reading=Reading(refused=True))
     assert kinds(plan(refused).steps) == [SetPasswords, ApplyObject, Register]
-    assert plan(replace(refused, reading=Reading(trouble=WorldError("UsageUnreadable", "broken")))).steps == ()
+    assert plan(replace(refused, reading=Reading(trouble=Trouble("UsageUnreadable", "broken")))).steps == ()
 
 
 def test_a_new_sealing_key_seals_again() -> None:

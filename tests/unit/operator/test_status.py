@@ -17,7 +17,7 @@ from hoa_operator.status import Report, Retry, build
 from hoa_operator.steps import Plan
 from hoa_operator.target import Failure
 from hoa_operator.tenant import parse_identity
-from hoa_operator.world import Reading, World
+from hoa_operator.world import Reading, Trouble, World
 from tests.unit.operator.samples import (
     NOW,
     live,
@@ -187,7 +187,7 @@ def test_the_welcome_mail(mail: str, reason: str) -> None:
 
 def test_figures_that_cannot_be_read_are_said_and_stop_nothing() -> None:
     before = build(report(served()))
-    broken = Reading(trouble=WorldError("UsageUnreadable", "view hoa_usage: it has 2 rows"))
+    broken = Reading(trouble=Trouble("UsageUnreadable", "view hoa_usage: it has 2 rows"))
     after = build(report(replace(served(), reading=broken), before=before))
     assert said(after, "DatabaseReady") == ("True", "UsageUnreadable")
     assert said(after, "WelcomeMailSent") == ("Unknown", "UsageUnreadable")

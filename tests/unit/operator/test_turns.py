@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hoa_operator.turns import Track, Turns, Wish, grants
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def track(limit: int, servers: str, **under_way: str) -> Track:
@@ -40,9 +44,31 @@ def test_many_servers_keep_at_most_half() -> None:
 
 
 def test_tenants_never_served_go_before_upgrades() -> None:
-    line = [Wish("old", "a", served=True), new("new")]
-    assert grants(track(1, "a"), line) == ["new"]
-    assert grants(track(2, "a"), line) == ["new", "old"]
+    turns, old = Turns(), Wish("old", "a", served=True)
+    turns.settle("old", old)
+    turns.settle("new", new("new"))
+    assert turns.due(track(1, "a")) == ["new"]
+    assert turns.due(track(2, "a")) == ["new", "old"]
+    assert (turns.may_start(old, track(1, "a")), turns.may_start(old, track(2, "a"))) == (False, True)
+    assert turns.may_start(new("newer"), track(2, "a")), "it goes before an upgrade, although it comes last"
+    assert not turns.may_start(new("newer"), track(1, "a"))
+    turns.settle("new", Wish("new", "a", served=True))
+    assert turns.due(track(2, "a")) == ["old", "new"], "who was served meanwhile stands with its like"
+    assert turns.waiting == 2
+
+
+def test_a_long_line_is_read_no_further_than_there_is_room() -> None:
+    read = []
+
+    def line() -> Iterator[Wish]:
+        for number in range(1_000):
+            read.append(number)
+            yield new(f"t{number}")
+
+    assert grants(track(2, "a", one="a", two="a"), line()) == []
+    assert not read
+    assert grants(track(3, "a", one="a", two="a"), line()) == ["t0"]
+    assert read == [0]
 
 
 @given(

@@ -8,11 +8,10 @@ from uuid import UUID
 import pytest
 
 from hoa_operator.cache import Cache, Change
-from hoa_operator.errors import OperatorError, WorldError
 from hoa_operator.kinds import DEPLOYMENT, POD, SECRET, TENANT, WATCHED, Kind
 from hoa_operator.usage import UsageBook
 from hoa_operator.watch import DEAD_SECONDS, Auditor, WatchHealth, selector
-from hoa_operator.world import Reading
+from hoa_operator.world import Reading, Trouble
 from tests.unit.operator.samples import UID, usage
 
 if TYPE_CHECKING:
@@ -141,11 +140,11 @@ class Readings:
         self.asked = 0
         self.mail = "Queued"
         self.refused = False
-        self.trouble: OperatorError | None = None
+        self.trouble: Trouble | None = None
 
     async def __call__(self) -> Reading:
         self.asked += 1
-        lost = self.refused or self.trouble
+        lost = self.refused or self.trouble is not None
         return Reading(None if lost else usage(self.mail), self.refused, self.trouble)
 
 
@@ -174,6 +173,19 @@ async def test_usage_is_read_often_at_first_then_rarely() -> None:
     book.forget(tenant)
     await book.read(tenant, readings)
     assert readings.asked == 5
+
+
+async def test_a_mail_that_never_goes_out_is_asked_for_as_rarely_as_all_else() -> None:
+    now, readings, tenant = 0.0, Readings(), UUID(UID)
+    book = UsageBook(lambda: now, 300.0)
+    for _ in range(100):
+        await book.read(tenant, readings)
+        pause = book.next_look(tenant)
+        assert pause is not None
+        assert pause <= 300.001
+        now += pause + 0.001
+    assert readings.asked == 100, "it was time whenever it said so"
+    assert now > 70 * 300.0
 
 
 async def test_after_a_start_one_is_read_after_the_other() -> None:
@@ -212,7 +224,7 @@ async def test_figures_that_cannot_be_read_stay_what_they_were() -> None:
     book = UsageBook(lambda: now, 300.0)
     tenant = UUID(UID)
     known = await book.read(tenant, readings)
-    now, readings.trouble = 301.0, WorldError("UsageUnreadable", "somebody changed the view")
+    now, readings.trouble = 301.0, Trouble("UsageUnreadable", "somebody changed the view")
     assert await book.read(tenant, readings) == Reading(known.usage, trouble=readings.trouble)
     now = 600.0
     await book.read(tenant, readings)
