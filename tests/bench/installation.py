@@ -110,18 +110,19 @@ class Installation:
         """Leave in a Ready tenant's database what its Job and the worker would have left there, had kwok not ended the Job before it
         did anything: the operator reads it, and goes on asking where it cannot."""
         tenant_id = UUID(tenant["status"]["tenantID"])
-        migrator = sql.Identifier(role_name(tenant_id, MIGRATOR))
+        migrator = role_name(tenant_id, MIGRATOR)
         with psycopg.connect(self.postgres.dsn(tenant["status"]["database"]["name"])) as connection:
             connection.execute(
                 "INSERT INTO tenant_identity (tenant_id) VALUES (%s) ON CONFLICT DO NOTHING", [tenant_id]
             )
+            connection.execute("INSERT INTO tenant_roles VALUES (%s, %s) ON CONFLICT DO NOTHING", [migrator, tenant_id])
             connection.execute(
                 "INSERT INTO outbox (tenant_id, kind, payload, dedupe_key, state)"
                 " VALUES (%s, 'mail.invitation', '{}', 'welcome-mail:bench', 'done') ON CONFLICT DO NOTHING",
                 [tenant_id],
             )
             for what in ("USAGE ON SCHEMA public", "SELECT ON hoa_usage", "EXECUTE ON FUNCTION usage_figures()"):
-                connection.execute(sql.SQL("GRANT {} TO {}").format(sql.SQL(what), migrator))
+                connection.execute(sql.SQL("GRANT {} TO {}").format(sql.SQL(what), sql.Identifier(migrator)))
 
     def apply(self, names: Sequence[str], **spec: Any) -> dict[str, float]:
         """Create tenants, one request after the other; return when each was, by this process's clock."""
