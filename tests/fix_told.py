@@ -27,13 +27,12 @@ class _Teller:
         """Show what the test said."""
         for name, line in report.user_properties if report.when == "call" else ():
             if name == _TOLD:
-                self._reporter.ensure_newline()
-                self._reporter.write_line(str(line))
+                self._reporter.write(f"\n{line}\n")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell where there is a terminal: in the first of several processes."""
+    """Tell where there is a terminal: not in those among whom the first process shares the tests."""
     reporter = config.pluginmanager.getplugin("terminalreporter")
-    if reporter is not None:
+    if reporter is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Teller(reporter))

@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import traceback
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,7 +19,7 @@ from tests.bench.figures.table import Figure, render
 from tests.bench.lab import Lab
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 #: One file per question, in the order of the document; each has `measure(lab)`, a generator of figures.
 QUESTIONS: Final = (
@@ -31,6 +32,25 @@ QUESTIONS: Final = (
     "big_tenants",
     "start_up",
 )
+#: A question takes half an hour at most, on a slow machine an hour.
+LONGEST_SECONDS: Final = 7200
+SMOKE_SECONDS: Final = 300
+
+
+@contextmanager
+def _at_most(seconds: int) -> Iterator[None]:
+    """Give up after so long, whatever is waited for."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError(f"it was not answered within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def ask(name: str, figures: list[Figure], *, smoke: bool) -> Answer:
@@ -40,7 +60,7 @@ def ask(name: str, figures: list[Figure], *, smoke: bool) -> Answer:
     folder.chmod(0o755)  # Postgres runs as a user of its own
     lab = Lab(folder, smoke)
     try:
-        with lab.stack:
+        with _at_most(SMOKE_SECONDS if smoke else LONGEST_SECONDS), lab.stack:
             for figure in question.measure(lab):
                 figures.append(figure)
                 sys.stderr.write(f"    {name}: {figure.name}: {figure.measured} {figure.verdict} {figure.note}\n")

@@ -103,6 +103,14 @@ def start_bare(lab: Lab, home: Neighbourhood) -> Contestant:
     return Contestant("bare", port, tenant.host, browsers, process).wait()
 
 
+def start_refusing(lab: Lab) -> Contestant:
+    """Start what only refuses, on the core of what is measured."""
+    port = free_port()
+    env = {**inherited(), "PYTHONPATH": str(ROOT), "PORT": str(port)}
+    process = lab.start("refusing", [sys.executable, "-m", "tests.bench.peers.refusing"], env, core=SERVER_CORE)
+    return Contestant("refusing", port, "refusing.example", [{}], process).wait()
+
+
 def inherited() -> dict[str, str]:
     """Return what every program is told of this machine, and nothing else."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}

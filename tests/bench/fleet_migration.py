@@ -221,8 +221,11 @@ class _Fleet:
             start_new_session=True,
         )
         self._running.add(process)
-        said, _ = process.communicate(timeout=300)
-        self._running.discard(process)
+        try:
+            said, _ = process.communicate(timeout=300)
+        finally:
+            process.kill()  # where it is not done by now
+            self._running.discard(process)
         if process.returncode == 0:
             self.done += 1
         elif process.returncode > 0:

@@ -48,7 +48,8 @@ def lanes(
 ) -> Iterator[list[Lane]]:
     """Installations side by side, each with its operator running."""
     made = []
-    for label in "abcdefgh"[: int(os.environ.get("HOA_FAULTS_LANES") or 4)]:
+    beside = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT") or 1)  # each of which may have some
+    for label in "abcdefgh"[: int(os.environ.get("HOA_FAULTS_LANES") or (4 if beside == 1 else 3))]:
         name = next(namespace_names)
         bare_kubectl("create", "namespace", name)
         installation = Installation.create(machinery, bare_kubectl.within(name), tmp_path_factory.mktemp(name))

@@ -36,7 +36,7 @@ CONVERGES_WITHIN: Final = 30.0
 #: Seconds without a write after which a clean run is over: longer than counts are gathered.
 QUIET: Final = 4.5
 #: Seconds within which Kubernetes takes away what belonged to a tenant that is gone; nothing else of it goes by itself.
-COLLECTED_WITHIN: Final = 10.0
+COLLECTED_WITHIN: Final = 60.0
 ORPHANS: Final = "what has no living owner"
 _STRUCK_WITHIN: Final = 60.0
 _AGAIN: Final = 2

@@ -43,9 +43,10 @@ SEED = int(os.environ.get("HOA_FAULTS_SEED") or time.time() // 86400)
 TALLY = Tally()
 
 
-@pytest.fixture(scope="module")
-def later(tmp_path_factory: pytest.TempPathFactory, job_runner: JobRunner) -> Iterator[Release]:
-    """A later version of the app, with one more migration."""
+@pytest.fixture(scope="session")
+def later(tmp_path_factory: pytest.TempPathFactory, job_runner: JobRunner, clean: CleanRuns) -> Iterator[Release]:
+    """A later version of the app, with one more migration. Who runs after its installation compares itself with runs of it."""
+    clean.known.clear()
     release = job_runner.offer(make_release(tmp_path_factory.mktemp("later"), "expand"))
     zygote = zygote_of_jobs(tmp_path_factory.mktemp("zygote"), release.app).start()
     job_runner.zygotes.append(zygote)
@@ -84,7 +85,7 @@ def test_crash_everywhere(
 
 @pytest.mark.figures
 def test_crash_everywhere_in_an_upgrade(lanes: list[Lane], later: Release, told: Callable[[str], None]) -> None:
-    """The last of all: afterwards the later version is installed everywhere."""
+    """The last of this file: afterwards the later version is installed everywhere."""
     TALLY.expect([_name(Upgrade)])
     most = int(SHARE) if SHARE.isdigit() else MOST_BREAKS_OF_AN_UPGRADE
     for lane in lanes:

@@ -161,17 +161,18 @@ def test_no_connection_is_left(ground: Ground, backends: Backends) -> None:
 
 
 def test_the_disk_is_full(ground: Ground, backends: Backends) -> None:
-    served = ground.kubectl.wait_for("hoatenant", "waiting", is_ready, 60)
+    ground.kubectl.apply(tenant("served"))
+    served = ground.kubectl.wait_for("hoatenant", "served", is_ready, 60)
     ballast = backends.fill_disk()
     try:
         ground.kubectl.apply(tenant("crowded"))
         said = ground.until_said("crowded", "DatabaseReady", "DiskFull")
         assert lacks_words(said) == ""
-        assert is_ready(ground.kubectl.get("hoatenant", "waiting")), "who is served needs no room"
+        assert is_ready(ground.kubectl.get("hoatenant", "served")), "who is served needs no room"
     finally:
         ballast.unlink()
     is_whole(ground, backends, "crowded")
-    assert is_whole(ground, backends, "waiting")["status"]["database"] == served["status"]["database"]
+    assert is_whole(ground, backends, "served")["status"]["database"] == served["status"]["database"]
 
 
 # DROP DATABASE
