@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -255,9 +254,6 @@ async def serve(settings: Settings, environ: Mapping[str, str]) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, process.stop)
-    # What was imported stays. Python looks for what is no more by how much there is besides: without all this, sooner.
-    gc.collect()
-    gc.freeze()
     return await process.run()
 
 
