@@ -21,14 +21,15 @@ from hack.testing.summary import Failure, reasons
 
 @dataclass(frozen=True)
 class Level:
-    """A folder of tests, the Debian packages and tools it needs, whether it needs the local cluster, and how many processes
-    share its tests."""
+    """A folder of tests, the Debian packages and tools it needs, whether it needs the local cluster, how many processes share its
+    tests, and what else pytest is told."""
 
     name: str
     packages: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     cluster: bool = False
     processes: int = 1
+    options: tuple[str, ...] = ()
 
 
 LEVELS = (
@@ -36,7 +37,14 @@ LEVELS = (
     Level("contract", packages=("postgresql-15",), processes=2),
     Level("chart", packages=("prometheus", "etcd-server"), tools=("kubernetes", "helm"), processes=2),
     Level("cluster", packages=("etcd-server", "postgresql-15"), tools=("kubernetes", "helm"), processes=2),
-    Level("faults", packages=("etcd-server", "postgresql-15"), tools=("kubernetes", "helm"), processes=2),
+    Level(
+        "faults",
+        packages=("etcd-server", "postgresql-15"),
+        tools=("kubernetes", "helm"),
+        processes=2,
+        # Else files come by their number of tests, and the one with a single long one is the last, alone.
+        options=("--no-loadscope-reorder",),
+    ),
     Level("bench", packages=("etcd-server", "postgresql-15", "wrk"), tools=("kubernetes", "helm", "kwok", "vegeta")),
     Level("e2e", packages=("chromium",), tools=("kubernetes", "helm"), cluster=True),
 )
@@ -93,7 +101,7 @@ def _pytest(level: Level, paths: Paths, env: Mapping[str, str]) -> Passed:
     must not happen even once is not tried again: that it does not happen every time is no comfort.
     """
     spread = ["-n", str(level.processes)] if level.processes > 1 else []
-    ended = _run_pytest(paths, env, f"tests/{level.name}", *spread)
+    ended = _run_pytest(paths, env, f"tests/{level.name}", *spread, *level.options)
     passed = Passed(ended.last)
     if ended.never:
         hint = f"What must not happen even once, and did: {', '.join(ended.never)}. Read above what they found."

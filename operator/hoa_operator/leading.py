@@ -19,7 +19,7 @@ from hoa_operator.adminsecrets import AdminSecrets
 from hoa_operator.apply import Doors
 from hoa_operator.capacity import CapacityReconciler
 from hoa_operator.dispatch import CAPACITY, RETAINED, SERVER_KEY, TENANT_KEY, Call, Key
-from hoa_operator.errors import Fenced, WorldError
+from hoa_operator.errors import Fenced, OperatorError, WorldError
 from hoa_operator.kinds import JOB, SECRET, SERVER, TENANT, name_of
 from hoa_operator.kube import Conflict
 from hoa_operator.observe import track
@@ -204,6 +204,9 @@ class Leader:
             return
         except Conflict:
             outcome, result = Outcome(wait=0.3), "Conflict"
+        except OperatorError as error:  # what has no status to be told in, such as that it could not be written
+            log.warning("reconcile failed", kind=key.kind, name=key.name, reason=error.reason, message=error.message)
+            outcome, result = Outcome(wait=backoff(3, 60.0, self._random), failed=error.reason), error.reason
         except Exception:
             log.exception("reconcile broke", kind=key.kind, name=key.name)
             outcome, result = Outcome(wait=backoff(6, 60.0, self._random)), "Broken"
