@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.processes import Process
@@ -26,7 +27,6 @@ from tests.programs import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 
 class ForkedProcess(Process):
@@ -113,6 +113,7 @@ class Zygote:
 
     def start(self) -> Zygote:
         """Import everything and return when it is ready to fork."""
+        Path(self._address).unlink(missing_ok=True)  # of one before it in the same folder
         self._process.start()
         self._process.wait_until(lambda: os.path.exists(self._address))  # noqa: PTH110
         return self
@@ -137,10 +138,14 @@ class Zygote:
     def fork(self, request: dict[str, Any]) -> tuple[socket.socket, int]:
         """Fork a child; return the socket that will say how it ended, and its pid."""
         told = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        told.connect(self._address)
-        told.sendall(json.dumps(request).encode() + b"\n")
-        told.settimeout(30.0)
-        return told, int(json.loads(_line(told))["pid"])
+        try:
+            told.connect(self._address)
+            told.sendall(json.dumps(request).encode() + b"\n")
+            told.settimeout(30.0)
+            return told, int(json.loads(_line(told))["pid"])
+        except BaseException:
+            told.close()
+            raise
 
 
 def _line(told: socket.socket) -> bytes:
