@@ -32,7 +32,7 @@ QUESTIONS: Final = (
     "big_tenants",
     "start_up",
 )
-#: A question takes half an hour at most, on a slow machine an hour.
+#: Several times what any question takes, so that one that hangs does not keep the others from being asked.
 LONGEST_SECONDS: Final = 7200
 SMOKE_SECONDS: Final = 300
 

@@ -9,8 +9,8 @@ first), in alternating rounds. A cold request is a company's first after a while
 warm one the same once more; what either costs the app and Postgres is counted in processor time. The noisy company, of
 the tier for up to 1 999 homeowners, asks ten times what that allows, with vegeta, beside 20 others who ask 2 pages a
 second each, and it is their p99 that counts, of all rounds' answers together; the same rush at a server that only refuses shows
-what it costs these two cores at the least. At the end the traffic of all and the rush come as often again, and the app's memory is to be
-what it was before. App on one core; Postgres, which commits to disk, and the load on the other.
+what it costs these two cores at the least. At the end the traffic of all and the rush come as often again, and the app's
+memory is to be what it was before. App on one core; Postgres, which commits to disk, and the load on the other.
 """
 
 from __future__ import annotations

@@ -6,10 +6,9 @@ when the last reading is a few minutes old, so not by these. A restart begins wi
 tenant was looked at, its children and its database with its roles; then the operator looks inside the databases of those that
 were well, ten a second, which the second figure waits for. Neither may write. A repair begins when a child is deleted, or a role is
 edited in Postgres and its tenant touched (of itself it is looked at every five minutes), and ends when it is whole again. Restarts
-and repairs have no round that does not count. Then tenants are created, Ready, deleted and gone again,
-twenty at once, and a line is fitted through the resident memory after each twenty, the first third left out. Its slope counts with
-two standard errors more, so that too few lives to tell do not pass for flat; ten thousand of them would take some hours, and six
-hundred tell the slope.
+and repairs have no round that does not count. Then tenants are created, Ready, deleted and gone again, twenty at once, and a line
+is fitted through the resident memory after each twenty, the first third left out. Its slope counts with two standard errors more,
+so that too few lives to tell do not pass for flat; ten thousand of them would take some hours, and six hundred tell the slope.
 Everything shares this machine: the operator, kube-apiserver, etcd, the job controller and Postgres.
 The memory with 2 000 tenants is measured where they are made, under provisioning.
 """
