@@ -5,8 +5,9 @@ the catalogs, which each look begins with, and a look inside, which is a login a
 tenant's own figures, which carry the revision, twelve tenants at once; no Job is started where nothing is to do. The operator
 itself looks inside a tenth of a second apart when it starts, so as to leave Postgres to others: how long that takes is under
 "The operator at rest and in motion". Beside it what the migration Job itself does where it finds nothing to do, and the least
-there is: a connection and a query of the revision. The change adds one column: a new version of the app with one more revision, and a migration Job of its own for each tenant, a
-process with a cold start that sees what the image holds, twelve at once as the chart has it, without the time a pod
+there is: a connection and a query of the revision. The change adds one column: a new version of the app with one more
+revision, and a migration Job of its own for each tenant, a process with a cold start that sees what the image holds,
+twelve at once as the chart has it, without the time a pod
 takes. In the last batch every Job under way is ended by SIGKILL once half of it is done; then what is left is run
 again. django-tenants does either for all of its schemas by one command, with its executor of several processes; all
 but one of its schemas were made by restoring a dump of the first, which is quicker than to make them by migrations.
